@@ -1,0 +1,1 @@
+//! The two calls between a worker and the runner that spawns its commands

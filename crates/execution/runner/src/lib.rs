@@ -1,0 +1,1 @@
+//! Spawns and confines one command; a separate, small process

@@ -1,0 +1,1 @@
+//! Who runs what, when: a pure state machine

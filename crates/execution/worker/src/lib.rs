@@ -1,0 +1,1 @@
+//! Takes assignments, fetches inputs, has the runner run them, uploads outputs

@@ -1,0 +1,1 @@
+//! Actions, commands and platforms, checked once at the door

@@ -1,0 +1,1 @@
+//! Digests, blobs that carry their proof, and the names they travel under

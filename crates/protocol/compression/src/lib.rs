@@ -1,0 +1,1 @@
+//! zstd as pure, bounded, incremental codecs

@@ -1,0 +1,1 @@
+//! Merkle directories and trees: canonical, checked, bounded

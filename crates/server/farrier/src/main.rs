@@ -1,0 +1,2 @@
+//! farrier: one program, many roles.
+fn main() {}

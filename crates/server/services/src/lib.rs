@@ -1,0 +1,1 @@
+//! The gRPC front door: one file per RPC

@@ -1,0 +1,1 @@
+//! The ActionCache contract, its decorators and a memory cache

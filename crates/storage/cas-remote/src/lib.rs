@@ -1,0 +1,1 @@
+//! A BlobStore and an ActionCache that speak REAPI to any server

@@ -1,0 +1,1 @@
+//! The BlobStore contract, its decorators, a memory store and the conformance suite

@@ -1,0 +1,1 @@
+//! Named task groups with an owner who joins them

@@ -1,0 +1,2 @@
+//! The project's chores, as a program.
+fn main() {}
