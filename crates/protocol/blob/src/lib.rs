@@ -1,1 +1,25 @@
-//! Digests, blobs that carry their proof, and the names they travel under
+//! The words every other crate speaks: digests, sets of digests, blobs, and the names they travel under.
+//!
+//! Pure values. Nothing here opens a socket or a file or reads a clock, so all of it runs in a fuzzer at full
+//! speed. Parsing happens once, at the door: a [`Digest`], an [`InstanceName`] or a [`ReadName`] that exists
+//! is valid, and a [`Blob`] that has been read to its end has been proven to match its digest.
+//!
+//! Read `digest.rs` first, then `blob.rs`, then `resource_name.rs`.
+
+mod blob;
+mod byte_range;
+mod compressor;
+mod digest;
+mod digest_function;
+mod digest_set;
+mod instance_name;
+mod resource_name;
+
+pub use blob::{Blob, BlobError, BlobStream, Body};
+pub use byte_range::ByteRange;
+pub use compressor::Compressor;
+pub use digest::{Digest, DigestError, DigestHasher};
+pub use digest_function::DigestFunction;
+pub use digest_set::DigestSet;
+pub use instance_name::{InstanceName, InstanceNameError};
+pub use resource_name::{ReadName, ResourceNameError, WriteName};

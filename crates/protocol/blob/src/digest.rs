@@ -1,0 +1,376 @@
+//! A blob's identity: hash function, hash, and size.
+
+use std::fmt;
+
+use reapi::execution as proto;
+use sha2::Digest as _;
+use thiserror::Error;
+
+use crate::DigestFunction;
+
+/// Hash function, hash and size of a blob. No invalid value exists; the proto is only a way in and out.
+///
+/// The size is part of identity (checklist G5): the right hash with the wrong size names another blob, one
+/// that cannot exist. A digest of size 0 always carries the hash of nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest {
+    hash: Hash,
+    size_bytes: u64,
+}
+
+/// The function is in the type of the hash, so equal bytes under two functions are two values.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+enum Hash {
+    Sha256([u8; 32]),
+    Blake3([u8; 32]),
+}
+
+/// Why something is not a digest.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum DigestError {
+    /// The request names a function this server does not compute.
+    #[error("digest function number {value} is not supported here (supported: sha256, blake3)")]
+    UnsupportedFunction {
+        /// The number on the wire.
+        value: i32,
+    },
+    /// The digest field was not set at all.
+    #[error("{field} is not set")]
+    Missing {
+        /// Which field of which message.
+        field: &'static str,
+    },
+    /// Wrong length for the function.
+    #[error("hash `{hash}` has {} characters, but {} needs {}", hash.len(), function.name(), function.hash_len() * 2)]
+    WrongLength {
+        /// The hash as sent, cut to a printable length.
+        hash: String,
+        /// The function of the request.
+        function: DigestFunction,
+    },
+    /// Something other than `0-9a-f`.
+    #[error("hash `{hash}` is not lowercase hexadecimal")]
+    NotLowercaseHex {
+        /// The hash as sent.
+        hash: String,
+    },
+    /// Negative, or not a decimal number.
+    #[error("size `{size}` of hash `{hash}` is not a number of bytes")]
+    BadSize {
+        /// The hash as sent.
+        hash: String,
+        /// The size as sent.
+        size: String,
+    },
+    /// Size 0 with a hash that is not the hash of nothing.
+    #[error("hash `{hash}` with size 0 is not the {} digest of the empty blob", function.name())]
+    NotTheEmptyBlob {
+        /// The hash as sent.
+        hash: String,
+        /// The function of the request.
+        function: DigestFunction,
+    },
+}
+
+/// Longest piece of a malformed hash that an error message repeats.
+const HASH_QUOTED_CHARS_MAX: usize = 160;
+
+impl Digest {
+    /// Reads a proto digest whose function the request has named.
+    pub fn from_proto(function: DigestFunction, proto: &proto::Digest) -> Result<Self, DigestError> {
+        let size_bytes = u64::try_from(proto.size_bytes).map_err(|_| DigestError::BadSize {
+            hash: quoted(&proto.hash),
+            size: proto.size_bytes.to_string(),
+        })?;
+        Self::from_hex(function, &proto.hash, size_bytes)
+    }
+
+    /// As [`from_proto`](Self::from_proto), for a field that must be there; `field` names it in the error.
+    pub fn required(
+        function: DigestFunction,
+        proto: Option<&proto::Digest>,
+        field: &'static str,
+    ) -> Result<Self, DigestError> {
+        Self::from_proto(function, proto.ok_or(DigestError::Missing { field })?)
+    }
+
+    /// Reads a hash in lowercase hexadecimal.
+    pub fn from_hex(function: DigestFunction, hex: &str, size_bytes: u64) -> Result<Self, DigestError> {
+        if hex.len() != function.hash_len() * 2 {
+            return Err(DigestError::WrongLength {
+                hash: quoted(hex),
+                function,
+            });
+        }
+        let mut bytes = [0u8; 32];
+        for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+            match (nibble(pair[0]), nibble(pair[1])) {
+                (Some(high), Some(low)) => *byte = high << 4 | low,
+                _ => return Err(DigestError::NotLowercaseHex { hash: quoted(hex) }),
+            }
+        }
+        Self::from_hash(function, bytes, size_bytes)
+    }
+
+    /// A digest from raw hash bytes, as an index on disk keeps them.
+    pub fn from_hash(function: DigestFunction, hash: [u8; 32], size_bytes: u64) -> Result<Self, DigestError> {
+        // Sizes travel as int64.
+        if size_bytes > i64::MAX as u64 {
+            return Err(DigestError::BadSize {
+                hash: to_hex(&hash),
+                size: size_bytes.to_string(),
+            });
+        }
+        let digest = Digest {
+            hash: Hash::new(function, hash),
+            size_bytes,
+        };
+        if size_bytes == 0 && digest != Digest::empty(function) {
+            return Err(DigestError::NotTheEmptyBlob {
+                hash: to_hex(&hash),
+                function,
+            });
+        }
+        Ok(digest)
+    }
+
+    /// The digest of `bytes`.
+    pub fn of(function: DigestFunction, bytes: &[u8]) -> Self {
+        let mut hasher = DigestHasher::new(function);
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
+    /// The digest of nothing.
+    pub fn empty(function: DigestFunction) -> Self {
+        const EMPTY_SHA256: [u8; 32] = [
+            0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
+            0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
+        ];
+        const EMPTY_BLAKE3: [u8; 32] = [
+            0xaf, 0x13, 0x49, 0xb9, 0xf5, 0xf9, 0xa1, 0xa6, 0xa0, 0x40, 0x4d, 0xea, 0x36, 0xdc, 0xc9, 0x49,
+            0x9b, 0xcb, 0x25, 0xc9, 0xad, 0xc1, 0x12, 0xb7, 0xcc, 0x9a, 0x93, 0xca, 0xe4, 0x1f, 0x32, 0x62,
+        ];
+        let hash = match function {
+            DigestFunction::Sha256 => EMPTY_SHA256,
+            DigestFunction::Blake3 => EMPTY_BLAKE3,
+        };
+        Digest {
+            hash: Hash::new(function, hash),
+            size_bytes: 0,
+        }
+    }
+
+    /// The way out: hash in hex and size; the function travels beside it.
+    pub fn to_proto(&self) -> proto::Digest {
+        proto::Digest {
+            hash: self.hash_hex(),
+            size_bytes: self.size_bytes as i64,
+        }
+    }
+
+    /// The hash function.
+    pub fn function(&self) -> DigestFunction {
+        match self.hash {
+            Hash::Sha256(_) => DigestFunction::Sha256,
+            Hash::Blake3(_) => DigestFunction::Blake3,
+        }
+    }
+
+    /// Size of the blob in bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// Whether this names the empty blob, which is always present everywhere (checklist G6).
+    pub fn is_empty(&self) -> bool {
+        self.size_bytes == 0
+    }
+
+    /// The raw hash.
+    pub fn hash_bytes(&self) -> &[u8] {
+        match &self.hash {
+            Hash::Sha256(bytes) | Hash::Blake3(bytes) => bytes,
+        }
+    }
+
+    /// The hash in lowercase hexadecimal.
+    pub fn hash_hex(&self) -> String {
+        to_hex(self.hash_bytes())
+    }
+}
+
+impl Hash {
+    fn new(function: DigestFunction, bytes: [u8; 32]) -> Self {
+        match function {
+            DigestFunction::Sha256 => Hash::Sha256(bytes),
+            DigestFunction::Blake3 => Hash::Blake3(bytes),
+        }
+    }
+}
+
+/// `{digest_function/}{hash}/{size}`, as in resource names and `PreconditionFailure` subjects: the function is
+/// named only where the hash's length does not tell it (checklist E3).
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.function().is_inferable() {
+            write!(f, "{}/", self.function().name())?;
+        }
+        write!(f, "{}/{}", self.hash_hex(), self.size_bytes)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Computes a digest of bytes that arrive in pieces.
+#[derive(Clone)]
+pub struct DigestHasher {
+    state: HasherState,
+    size_bytes: u64,
+}
+
+#[derive(Clone)]
+enum HasherState {
+    Sha256(sha2::Sha256),
+    // Boxed: the BLAKE3 state is two kilobytes.
+    Blake3(Box<blake3::Hasher>),
+}
+
+impl DigestHasher {
+    /// A hasher that has seen nothing yet.
+    pub fn new(function: DigestFunction) -> Self {
+        let state = match function {
+            DigestFunction::Sha256 => HasherState::Sha256(sha2::Sha256::new()),
+            DigestFunction::Blake3 => HasherState::Blake3(Box::new(blake3::Hasher::new())),
+        };
+        DigestHasher { state, size_bytes: 0 }
+    }
+
+    /// Takes the next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.size_bytes += bytes.len() as u64;
+        match &mut self.state {
+            HasherState::Sha256(hasher) => hasher.update(bytes),
+            HasherState::Blake3(hasher) => {
+                hasher.update(bytes);
+            }
+        }
+    }
+
+    /// Bytes seen so far.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// The digest of everything seen.
+    pub fn finish(self) -> Digest {
+        let hash = match self.state {
+            HasherState::Sha256(hasher) => Hash::Sha256(hasher.finalize().into()),
+            HasherState::Blake3(hasher) => Hash::Blake3(hasher.finalize().into()),
+        };
+        Digest {
+            hash,
+            size_bytes: self.size_bytes,
+        }
+    }
+}
+
+fn nibble(character: u8) -> Option<u8> {
+    match character {
+        b'0'..=b'9' => Some(character - b'0'),
+        b'a'..=b'f' => Some(character - b'a' + 10),
+        _ => None,
+    }
+}
+
+fn to_hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut hex = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        hex.push(DIGITS[(byte >> 4) as usize] as char);
+        hex.push(DIGITS[(byte & 15) as usize] as char);
+    }
+    hex
+}
+
+fn quoted(hash: &str) -> String {
+    hash.chars().take(HASH_QUOTED_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HELLO: &str = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824";
+
+    fn from(hash: &str, size_bytes: i64) -> Result<Digest, DigestError> {
+        Digest::from_proto(
+            DigestFunction::Sha256,
+            &proto::Digest {
+                hash: hash.to_owned(),
+                size_bytes,
+            },
+        )
+    }
+
+    #[test]
+    fn known_hashes() {
+        assert_eq!(
+            Digest::of(DigestFunction::Sha256, b"hello"),
+            from(HELLO, 5).unwrap()
+        );
+        assert_eq!(
+            Digest::of(DigestFunction::Blake3, b"hello").hash_hex(),
+            "ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f"
+        );
+        for function in DigestFunction::ALL {
+            assert_eq!(Digest::of(function, b""), Digest::empty(function));
+        }
+    }
+
+    #[test]
+    fn proto_round_trips_and_pieces_add_up() {
+        for function in DigestFunction::ALL {
+            let digest = Digest::of(function, b"some bytes");
+            assert_eq!(Digest::from_proto(function, &digest.to_proto()), Ok(digest));
+            let mut hasher = DigestHasher::new(function);
+            hasher.update(b"some ");
+            hasher.update(b"");
+            hasher.update(b"bytes");
+            assert_eq!(hasher.finish(), digest);
+        }
+    }
+
+    #[test]
+    fn malformed_digests_are_refused() {
+        assert!(matches!(
+            from(&HELLO[1..], 5),
+            Err(DigestError::WrongLength { .. })
+        ));
+        assert!(matches!(
+            from(&HELLO.to_uppercase(), 5),
+            Err(DigestError::NotLowercaseHex { .. })
+        ));
+        assert!(matches!(
+            from(&"é".repeat(32), 5),
+            Err(DigestError::NotLowercaseHex { .. })
+        ));
+        assert!(matches!(from(HELLO, -1), Err(DigestError::BadSize { .. })));
+        assert!(matches!(from(HELLO, 0), Err(DigestError::NotTheEmptyBlob { .. })));
+        assert!(matches!(from("", 0), Err(DigestError::WrongLength { .. })));
+        assert!(Digest::from_hash(DigestFunction::Sha256, [1; 32], u64::MAX).is_err());
+    }
+
+    #[test]
+    fn the_function_is_part_of_identity() {
+        let sha256 = Digest::from_hash(DigestFunction::Sha256, [7; 32], 1).unwrap();
+        let blake3 = Digest::from_hash(DigestFunction::Blake3, [7; 32], 1).unwrap();
+        assert_ne!(sha256, blake3);
+        assert!(!sha256.to_string().contains("sha256"));
+        assert!(blake3.to_string().starts_with("blake3/"));
+    }
+}
