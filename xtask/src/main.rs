@@ -1,2 +1,38 @@
-//! The project's chores, as a program.
-fn main() {}
+//! The project's chores, as a program: `cargo xtask <chore>`. One file per chore.
+
+use std::process::ExitCode;
+
+mod proto;
+mod tidy;
+
+/// What a wrong command line is answered with.
+const USAGE: &str = "usage: cargo xtask <chore>
+
+chores:
+  proto [--check]   generate the protocol code from proto/; with --check, fail where the committed code differs
+  tidy              check the shape of the project: layers, file sizes, documents";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let outcome = match words.as_slice() {
+        ["proto"] => proto::write(),
+        ["proto", "--check"] => proto::check(),
+        ["tidy"] => tidy::check(),
+        ["help" | "--help" | "-h"] => {
+            println!("{USAGE}");
+            return ExitCode::SUCCESS;
+        }
+        _ => {
+            eprintln!("xtask: no such chore: `{}`\n\n{USAGE}", words.join(" "));
+            return ExitCode::from(2);
+        }
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

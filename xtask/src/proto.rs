@@ -1,0 +1,249 @@
+//! Rust code from the `.proto` files under `proto/`.
+//!
+//! The result is committed, so that building farrier needs no protocol compiler and a change of the protocol shows
+//! in review. [`check`] keeps the committed files honest.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use prost::Message as _;
+use prost_types::FileDescriptorSet;
+
+/// One crate of generated code.
+struct Target {
+    /// Where its files go, from the workspace root. Nothing else may be in there.
+    folder: &'static str,
+    /// What it is generated from, below `proto/`.
+    sources: &'static [&'static str],
+    /// The packages it holds: one Rust file each.
+    packages: &'static [&'static str],
+    /// Packages it refers to in other crates.
+    extern_paths: &'static [(&'static str, &'static str)],
+}
+
+const TARGETS: &[Target] = &[
+    Target {
+        folder: "crates/protocol/reapi/src/generated",
+        sources: &[
+            "build/bazel/remote/asset/v1/remote_asset.proto",
+            "build/bazel/remote/execution/v2/remote_execution.proto",
+            "build/bazel/remote/logstream/v1/remote_logstream.proto",
+            "build/bazel/semver/semver.proto",
+            "google/bytestream/bytestream.proto",
+            "google/devtools/build/v1/build_events.proto",
+            "google/devtools/build/v1/build_status.proto",
+            "google/devtools/build/v1/publish_build_event.proto",
+            "google/longrunning/operations.proto",
+            "google/rpc/code.proto",
+            "google/rpc/error_details.proto",
+            "google/rpc/status.proto",
+        ],
+        packages: &[
+            "build.bazel.remote.asset.v1",
+            "build.bazel.remote.execution.v2",
+            "build.bazel.remote.logstream.v1",
+            "build.bazel.semver",
+            "google.bytestream",
+            "google.devtools.build.v1",
+            "google.longrunning",
+            "google.rpc",
+        ],
+        extern_paths: &[],
+    },
+    Target {
+        folder: "crates/execution/worker-api/src/generated",
+        sources: &["farrier/worker/v1/worker.proto"],
+        packages: &["farrier.worker.v1"],
+        extern_paths: &[
+            (".build.bazel", "::reapi::build::bazel"),
+            (".google.longrunning", "::reapi::google::longrunning"),
+            (".google.rpc", "::reapi::google::rpc"),
+        ],
+    },
+];
+
+/// The fields that hold content, and so share the receive buffer instead of copying it. Only these: a small field
+/// sharing a buffer of megabytes would keep all of it alive.
+const BYTES_FIELDS: &[&str] = &[
+    ".google.bytestream.ReadResponse.data",
+    ".google.bytestream.WriteRequest.data",
+    ".build.bazel.remote.execution.v2.BatchUpdateBlobsRequest.Request.data",
+    ".build.bazel.remote.execution.v2.BatchReadBlobsResponse.Response.data",
+    ".build.bazel.remote.execution.v2.OutputFile.contents",
+    ".build.bazel.remote.execution.v2.ActionResult.stdout_raw",
+    ".build.bazel.remote.execution.v2.ActionResult.stderr_raw",
+];
+
+/// The file in each folder that holds its encoded `FileDescriptorSet`.
+const DESCRIPTORS: &str = "descriptors.bin";
+
+/// Generated files: path from the workspace root, and content.
+type Files = BTreeMap<PathBuf, Vec<u8>>;
+
+/// Brings the committed code up to date.
+pub(crate) fn write() -> Result<()> {
+    let root = workspace_root()?;
+    let files = generate(&root)?;
+    for difference in differences(&root, &files)? {
+        let path = root.join(difference.path());
+        match difference {
+            Difference::Superfluous(_) => {
+                std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+            }
+            Difference::Missing(name) | Difference::Changed(name) => {
+                let folder = path.parent().context("a generated file has no folder")?;
+                std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
+                std::fs::write(&path, &files[&name])
+                    .with_context(|| format!("writing {}", path.display()))?;
+                println!("wrote {}", name.display());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Fails, naming the files, if the committed code is not what [`write`] would write.
+pub(crate) fn check() -> Result<()> {
+    let root = workspace_root()?;
+    let files = generate(&root)?;
+    let differences = differences(&root, &files)?;
+    if differences.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<String> = differences
+        .iter()
+        .map(|difference| format!("  {difference}"))
+        .collect();
+    bail!(
+        "generated code differs from what proto/ says; run `cargo xtask proto`:\n{}",
+        lines.join("\n")
+    )
+}
+
+fn workspace_root() -> Result<PathBuf> {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    Ok(xtask
+        .parent()
+        .context("xtask has no parent folder")?
+        .to_path_buf())
+}
+
+fn generate(root: &Path) -> Result<Files> {
+    let mut files = Files::new();
+    for target in TARGETS {
+        generate_target(root, target, &mut files)
+            .with_context(|| format!("generating the code of {}", target.folder))?;
+    }
+    Ok(files)
+}
+
+fn generate_target(root: &Path, target: &Target, files: &mut Files) -> Result<()> {
+    let descriptors = compile(&root.join("proto"), target.sources)?;
+    let out = tempfile::tempdir().context("creating a temporary folder")?;
+    let mut config = prost_build::Config::new();
+    // Maps in key order, so that one message has one encoding; names, so that messages can be packed into `Any`.
+    config.bytes(BYTES_FIELDS).btree_map(["."]).enable_type_names();
+    config.type_name_domain(["."], "type.googleapis.com");
+    for (package, path) in target.extern_paths {
+        config.extern_path(*package, *path);
+    }
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .emit_rerun_if_changed(false)
+        .out_dir(out.path())
+        .compile_fds_with_config(descriptors.clone(), config)?;
+
+    for package in target.packages {
+        let name = format!("{package}.rs");
+        let code = std::fs::read(out.path().join(&name))
+            .with_context(|| format!("no code came out for {package}"))?;
+        files.insert(Path::new(target.folder).join(name), code);
+    }
+    files.insert(
+        Path::new(target.folder).join(DESCRIPTORS),
+        without_comments(descriptors).encode_to_vec(),
+    );
+    Ok(())
+}
+
+/// The sources and everything they import.
+fn compile(proto: &Path, sources: &[&str]) -> Result<FileDescriptorSet> {
+    let mut compiler = protox::Compiler::new([proto]).context("opening the folder of .proto files")?;
+    compiler.include_imports(true).include_source_info(true);
+    for source in sources {
+        compiler
+            .open_file(source)
+            .with_context(|| format!("compiling {source}"))?;
+    }
+    Ok(compiler.file_descriptor_set())
+}
+
+/// Reflection needs no comments, and they would be most of the size.
+fn without_comments(mut descriptors: FileDescriptorSet) -> FileDescriptorSet {
+    for file in &mut descriptors.file {
+        file.source_code_info = None;
+    }
+    descriptors
+}
+
+/// How the working copy departs from what should be there. Paths from the workspace root.
+#[derive(Debug, PartialEq, Eq)]
+enum Difference {
+    Missing(PathBuf),
+    Changed(PathBuf),
+    /// A file that nothing generates any more.
+    Superfluous(PathBuf),
+}
+
+impl Difference {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Missing(path) | Self::Changed(path) | Self::Superfluous(path) => path,
+        }
+    }
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let path = self.path().display();
+        match self {
+            Self::Missing(_) => write!(f, "{path}: missing"),
+            Self::Changed(_) => write!(f, "{path}: changed"),
+            Self::Superfluous(_) => write!(f, "{path}: nothing generates this"),
+        }
+    }
+}
+
+/// Compares the folders of all targets with `files`.
+fn differences(root: &Path, files: &Files) -> Result<Vec<Difference>> {
+    let mut differences = Vec::new();
+    for (name, wanted) in files {
+        match std::fs::read(root.join(name)) {
+            Ok(found) if found == *wanted => {}
+            Ok(_) => differences.push(Difference::Changed(name.clone())),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                differences.push(Difference::Missing(name.clone()));
+            }
+            Err(error) => return Err(error).with_context(|| format!("reading {}", name.display())),
+        }
+    }
+    for target in TARGETS {
+        let folder = root.join(target.folder);
+        if !folder.exists() {
+            continue;
+        }
+        for entry in std::fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))? {
+            let name = Path::new(target.folder).join(entry?.file_name());
+            ensure!(
+                !root.join(&name).is_dir(),
+                "{} is a folder among generated files",
+                name.display()
+            );
+            if !files.contains_key(&name) {
+                differences.push(Difference::Superfluous(name));
+            }
+        }
+    }
+    Ok(differences)
+}
