@@ -1,0 +1,35 @@
+//! `cargo run --release -p bench -- [scenario…]`: what farrier costs on this machine, each figure beside a physical
+//! limit taken in the same run. Absolute numbers belong to the machine; the ratios travel.
+//!
+//! Needs `cargo build --release` first: it measures `target/release/farrier` as users run it.
+
+mod byte_stream;
+mod client;
+mod memory;
+mod report;
+mod server;
+mod small_actions;
+
+use anyhow::{Result, bail};
+
+const SCENARIOS: [&str; 3] = ["small-actions", "byte-stream", "memory"];
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let asked: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(unknown) = asked.iter().find(|name| !SCENARIOS.contains(&name.as_str())) {
+        bail!("no scenario `{unknown}`; there are: {}", SCENARIOS.join(", "));
+    }
+    for scenario in SCENARIOS
+        .iter()
+        .filter(|name| asked.is_empty() || asked.iter().any(|asked| asked == *name))
+    {
+        println!("\n## {scenario}\n");
+        match *scenario {
+            "small-actions" => small_actions::run().await?,
+            "byte-stream" => byte_stream::run().await?,
+            _ => memory::run().await?,
+        }
+    }
+    Ok(())
+}
