@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+mod ci;
 mod proto;
 mod tidy;
 
@@ -10,7 +11,8 @@ const USAGE: &str = "usage: cargo xtask <chore>
 
 chores:
   proto [--check]   generate the protocol code from proto/; with --check, fail where the committed code differs
-  tidy              check the shape of the project: layers, file sizes, documents";
+  tidy              check the shape of the project: layers, file sizes, documents
+  ci [step...]      install what the tests need and run every check, or only the steps named";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -18,6 +20,7 @@ fn main() -> ExitCode {
     let outcome = match words.as_slice() {
         ["proto"] => proto::write(),
         ["proto", "--check"] => proto::check(),
+        ["ci", steps @ ..] => ci::run(steps),
         ["tidy"] => tidy::check(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

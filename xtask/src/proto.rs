@@ -3,7 +3,7 @@
 //! The result is committed, so that building farrier needs no protocol compiler and a change of the protocol shows
 //! in review. [`check`] keeps the committed files honest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail, ensure};
@@ -87,15 +87,15 @@ pub(crate) fn write() -> Result<()> {
     let files = generate(&root)?;
     for difference in differences(&root, &files)? {
         let path = root.join(difference.path());
-        match difference {
+        match &difference {
             Difference::Superfluous(_) => {
                 std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+                println!("removed {}", difference.path().display());
             }
             Difference::Missing(name) | Difference::Changed(name) => {
                 let folder = path.parent().context("a generated file has no folder")?;
                 std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-                std::fs::write(&path, &files[&name])
-                    .with_context(|| format!("writing {}", path.display()))?;
+                std::fs::write(&path, &files[name]).with_context(|| format!("writing {}", path.display()))?;
                 println!("wrote {}", name.display());
             }
         }
@@ -130,6 +130,16 @@ fn workspace_root() -> Result<PathBuf> {
 }
 
 fn generate(root: &Path) -> Result<Files> {
+    for source in proto_files(&root.join("proto"))? {
+        let known = TARGETS
+            .iter()
+            .any(|target| target.sources.iter().any(|known| Path::new(known) == source));
+        ensure!(
+            known,
+            "proto/{}: no target in xtask/src/proto.rs generates code from it",
+            source.display()
+        );
+    }
     let mut files = Files::new();
     for target in TARGETS {
         generate_target(root, target, &mut files)
@@ -165,6 +175,28 @@ fn generate_target(root: &Path, target: &Target, files: &mut Files) -> Result<()
         without_comments(descriptors).encode_to_vec(),
     );
     Ok(())
+}
+
+/// All `.proto` files below `folder`, relative to it.
+fn proto_files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    let mut pending = vec![folder.to_path_buf()];
+    while let Some(next) = pending.pop() {
+        for entry in std::fs::read_dir(&next).with_context(|| format!("listing {}", next.display()))? {
+            let path = entry?.path();
+            if path.is_dir() {
+                pending.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "proto") {
+                found.push(
+                    path.strip_prefix(folder)
+                        .context("listed outside of its folder")?
+                        .to_path_buf(),
+                );
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// The sources and everything they import.
@@ -215,7 +247,7 @@ impl std::fmt::Display for Difference {
     }
 }
 
-/// Compares the folders of all targets with `files`.
+/// Compares the folders that `files` are in with `files`.
 fn differences(root: &Path, files: &Files) -> Result<Vec<Difference>> {
     let mut differences = Vec::new();
     for (name, wanted) in files {
@@ -228,18 +260,16 @@ fn differences(root: &Path, files: &Files) -> Result<Vec<Difference>> {
             Err(error) => return Err(error).with_context(|| format!("reading {}", name.display())),
         }
     }
-    for target in TARGETS {
-        let folder = root.join(target.folder);
-        if !folder.exists() {
-            continue;
-        }
-        for entry in std::fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))? {
-            let name = Path::new(target.folder).join(entry?.file_name());
-            ensure!(
-                !root.join(&name).is_dir(),
-                "{} is a folder among generated files",
-                name.display()
-            );
+    let folders: BTreeSet<&Path> = files.keys().filter_map(|name| name.parent()).collect();
+    for folder in folders {
+        let entries = match std::fs::read_dir(root.join(folder)) {
+            Ok(entries) => entries,
+            // Its files are reported as missing already.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error).with_context(|| format!("listing {}", folder.display())),
+        };
+        for entry in entries {
+            let name = folder.join(entry?.file_name());
             if !files.contains_key(&name) {
                 differences.push(Difference::Superfluous(name));
             }
@@ -247,3 +277,6 @@ fn differences(root: &Path, files: &Files) -> Result<Vec<Difference>> {
     }
     Ok(differences)
 }
+
+#[cfg(test)]
+mod tests;

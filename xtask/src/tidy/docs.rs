@@ -8,8 +8,18 @@ use anyhow::{Context, Result};
 /// Documents whose file names are checked.
 const DOCUMENTS: [&str; 4] = ["README.md", "ARCHITECTURE.md", "docs/reapi.md", "CHANGELOG.md"];
 /// A path in backquotes that begins so is a claim that it exists.
-const TOPS: [&str; 10] =
-    ["crates/", "xtask/", "proto/", "docs/", "e2e/", "bench/", "examples/", "deploy/", ".ci/", ".cargo/"];
+const TOPS: [&str; 10] = [
+    "crates/",
+    "xtask/",
+    "proto/",
+    "docs/",
+    "e2e/",
+    "bench/",
+    "examples/",
+    "deploy/",
+    ".ci/",
+    ".cargo/",
+];
 /// Checklist items that `docs/reapi.md` must have a row for: letter and highest number.
 const ITEMS: [(char, u32); 6] = [('G', 14), ('C', 7), ('S', 9), ('B', 20), ('A', 8), ('E', 36)];
 
@@ -25,7 +35,11 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
     }
     let mut complaints = Vec::new();
     for document in &documents {
-        let shown = document.strip_prefix(root).unwrap_or(document).display().to_string();
+        let shown = document
+            .strip_prefix(root)
+            .unwrap_or(document)
+            .display()
+            .to_string();
         let text = fs::read_to_string(document).with_context(|| format!("cannot read {shown}"))?;
         for claim in backquoted(&text).filter(|claim| TOPS.iter().any(|top| claim.starts_with(top))) {
             if let Some(complaint) = broken(root, claim) {
@@ -94,7 +108,13 @@ mod tests {
     #[test]
     fn missing_files_tests_and_items_are_noticed() {
         let root = super::super::root();
-        assert_eq!(broken(&root, "xtask/src/tidy/docs.rs::claims_are_found_outside_code_blocks"), None);
+        assert_eq!(
+            broken(
+                &root,
+                "xtask/src/tidy/docs.rs::claims_are_found_outside_code_blocks"
+            ),
+            None
+        );
         assert!(broken(&root, "xtask/src/tidy/docs.rs::no_such_test").is_some());
         assert!(broken(&root, "xtask/src/nowhere.rs").is_some());
         assert_eq!(broken(&root, "docs/adr/NNNN-*.md"), None);

@@ -18,21 +18,64 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("cas", &["blob", "merkle"]),
     ("action-cache", &["cas", "action", "merkle", "blob", "reapi"]),
     ("cas-disk", &["action-cache", "cas", "action", "blob", "reapi"]),
-    ("cas-remote", &["action-cache", "cas", "action", "blob", "compression", "reapi", "tasks"]),
+    (
+        "cas-remote",
+        &[
+            "action-cache",
+            "cas",
+            "action",
+            "blob",
+            "compression",
+            "reapi",
+            "tasks",
+        ],
+    ),
     ("scheduler", &["action", "blob", "reapi"]),
     ("worker-api", &["reapi"]),
     ("runner-api", &[]),
     ("runner", &["runner-api"]),
-    ("worker", &["worker-api", "runner-api", "cas", "action", "merkle", "blob", "reapi", "tasks"]),
+    (
+        "worker",
+        &[
+            "worker-api",
+            "runner-api",
+            "cas",
+            "action",
+            "merkle",
+            "blob",
+            "reapi",
+            "tasks",
+        ],
+    ),
     (
         "services",
-        &["scheduler", "worker-api", "action-cache", "cas", "action", "merkle", "blob", "compression", "reapi", "tasks"],
+        &[
+            "scheduler",
+            "worker-api",
+            "action-cache",
+            "cas",
+            "action",
+            "merkle",
+            "blob",
+            "compression",
+            "reapi",
+            "tasks",
+        ],
     ),
     ("tasks", &[]),
 ];
 
 /// Crates that run in a simulation and a fuzzer at full speed, and what they therefore never use.
-const PURE: [&str; 8] = ["reapi", "compression", "blob", "merkle", "action", "scheduler", "worker-api", "runner-api"];
+const PURE: [&str; 8] = [
+    "reapi",
+    "compression",
+    "blob",
+    "merkle",
+    "action",
+    "scheduler",
+    "worker-api",
+    "runner-api",
+];
 const IMPURE: [&str; 6] = ["tokio", "tokio-util", "hyper", "rustix", "libc", "rand"];
 
 /// Programs and chores may use anything of ours.
@@ -54,20 +97,31 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
             continue;
         }
         let Some(allowed) = table.get(package.as_str()) else {
-            complaints.push(format!("crate `{package}` has no row in xtask/src/tidy/layers.rs"));
+            complaints.push(format!(
+                "crate `{package}` has no row in xtask/src/tidy/layers.rs"
+            ));
             continue;
         };
-        for dependency in dependencies.iter().filter(|dependency| ours.contains(dependency.name.as_str())) {
+        for dependency in dependencies
+            .iter()
+            .filter(|dependency| ours.contains(dependency.name.as_str()))
+        {
             if !allowed.contains(&dependency.name.as_str()) {
-                complaints.push(format!("crate `{package}` may not use `{}` (see layers.rs)", dependency.name));
+                complaints.push(format!(
+                    "crate `{package}` may not use `{}` (see layers.rs)",
+                    dependency.name
+                ));
             }
         }
         if PURE.contains(&package.as_str()) {
-            let impure = dependencies.iter().filter(|dependency| {
-                !dependency.optional && IMPURE.contains(&dependency.name.as_str())
-            });
+            let impure = dependencies
+                .iter()
+                .filter(|dependency| !dependency.optional && IMPURE.contains(&dependency.name.as_str()));
             for dependency in impure {
-                complaints.push(format!("crate `{package}` is pure and may not use `{}`", dependency.name));
+                complaints.push(format!(
+                    "crate `{package}` is pure and may not use `{}`",
+                    dependency.name
+                ));
             }
         }
     }
@@ -86,7 +140,11 @@ fn packages(root: &Path) -> Result<BTreeMap<String, Vec<Dependency>>> {
         .current_dir(root)
         .output()
         .context("cannot run cargo metadata")?;
-    ensure!(output.status.success(), "cargo metadata failed: {}", String::from_utf8_lossy(&output.stderr));
+    ensure!(
+        output.status.success(),
+        "cargo metadata failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let metadata: Value = serde_json::from_slice(&output.stdout).context("cargo metadata is not JSON")?;
     let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();

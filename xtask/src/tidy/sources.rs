@@ -6,8 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// Calls that pure crates never make, because time, files and randomness come to them as arguments.
-const PURE_NEVER: [&str; 6] =
-    ["std::fs", "std::net", "SystemTime::now", "Instant::now", "std::env", "thread::sleep"];
+const PURE_NEVER: [&str; 6] = [
+    "std::fs",
+    "std::net",
+    "SystemTime::now",
+    "Instant::now",
+    "std::env",
+    "thread::sleep",
+];
 const PURE_FOLDERS: [&str; 2] = ["crates/protocol", "crates/execution/scheduler"];
 
 /// The one file of each door that turns errors into gRPC statuses by code is what callers of a store must not need.
@@ -23,7 +29,9 @@ const STATUS_FREE_FOLDERS: [&str; 6] = [
 /// Every Rust file of ours that a person wrote, relative to the root.
 pub(super) fn rust_files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
-    let mut folders: Vec<PathBuf> = ["crates", "xtask", "e2e", "bench"].map(|folder| root.join(folder)).into();
+    let mut folders: Vec<PathBuf> = ["crates", "xtask", "e2e", "bench"]
+        .map(|folder| root.join(folder))
+        .into();
     while let Some(folder) = folders.pop() {
         if !folder.is_dir() {
             continue;
@@ -51,7 +59,9 @@ pub(super) fn check(root: &Path, files: &[PathBuf]) -> Result<Vec<String>> {
         let text = fs::read_to_string(root.join(file)).with_context(|| format!("cannot read {shown}"))?;
         let is_test = shown.contains("/tests/") || shown.ends_with("tests.rs");
         if !is_test && !text.starts_with("//!") && !text.starts_with("#!") {
-            complaints.push(format!("{shown}: begin with a `//!` line that says what the file is for"));
+            complaints.push(format!(
+                "{shown}: begin with a `//!` line that says what the file is for"
+            ));
         }
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
         if is_test {
@@ -62,8 +72,12 @@ pub(super) fn check(root: &Path, files: &[PathBuf]) -> Result<Vec<String>> {
                 complaints.push(format!("{shown}: pure code does not use `{never}`"));
             }
         }
-        if STATUS_FREE_FOLDERS.iter().any(|folder| shown.starts_with(folder)) && code.contains("tonic::Status") {
-            complaints.push(format!("{shown}: errors keep their meaning until the door; no tonic::Status here"));
+        if STATUS_FREE_FOLDERS.iter().any(|folder| shown.starts_with(folder))
+            && code.contains("tonic::Status")
+        {
+            complaints.push(format!(
+                "{shown}: errors keep their meaning until the door; no tonic::Status here"
+            ));
         }
     }
     Ok(complaints)

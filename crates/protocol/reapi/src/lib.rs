@@ -7,7 +7,7 @@
 //!
 //! Read `proto/build/bazel/remote/execution/v2/remote_execution.proto` first. Modules mirror the packages
 //! (`build.bazel.remote.execution.v2` is [`build::bazel::remote::execution::v2`]); the short names at the root are
-//! the ones to use. Fields that hold content are [`bytes::Bytes`], maps are ordered, and every message knows its
+//! the ones to use. Fields that hold content are [`prost::bytes::Bytes`], maps are ordered, and every message knows its
 //! type URL, so that [`prost_types::Any::from_msg`] packs it the way other implementations expect.
 
 // The nesting mirrors the packages because generated code refers to other packages by relative paths.

@@ -252,6 +252,45 @@ impl ::prost::Name for Assignment {
         "type.googleapis.com/farrier.worker.v1.Assignment".into()
     }
 }
+/// What a command used, every process of it that was waited for included. Travels in
+/// ExecutedActionMetadata.auxiliary_metadata.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResourceUsage {
+    /// Processor time in user mode.
+    #[prost(message, optional, tag = "1")]
+    pub user_time: ::core::option::Option<::prost_types::Duration>,
+    /// Processor time in the kernel.
+    #[prost(message, optional, tag = "2")]
+    pub system_time: ::core::option::Option<::prost_types::Duration>,
+    /// The largest resident set of any one process.
+    #[prost(uint64, tag = "3")]
+    pub max_rss_bytes: u64,
+    /// Page faults that needed no I/O, and those that did.
+    #[prost(uint64, tag = "4")]
+    pub minor_faults: u64,
+    #[prost(uint64, tag = "5")]
+    pub major_faults: u64,
+    /// Blocks of 512 bytes read and written.
+    #[prost(uint64, tag = "6")]
+    pub in_blocks: u64,
+    #[prost(uint64, tag = "7")]
+    pub out_blocks: u64,
+    /// Times a process gave up its processor, and times it was taken away.
+    #[prost(uint64, tag = "8")]
+    pub voluntary_switches: u64,
+    #[prost(uint64, tag = "9")]
+    pub involuntary_switches: u64,
+}
+impl ::prost::Name for ResourceUsage {
+    const NAME: &'static str = "ResourceUsage";
+    const PACKAGE: &'static str = "farrier.worker.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.worker.v1.ResourceUsage".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.worker.v1.ResourceUsage".into()
+    }
+}
 /// Generated client implementations.
 pub mod workers_client {
     #![allow(

@@ -9,6 +9,8 @@ pub(crate) type Recode = fn(&[u8]) -> Result<Vec<u8>, DecodeError>;
 /// One message type in both worlds.
 pub(crate) struct Pair {
     pub(crate) name: String,
+    /// Under which ours is packed into an `Any`.
+    pub(crate) type_url: String,
     pub(crate) ours: Recode,
     pub(crate) theirs: Recode,
 }
@@ -27,6 +29,7 @@ fn recode<T: Message + Default>(bytes: &[u8]) -> Result<Vec<u8>, DecodeError> {
 fn pair<Ours: Message + Name + Default, Theirs: Message + Default>() -> Pair {
     Pair {
         name: Ours::full_name(),
+        type_url: Ours::type_url(),
         ours: recode::<Ours>,
         theirs: recode::<Theirs>,
     }

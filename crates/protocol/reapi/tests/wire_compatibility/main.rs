@@ -46,6 +46,14 @@ fn every_message_has_a_counterpart() {
     assert_eq!(declared, compared);
 }
 
+/// Receivers look into an `Any` only if its type URL is the one they expect.
+#[test]
+fn type_urls_are_the_usual_ones() {
+    for Pair { name, type_url, .. } in messages() {
+        assert_eq!(type_url, format!("type.googleapis.com/{name}"));
+    }
+}
+
 #[test]
 fn every_enum_has_a_counterpart() {
     let declared: BTreeSet<String> = descriptors()
@@ -110,7 +118,10 @@ fn snake_case(camel: &str) -> String {
 #[test]
 fn random_messages_survive_the_trip_to_the_other_side_and_back() {
     let descriptors = descriptors();
-    for Pair { name, ours, theirs } in messages() {
+    for Pair {
+        name, ours, theirs, ..
+    } in messages()
+    {
         let descriptor = descriptors
             .get_message_by_name(&name)
             .expect("the table names declared messages");
@@ -146,7 +157,10 @@ fn random_messages_survive_the_trip_to_the_other_side_and_back() {
 /// that no type of ours is narrower: both sides keep the same bytes, and refuse the same bytes.
 #[test]
 fn hostile_bytes_are_read_alike() {
-    for Pair { name, ours, theirs } in messages() {
+    for Pair {
+        name, ours, theirs, ..
+    } in messages()
+    {
         let mut kept = 0;
         for bytes in probes::all() {
             let ours = ours(&bytes).ok();
