@@ -1,2 +1,35 @@
-//! farrier: one program, many roles.
-fn main() {}
+//! farrier: Remote Build Execution in one program. Every role and every command starts here.
+
+mod banner;
+mod byte_size;
+mod cli;
+mod commands;
+mod data_directory;
+mod durations;
+mod wire;
+
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // The runner comes before everything else: it must stay small and single-threaded, because it forks.
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments.next().as_deref() == Some(OsStr::new("runner")) {
+        return run_runner(arguments);
+    }
+    cli::run()
+}
+
+fn run_runner(arguments: impl Iterator<Item = OsString>) -> ExitCode {
+    let outcome = match runner::parse_args(arguments) {
+        Ok(options) => runner::serve(options).map_err(|error| error.to_string()),
+        Err(error) => Err(format!("{error}\n\n{}", runner::USAGE)),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("farrier runner: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}

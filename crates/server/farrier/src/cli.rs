@@ -1,0 +1,88 @@
+//! The command line: what can be said, and where each word leads.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::commands::{action, cas, exec};
+use crate::wire;
+
+/// Remote Build Execution: run each command of a build once, anywhere, and give everyone else the result.
+#[derive(Debug, Parser)]
+#[command(name = "farrier", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    /// What to log, for example `info`, `debug` or `services=debug`.
+    #[arg(long, global = true, env = "FARRIER_LOG", default_value = "warn", value_name = "FILTER")]
+    log: String,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Start everything on this machine: storage, scheduler and one worker, on one port.
+    Up(wire::up::UpOptions),
+    /// Add this machine as a worker to a running farrier.
+    Join(wire::join::JoinOptions),
+    /// The worker that `up` starts; the same as `join`.
+    #[command(hide = true)]
+    Worker(wire::join::JoinOptions),
+    /// Spawn and confine commands for a worker; started by `join` and `up`.
+    #[command(hide = true, disable_help_flag = true)]
+    Runner {
+        /// Read by the runner itself, before this parser sees them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<PathBuf>,
+    },
+    /// Run one command remotely: upload inputs, execute, download outputs.
+    Exec(exec::ExecOptions),
+    /// Look into the content-addressable storage.
+    #[command(subcommand)]
+    Cas(cas::CasCommand),
+    /// Look at actions and their results.
+    #[command(subcommand)]
+    Action(action::ActionCommand),
+}
+
+/// Parses the command line and runs what it says.
+pub(crate) fn run() -> ExitCode {
+    let cli = Cli::parse();
+    if let Err(error) = start_logging(&cli.log) {
+        eprintln!("farrier: {error:#}");
+        return ExitCode::from(2);
+    }
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("farrier: cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    let outcome = runtime.block_on(async {
+        match cli.command {
+            Command::Up(options) => wire::up::up(options).await,
+            Command::Join(options) | Command::Worker(options) => {
+                wire::join::join(options).await.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Runner { .. } => anyhow::bail!("`farrier runner` has to be the first word after the program"),
+            Command::Exec(options) => exec::exec(options).await,
+            Command::Cas(command) => cas::run(command).await,
+            Command::Action(command) => action::run(command).await,
+        }
+    });
+    // Blocking work that nobody waits for any more must not hold up the exit.
+    runtime.shutdown_background();
+    outcome.unwrap_or_else(|error| {
+        eprintln!("farrier: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+fn start_logging(filter: &str) -> anyhow::Result<()> {
+    use anyhow::Context;
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .with_context(|| format!("`{filter}` is not a log filter; try `info`"))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}

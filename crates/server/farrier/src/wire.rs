@@ -1,0 +1,8 @@
+//! Where the parts are put together, in the order a reader meets them. Nothing else knows both options and objects.
+
+pub(crate) mod join;
+mod server;
+mod signals;
+mod storage;
+pub(crate) mod up;
+mod worker_process;

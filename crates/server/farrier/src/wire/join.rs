@@ -1,0 +1,209 @@
+//! `farrier join`: this machine as a worker of a running farrier.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use blob::InstanceName;
+use cas::BlobStore;
+use cas_remote::{RemoteChannel, RemoteOptions};
+use clap::{Args, ValueEnum};
+use runner_api::{Capabilities, UidMode, UnixRunner};
+use tasks::{CancellationToken, Group};
+use tokio::process::{Child, Command};
+use worker::{Stores, Worker, WorkerOptions};
+
+use super::signals::{EndSignals, stdin_closed};
+use crate::byte_size::ByteSize;
+use crate::data_directory::DataDirectory;
+use crate::durations;
+
+/// What `farrier join` can be told.
+#[derive(Args, Debug)]
+pub(crate) struct JoinOptions {
+    /// The server, for example http://build-server:8980.
+    endpoint: String,
+    /// The token that `farrier up` prints.
+    #[arg(long, env = "FARRIER_WORKER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    token: Option<String>,
+    /// A file that holds the token.
+    #[arg(long, conflicts_with = "token", value_name = "FILE")]
+    token_file: Option<PathBuf>,
+    /// Where input files are cached and actions run [default: ~/.local/share/farrier-worker].
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Actions to run at once [default: one a core].
+    #[arg(long, value_name = "N")]
+    slots: Option<u32>,
+    /// Most bytes of cached input files.
+    #[arg(long, default_value = "16GiB", value_name = "SIZE")]
+    cache_size: ByteSize,
+    /// How strictly actions are confined.
+    #[arg(long, value_enum, default_value_t = SandboxChoice::BestEffort, value_name = "HOW")]
+    sandbox: SandboxChoice,
+    /// Name shown to people [default: the host's name].
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// A platform property this worker offers, beside OSFamily and ISA; repeat for several.
+    #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
+    properties: Vec<(String, String)>,
+    /// How long running actions may take to finish when the worker is stopped.
+    #[arg(long, default_value = "10s", value_parser = durations::parse, value_name = "DURATION")]
+    drain: Duration,
+    /// End when standard input ends: for a parent that must not leave a worker behind.
+    #[arg(long, hide = true)]
+    exit_with_stdin: bool,
+}
+
+/// How strictly actions are confined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SandboxChoice {
+    /// Every mechanism, or refuse to start.
+    Require,
+    /// Every mechanism the kernel allows; say which are missing.
+    BestEffort,
+    /// None: commands run as the worker's user with the worker's rights.
+    Off,
+}
+
+impl SandboxChoice {
+    pub(crate) fn as_argument(self) -> &'static str {
+        match self {
+            SandboxChoice::Require => "require",
+            SandboxChoice::BestEffort => "best-effort",
+            SandboxChoice::Off => "off",
+        }
+    }
+}
+
+/// How long the runner may take to probe the kernel and listen.
+const RUNNER_START_MAX: Duration = Duration::from_secs(20);
+
+/// Works until a signal, or until the parent is gone, then drains.
+pub(crate) async fn join(options: JoinOptions) -> Result<()> {
+    let token = token(&options)?;
+    let path = match &options.data_dir {
+        Some(path) => path.clone(),
+        None => DataDirectory::default_path()?.with_file_name("farrier-worker"),
+    };
+    let directory = DataDirectory::open(&path)?;
+    let mut signals = EndSignals::listen()?;
+    let (mut runner_process, runner) = start_runner(&directory, options.sandbox).await?;
+    let capabilities = runner.capabilities().await.context("the runner does not answer")?;
+    for line in missing_mechanisms(&capabilities) {
+        eprintln!("farrier worker: {line}");
+    }
+    let remote = RemoteChannel::connect(RemoteOptions::new(&options.endpoint))
+        .await
+        .with_context(|| format!("cannot connect to {}", options.endpoint))?;
+
+    let group = Group::new("worker");
+    let worker = Worker::new(
+        worker_options(&options, &directory, &capabilities),
+        Arc::new(runner),
+        Arc::new(RemoteStores { remote: remote.clone() }),
+        remote.channel(),
+        Some(token),
+    )
+    .context("cannot start the worker")?;
+    let drain = CancellationToken::new();
+    let working = worker.run(drain.clone(), &group);
+    tokio::pin!(working);
+    tokio::select! {
+        outcome = &mut working => return outcome.context("the worker stopped"),
+        status = runner_process.wait() => bail!("the runner ended: {}", status.context("cannot wait for it")?),
+        _ = stdin_closed(), if options.exit_with_stdin => return Ok(()),
+        _ = signals.next() => drain.cancel(),
+    }
+    tokio::select! {
+        outcome = &mut working => outcome.context("the worker stopped")?,
+        () = tokio::time::sleep(options.drain) => eprintln!("farrier worker: leaving unfinished actions to others"),
+        _ = signals.next() => eprintln!("farrier worker: stopped at once"),
+        _ = stdin_closed(), if options.exit_with_stdin => {}
+    }
+    Ok(())
+}
+
+/// Stores by instance name, all over one connection.
+struct RemoteStores {
+    remote: RemoteChannel,
+}
+
+impl Stores for RemoteStores {
+    fn store(&self, instance: &InstanceName) -> Arc<dyn BlobStore> {
+        self.remote.blob_store(instance.clone())
+    }
+}
+
+fn worker_options(options: &JoinOptions, directory: &DataDirectory, capabilities: &Capabilities) -> WorkerOptions {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+    let mut worker_options = WorkerOptions::new(
+        options.name.clone().unwrap_or(host),
+        options.slots.unwrap_or(cores).max(1),
+        directory.path().to_owned(),
+        capabilities.clone(),
+    );
+    worker_options.cache_bytes_max = options.cache_size.0;
+    worker_options.properties.extend(options.properties.iter().cloned());
+    worker_options
+}
+
+/// Starts the runner as a child that dies with this process, and waits until it listens.
+async fn start_runner(directory: &DataDirectory, sandbox: SandboxChoice) -> Result<(Child, UnixRunner)> {
+    let socket = directory.path().join("runner.sock");
+    match fs::remove_file(&socket) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(error).with_context(|| format!("cannot remove {}", socket.display()));
+        }
+        _ => {}
+    }
+    let mut child = Command::new(std::env::current_exe().context("cannot find this program's own file")?)
+        .arg("runner")
+        .arg("--socket")
+        .arg(&socket)
+        .args(["--sandbox", sandbox.as_argument(), "--exit-with-stdin"])
+        .stdin(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot start the runner")?;
+    let listening = async {
+        while !socket.exists() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    tokio::select! {
+        () = listening => Ok((child, UnixRunner::new(socket))),
+        status = child.wait() => bail!("the runner did not start: {}", status.context("cannot wait for it")?),
+        () = tokio::time::sleep(RUNNER_START_MAX) => bail!("the runner did not listen within {RUNNER_START_MAX:?}"),
+    }
+}
+
+/// What the kernel does not give, for the log of whoever starts a worker.
+fn missing_mechanisms(capabilities: &Capabilities) -> Vec<String> {
+    let mut lines: Vec<String> =
+        capabilities.missing().map(|(mechanism, why)| format!("sandbox: without {mechanism}: {why}")).collect();
+    if !lines.is_empty() && capabilities.uid_mode == UidMode::Rootless {
+        lines.push("sandbox: running as root, or allowing user namespaces, would give more".to_owned());
+    }
+    lines
+}
+
+fn token(options: &JoinOptions) -> Result<String> {
+    if let Some(path) = &options.token_file {
+        let token = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        return Ok(token.trim().to_owned());
+    }
+    options.token.clone().ok_or_else(|| anyhow!("--token is missing; paste the line that `farrier up` prints"))
+}
+
+fn parse_property(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err(format!("`{text}` is not NAME=VALUE")),
+    }
+}

@@ -1,0 +1,86 @@
+//! The stores of one machine, and which instance sees which.
+
+use std::sync::Arc;
+
+use action_cache::complete_only;
+use anyhow::{Context, Result};
+use blob::InstanceName;
+use cas::{BlobStore, always_has_empty};
+use cas_disk::{DiskActionCache, DiskBlobStore, DiskOptions};
+use services::{Instance, Instances};
+
+use crate::byte_size::ByteSize;
+use crate::data_directory::DataDirectory;
+
+/// How much may be kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sizes {
+    pub(crate) cas: ByteSize,
+    pub(crate) action_cache: ByteSize,
+    pub(crate) worker_cache: ByteSize,
+}
+
+/// Sizes that were not given: half of the free space for blobs up to 64 GiB, a quarter for the worker's copies up to
+/// 16 GiB. What is stored already counts as free, so that the sizes do not shrink from start to start.
+pub(crate) fn default_sizes(free_bytes: u64) -> Sizes {
+    let share = |part: u64, max: u64| ByteSize((free_bytes / part).clamp(64 << 20, max));
+    Sizes { cas: share(2, 64 << 30), action_cache: share(50, 1 << 30), worker_cache: share(4, 16 << 30) }
+}
+
+/// Opens the stores below the data directory. All instances share the blobs; each has its own action cache.
+pub(crate) fn open(
+    directory: &DataDirectory,
+    sizes: Sizes,
+    names: &[InstanceName],
+    clients_may_update_action_cache: bool,
+) -> Result<Instances> {
+    let blobs = DiskBlobStore::open(DiskOptions { directory: directory.cas(), capacity_bytes: sizes.cas.0 })
+        .with_context(|| format!("cannot open the blob store in {}", directory.cas().display()))?;
+    let cas: Arc<dyn BlobStore> = always_has_empty(blobs);
+    let share = sizes.action_cache.0 / names.len().max(1) as u64;
+    let mut instances = Vec::new();
+    for name in names {
+        let path = directory.action_cache().join(file_name(name));
+        let results = DiskActionCache::open(DiskOptions { directory: path.clone(), capacity_bytes: share })
+            .with_context(|| format!("cannot open the action cache in {}", path.display()))?;
+        let instance = Instance {
+            cas: cas.clone(),
+            action_cache: complete_only(results, cas.clone()),
+            clients_may_update_action_cache,
+        };
+        instances.push((name.clone(), instance));
+    }
+    Ok(instances.into_iter().collect())
+}
+
+/// An instance name as one path component, reversible and never empty.
+fn file_name(name: &InstanceName) -> String {
+    let mut escaped = String::from("i-");
+    for byte in name.as_str().bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => escaped.push(byte as char),
+            _ => escaped.push_str(&format!("%{byte:02x}")),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instance_has_its_own_safe_directory() {
+        let escaped = |name| file_name(&InstanceName::new(name).unwrap());
+        assert_eq!(escaped(""), "i-");
+        assert_eq!(escaped("team/a"), "i-team%2fa");
+        assert_ne!(escaped("a/b"), escaped("a%2fb"));
+    }
+
+    #[test]
+    fn default_sizes_follow_the_free_space_within_bounds() {
+        assert_eq!(default_sizes(20 << 30).cas.0, 10 << 30);
+        assert_eq!(default_sizes(4 << 40).cas.0, 64 << 30);
+        assert_eq!(default_sizes(0).cas.0, 64 << 20);
+    }
+}

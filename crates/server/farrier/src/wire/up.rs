@@ -1,0 +1,230 @@
+//! `farrier up`: all roles in one process tree, on one port.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use blob::InstanceName;
+use clap::{Args, ValueEnum};
+use services::Timeouts;
+use tasks::{CancellationToken, Group};
+use tokio::net::TcpListener;
+
+use super::join::SandboxChoice;
+use super::server::{ServerOptions, serve};
+use super::signals::EndSignals;
+use super::storage;
+pub(crate) use super::storage::Sizes;
+use super::worker_process::WorkerProcess;
+use crate::banner::{Banner, reachable};
+use crate::byte_size::ByteSize;
+use crate::commands::exec;
+use crate::data_directory::DataDirectory;
+use crate::durations;
+
+/// What `farrier up` can be told.
+#[derive(Args, Debug)]
+pub(crate) struct UpOptions {
+    /// Address to serve on. Anyone who can reach it can run commands: leave it on loopback, or protect the network.
+    #[arg(long, default_value = "127.0.0.1:8980", env = "FARRIER_LISTEN", value_name = "ADDRESS:PORT")]
+    listen: SocketAddr,
+    /// Where blobs, results and the worker's files are kept [default: ~/.local/share/farrier].
+    #[arg(long, env = "FARRIER_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Instance names to serve; repeat for several. They share blobs, not action results [default: the unnamed one].
+    #[arg(long = "instance", value_name = "NAME", value_parser = parse_instance)]
+    instances: Vec<InstanceName>,
+    /// Most bytes of blobs [default: half of the free space, at most 64GiB].
+    #[arg(long, value_name = "SIZE")]
+    cas_size: Option<ByteSize>,
+    /// Most bytes of action results [default: up to 1GiB].
+    #[arg(long, value_name = "SIZE")]
+    action_cache_size: Option<ByteSize>,
+    /// Most bytes of the worker's own copies of input files [default: up to 16GiB].
+    #[arg(long, value_name = "SIZE")]
+    worker_cache_size: Option<ByteSize>,
+    /// Actions to run at once on this machine [default: one a core]. 0 starts no worker: `farrier join` adds some.
+    #[arg(long, value_name = "N")]
+    slots: Option<u32>,
+    /// How strictly actions are confined.
+    #[arg(long, value_enum, default_value_t = SandboxChoice::BestEffort, value_name = "HOW")]
+    sandbox: SandboxChoice,
+    /// Whether clients may write the action cache themselves [default: only when listening on loopback].
+    #[arg(long, value_enum, value_name = "WHO")]
+    client_results: Option<ClientResults>,
+    /// Timeout of actions that name none.
+    #[arg(long, default_value = "1h", value_parser = durations::parse, value_name = "DURATION")]
+    default_timeout: Duration,
+    /// Longest timeout an action may ask for.
+    #[arg(long, default_value = "24h", value_parser = durations::parse, value_name = "DURATION")]
+    max_timeout: Duration,
+    /// How long running actions may take to finish when farrier is stopped.
+    #[arg(long, default_value = "10s", value_parser = durations::parse, value_name = "DURATION")]
+    drain: Duration,
+    /// Stop after the first command, with its exit code.
+    #[arg(long, requires = "command")]
+    once: bool,
+    /// A first command to run remotely; its output is printed, and farrier goes on serving.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+/// Who may write action results beside the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ClientResults {
+    /// Every client: what local execution with a shared cache needs.
+    Allow,
+    /// Nobody: only what ran on a worker is ever served.
+    Deny,
+}
+
+/// How long open calls may take to end once the worker is done.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// Runs until SIGINT or SIGTERM, then drains.
+pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
+    if options.default_timeout > options.max_timeout {
+        bail!("--default-timeout is longer than --max-timeout");
+    }
+    let path = options.data_dir.clone().map_or_else(DataDirectory::default_path, Ok)?;
+    let directory = DataDirectory::open(&path)?;
+    let sizes = sizes(&options, directory.free_bytes()?);
+    let names = if options.instances.is_empty() { vec![InstanceName::default()] } else { options.instances.clone() };
+    let client_results = may_clients_write(options.client_results, options.listen);
+    let instances = Arc::new(storage::open(&directory, sizes, &names, client_results)?);
+    let worker_token = directory.worker_token()?;
+    let slots = options.slots.unwrap_or_else(cores);
+
+    let listener = TcpListener::bind(options.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}; is farrier running already?", options.listen))?;
+    let address = listener.local_addr().context("the listening socket has no address")?;
+    let mut signals = EndSignals::listen()?;
+    let (closing, stop_worker, stop_server) =
+        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+
+    let group = Group::new("up");
+    let workers = Group::new("worker process");
+    let server_options = ServerOptions {
+        timeouts: Timeouts { default: options.default_timeout, max: options.max_timeout },
+        worker_token: worker_token.clone(),
+        blob_size_bytes_max: sizes.cas.0,
+    };
+    let (failed_sender, failed) = tokio::sync::oneshot::channel();
+    let serving = serve(listener, instances, server_options, closing.clone(), stop_server.clone());
+    group.spawn("server", async move {
+        if let Err(error) = serving.await {
+            // The receiver is gone only when we are stopping anyway.
+            let _ = failed_sender.send(error);
+        }
+    });
+    if slots > 0 {
+        let process = worker_process(&options, &directory, address, slots, sizes)?;
+        workers.spawn("worker process", process.keep_alive(stop_worker.clone()));
+    }
+    let banner =
+        Banner { address, directory: &directory, sizes, slots, names: &names, client_results, token: &worker_token };
+    println!("{banner}");
+
+    let first_command = first_command(&options, address, &names[0]);
+    let end = tokio::select! {
+        exit = first_command => Some(exit?),
+        signal = signals.next() => {
+            eprintln!("\nfarrier: {signal}: finishing what runs (again to stop at once)");
+            None
+        }
+        Ok(error) = failed => return Err(error),
+    };
+    closing.cancel();
+    let orderly = async {
+        stop_worker.cancel();
+        workers.shut_down(options.drain + GOODBYE).await;
+        stop_server.cancel();
+        group.shut_down(GOODBYE).await;
+    };
+    tokio::select! {
+        () = orderly => eprintln!("farrier: stopped; everything acknowledged is kept in {}", directory.path().display()),
+        signal = signals.next() => eprintln!("farrier: {signal}: stopped at once"),
+    }
+    Ok(end.unwrap_or(ExitCode::SUCCESS))
+}
+
+/// Runs the command of the command line, if there is one. Returns only with `--once`.
+async fn first_command(options: &UpOptions, address: SocketAddr, instance: &InstanceName) -> Result<ExitCode> {
+    if !options.command.is_empty() {
+        println!("\n$ {}", options.command.join(" "));
+        let exit = exec::run_command(format!("http://{}", reachable(address)), instance.clone(), options.command.clone());
+        match exit.await {
+            Ok(exit) if options.once => return Ok(exit),
+            Ok(_) => {}
+            Err(error) if options.once => return Err(error),
+            Err(error) => eprintln!("farrier: {error:#}"),
+        }
+    }
+    std::future::pending().await
+}
+
+fn worker_process(
+    options: &UpOptions,
+    directory: &DataDirectory,
+    address: SocketAddr,
+    slots: u32,
+    sizes: Sizes,
+) -> Result<WorkerProcess> {
+    let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let arguments = [
+        "worker".to_owned(),
+        format!("http://{}", reachable(address)),
+        "--exit-with-stdin".to_owned(),
+        format!("--token-file={}", directory.token_file().display()),
+        format!("--data-dir={}", directory.worker().display()),
+        format!("--slots={slots}"),
+        format!("--cache-size={}", sizes.worker_cache.0),
+        format!("--sandbox={}", options.sandbox.as_argument()),
+        format!("--drain={}ms", options.drain.as_millis()),
+    ];
+    Ok(WorkerProcess { program, arguments: arguments.into(), drain: options.drain + Duration::from_secs(1) })
+}
+
+fn sizes(options: &UpOptions, free_bytes: u64) -> Sizes {
+    let default = storage::default_sizes(free_bytes);
+    Sizes {
+        cas: options.cas_size.unwrap_or(default.cas),
+        action_cache: options.action_cache_size.unwrap_or(default.action_cache),
+        worker_cache: options.worker_cache_size.unwrap_or(default.worker_cache),
+    }
+}
+
+/// Whoever writes the action cache decides what everybody else's build contains. On loopback that is the user
+/// alone; anywhere else it has to be asked for.
+fn may_clients_write(asked: Option<ClientResults>, listen: SocketAddr) -> bool {
+    match asked {
+        Some(answer) => answer == ClientResults::Allow,
+        None => listen.ip().is_loopback(),
+    }
+}
+
+fn cores() -> u32 {
+    std::thread::available_parallelism().map_or(NonZeroU32::MIN.get(), |cores| cores.get() as u32)
+}
+
+fn parse_instance(name: &str) -> Result<InstanceName, String> {
+    InstanceName::new(name).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_write_results_on_loopback_or_when_allowed() {
+        let on = |listen: &str, asked| may_clients_write(asked, listen.parse().unwrap());
+        assert!(on("127.0.0.1:1", None) && on("[::1]:1", None));
+        assert!(!on("0.0.0.0:1", None) && !on("192.0.2.1:1", None));
+        assert!(on("0.0.0.0:1", Some(ClientResults::Allow)) && !on("127.0.0.1:1", Some(ClientResults::Deny)));
+    }
+}

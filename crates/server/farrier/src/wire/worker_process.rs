@@ -1,0 +1,76 @@
+//! The worker of `farrier up`: a process of its own, started again whenever it dies.
+
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use tasks::CancellationToken;
+use tokio::process::{Child, Command};
+
+/// A worker that lived this long before it died is started again at once.
+const HEALTHY_AFTER: Duration = Duration::from_secs(10);
+/// Wait before the second start in a row; doubles up to the longest.
+const RESTART_WAIT_MIN: Duration = Duration::from_millis(100);
+const RESTART_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How the worker is started.
+pub(crate) struct WorkerProcess {
+    pub(crate) program: PathBuf,
+    pub(crate) arguments: Vec<String>,
+    /// Longest that a stopping worker may take to finish what it runs.
+    pub(crate) drain: Duration,
+}
+
+impl WorkerProcess {
+    /// Keeps a worker alive until `stop`, then lets it drain.
+    pub(crate) async fn keep_alive(self, stop: CancellationToken) {
+        let mut wait = RESTART_WAIT_MIN;
+        while !stop.is_cancelled() {
+            let started = Instant::now();
+            match self.run_once(&stop).await {
+                Ok(None) => return,
+                Ok(Some(status)) => eprintln!("farrier: the worker ended ({status}); starting it again"),
+                Err(error) => eprintln!("farrier: {error:#}; trying again"),
+            }
+            if started.elapsed() > HEALTHY_AFTER {
+                wait = RESTART_WAIT_MIN;
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(wait) => {}
+            }
+            wait = (wait * 2).min(RESTART_WAIT_MAX);
+        }
+    }
+
+    /// `None` when it ended because it was asked to.
+    async fn run_once(&self, stop: &CancellationToken) -> Result<Option<ExitStatus>> {
+        let mut child = self.spawn()?;
+        tokio::select! {
+            status = child.wait() => return Ok(Some(status.context("cannot wait for the worker")?)),
+            () = stop.cancelled() => {}
+        }
+        if let Some(pid) = child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)) {
+            // It may have died in this moment; `wait` below tells.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
+        }
+        if tokio::time::timeout(self.drain, child.wait()).await.is_err() {
+            eprintln!("farrier: the worker did not finish within {} s; ending it", self.drain.as_secs());
+            child.kill().await.context("cannot end the worker")?;
+        }
+        Ok(None)
+    }
+
+    fn spawn(&self) -> Result<Child> {
+        Command::new(&self.program)
+            .args(&self.arguments)
+            // The worker watches the other end of this pipe: it dies with us, however we die.
+            .stdin(Stdio::piped())
+            // Ctrl-C goes to a terminal's whole foreground group; the worker is told by us instead, so it can drain.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start the worker {}", self.program.display()))
+    }
+}

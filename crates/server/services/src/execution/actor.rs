@@ -1,0 +1,195 @@
+//! The one owner of the scheduler: events go in here, effects come out and are acted on.
+//!
+//! The scheduler itself is pure; this shell brings it time, keeps its timer, wakes whoever watches an operation or a
+//! worker, and publishes results. Locks are held for the length of one `handle`, never across an await.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use action::is_cacheable;
+use parking_lot::Mutex;
+use reapi::execution::ExecuteResponse;
+use scheduler::{
+    Desired, Effect, Event, OperationName, OperationView, QueueView, Scheduler, SchedulerOptions, TaskId,
+    Time, Work, WorkerId,
+};
+use tasks::Group;
+use tokio::sync::{Notify, watch};
+
+use super::publish::publish;
+use crate::Instances;
+
+/// Runs the scheduler. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct SchedulerActor {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    started: Instant,
+    wakeup_moved: Notify,
+    instances: Arc<Instances>,
+    group: Group,
+}
+
+struct State {
+    scheduler: Scheduler,
+    /// One entry for each operation or worker that somebody watches; removed with its last watcher.
+    operations: HashMap<OperationName, watch::Sender<()>>,
+    workers: HashMap<WorkerId, watch::Sender<()>>,
+    effects: Vec<Effect>,
+    timer_at: Option<Time>,
+}
+
+impl SchedulerActor {
+    /// Starts the scheduler and its timer in `group`.
+    pub fn start(options: SchedulerOptions, instances: Arc<Instances>, group: &Group) -> Self {
+        let state = State {
+            scheduler: Scheduler::new(options),
+            operations: HashMap::new(),
+            workers: HashMap::new(),
+            effects: Vec::new(),
+            timer_at: None,
+        };
+        let shared = Shared {
+            state: Mutex::new(state),
+            started: Instant::now(),
+            wakeup_moved: Notify::new(),
+            instances,
+            group: group.clone(),
+        };
+        let actor = SchedulerActor {
+            shared: Arc::new(shared),
+        };
+        // The first event starts the scheduler's clock, so that the start-up grace counts from here.
+        actor.dispatch(Event::Tick);
+        group.spawn("scheduler timer", actor.clone().run_timer());
+        actor
+    }
+
+    /// Gives the scheduler one event and acts on what it decides.
+    pub fn dispatch(&self, event: Event) {
+        let mut publications = Vec::new();
+        {
+            let mut state = self.shared.state.lock();
+            let state = &mut *state;
+            state.scheduler.handle(self.now(), event, &mut state.effects);
+            for effect in state.effects.drain(..) {
+                match effect {
+                    Effect::Update(operation) => wake(&state.operations, &operation),
+                    Effect::Sync(worker) => wake(&state.workers, &worker),
+                    Effect::Publish(task, work, response) => publications.push((task, work, response)),
+                }
+            }
+            let wakeup = state.scheduler.next_wakeup();
+            if wakeup != state.timer_at {
+                state.timer_at = wakeup;
+                self.shared.wakeup_moved.notify_one();
+            }
+        }
+        for (task, work, response) in publications {
+            self.spawn_publication(task, work, response);
+        }
+    }
+
+    /// What the scheduler knows of an operation.
+    pub fn operation(&self, name: &OperationName) -> Option<OperationView> {
+        self.shared.state.lock().scheduler.operation(name)
+    }
+
+    /// Operations in name order, after `after`, at most `limit`.
+    pub fn operations(&self, after: Option<&OperationName>, limit: usize) -> Vec<OperationView> {
+        self.shared.state.lock().scheduler.operations(after, limit)
+    }
+
+    /// What a worker should be doing.
+    pub fn desired(&self, worker: &WorkerId) -> Option<Desired> {
+        self.shared.state.lock().scheduler.desired(worker)
+    }
+
+    /// The whole queue at a glance.
+    pub fn view(&self) -> QueueView {
+        self.shared.state.lock().scheduler.view()
+    }
+
+    /// Is told of every change of an operation from now on.
+    pub(crate) fn watch_operation(&self, name: &OperationName) -> watch::Receiver<()> {
+        subscribe(&mut self.shared.state.lock().operations, name)
+    }
+
+    /// Is told of every change of a worker's desired state from now on.
+    pub(crate) fn watch_worker(&self, worker: &WorkerId) -> watch::Receiver<()> {
+        subscribe(&mut self.shared.state.lock().workers, worker)
+    }
+
+    /// To be called after a receiver of [`watch_operation`](Self::watch_operation) is dropped.
+    pub(crate) fn unwatch_operation(&self, name: &OperationName) {
+        unsubscribe(&mut self.shared.state.lock().operations, name);
+    }
+
+    /// To be called after a receiver of [`watch_worker`](Self::watch_worker) is dropped.
+    pub(crate) fn unwatch_worker(&self, worker: &WorkerId) {
+        unsubscribe(&mut self.shared.state.lock().workers, worker);
+    }
+
+    fn now(&self) -> Time {
+        Time::from_micros(self.shared.started.elapsed().as_micros() as u64)
+    }
+
+    fn spawn_publication(&self, task: TaskId, work: Arc<Work>, response: Box<ExecuteResponse>) {
+        let actor = self.clone();
+        self.shared.group.spawn("publish result", async move {
+            let cacheable = is_cacheable(work.do_not_cache, &response);
+            let response = publish(&actor.shared.instances, &work, response, cacheable).await;
+            actor.dispatch(Event::Published(task, response));
+        });
+    }
+
+    async fn run_timer(self) {
+        let stopping = self.shared.group.stopping();
+        loop {
+            let wakeup = self.shared.state.lock().timer_at;
+            let timer = async {
+                match wakeup {
+                    Some(at) => {
+                        let at = self.shared.started + std::time::Duration::from_micros(at.as_micros());
+                        tokio::time::sleep_until(at.into()).await;
+                    }
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = self.shared.wakeup_moved.notified() => {}
+                () = timer => self.dispatch(Event::Tick),
+            }
+        }
+    }
+}
+
+fn wake<K: Eq + std::hash::Hash>(watched: &HashMap<K, watch::Sender<()>>, key: &K) {
+    if let Some(sender) = watched.get(key) {
+        sender.send_replace(());
+    }
+}
+
+fn subscribe<K: Eq + std::hash::Hash + Clone>(
+    watched: &mut HashMap<K, watch::Sender<()>>,
+    key: &K,
+) -> watch::Receiver<()> {
+    watched
+        .entry(key.clone())
+        .or_insert_with(|| watch::channel(()).0)
+        .subscribe()
+}
+
+fn unsubscribe<K: Eq + std::hash::Hash>(watched: &mut HashMap<K, watch::Sender<()>>, key: &K) {
+    if watched
+        .get(key)
+        .is_some_and(|sender| sender.receiver_count() == 0)
+    {
+        watched.remove(key);
+    }
+}

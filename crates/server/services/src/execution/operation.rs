@@ -1,0 +1,132 @@
+//! An operation as clients see it, and the stream that follows one to its end.
+
+use std::time::Duration;
+
+use futures::Stream;
+use futures::stream;
+use prost::{Message, Name};
+use prost_types::Any;
+use reapi::execution::{ExecuteOperationMetadata, execution_stage};
+use reapi::longrunning::{Operation, operation};
+use scheduler::{Event, OperationName, OperationView, Stage};
+use tokio::sync::watch;
+use tonic::Status;
+
+use super::SchedulerActor;
+
+/// A quiet stream repeats its state this often, so that proxies and clients with a call timeout (Bazel puts 60 s on
+/// each) see it is alive (checklist E6).
+const REPEAT_AFTER: Duration = Duration::from_secs(20);
+
+/// The scheduler's view as a protocol message. `done` if and only if there is a response (E5); `error` is never set
+/// (E1).
+pub(crate) fn to_proto(view: &OperationView) -> Operation {
+    let digest = view.work.action_digest.digest();
+    let stage = match view.stage {
+        Stage::Queued => execution_stage::Value::Queued,
+        Stage::Executing => execution_stage::Value::Executing,
+        Stage::Completed => execution_stage::Value::Completed,
+    };
+    let metadata = ExecuteOperationMetadata {
+        stage: stage as i32,
+        action_digest: Some(digest.to_proto()),
+        partial_execution_metadata: view.partial_metadata.as_deref().cloned(),
+        digest_function: digest.function().to_proto() as i32,
+        ..Default::default()
+    };
+    Operation {
+        name: view.name.to_string(),
+        metadata: Some(any(&metadata)),
+        done: view.response.is_some(),
+        result: view
+            .response
+            .as_deref()
+            .map(|response| operation::Result::Response(any(response))),
+    }
+}
+
+/// An operation that was over before it was queued: an answer from the action cache.
+pub(crate) fn done(
+    name: &OperationName,
+    digest: &blob::Digest,
+    response: &reapi::execution::ExecuteResponse,
+) -> Operation {
+    let metadata = ExecuteOperationMetadata {
+        stage: execution_stage::Value::Completed as i32,
+        action_digest: Some(digest.to_proto()),
+        digest_function: digest.function().to_proto() as i32,
+        ..Default::default()
+    };
+    Operation {
+        name: name.to_string(),
+        metadata: Some(any(&metadata)),
+        done: true,
+        result: Some(operation::Result::Response(any(response))),
+    }
+}
+
+fn any<M: Message + Name>(message: &M) -> Any {
+    Any {
+        type_url: M::type_url(),
+        value: message.encode_to_vec(),
+    }
+}
+
+/// A client's hold on an operation. While one lives the operation is wanted; the scheduler decides what happens
+/// some time after the last is gone (E15).
+pub(crate) struct Watcher {
+    actor: SchedulerActor,
+    name: OperationName,
+    changes: Option<watch::Receiver<()>>,
+}
+
+impl Watcher {
+    /// Watches an operation that is about to be created by `Event::Execute`, which counts its first watcher itself.
+    pub(crate) fn of_new(actor: &SchedulerActor, name: &OperationName) -> Self {
+        Watcher {
+            actor: actor.clone(),
+            name: name.clone(),
+            changes: Some(actor.watch_operation(name)),
+        }
+    }
+
+    /// Watches an operation that exists.
+    pub(crate) fn of_existing(actor: &SchedulerActor, name: &OperationName) -> Self {
+        let watcher = Self::of_new(actor, name);
+        actor.dispatch(Event::WatcherCame(name.clone()));
+        watcher
+    }
+
+    /// The state now, then every change, then the end. Dropping the stream lets go of the operation.
+    pub(crate) fn into_stream(self) -> impl Stream<Item = Result<Operation, Status>> + Send + 'static {
+        stream::unfold(Some((self, false)), |state| async move {
+            let (mut watcher, seen) = state?;
+            if seen {
+                watcher.changed().await;
+            } else if let Some(changes) = &mut watcher.changes {
+                changes.mark_unchanged();
+            }
+            let Some(view) = watcher.actor.operation(&watcher.name) else {
+                let gone = Status::not_found(format!("operation `{}` was deleted", watcher.name));
+                return Some((Err(gone), None));
+            };
+            let operation = to_proto(&view);
+            let next = (!operation.done).then_some((watcher, true));
+            Some((Ok(operation), next))
+        })
+    }
+
+    async fn changed(&mut self) {
+        let Some(changes) = &mut self.changes else { return };
+        // The sender lives as long as this watcher, so `changed` cannot fail; the timeout is the repetition.
+        let _ = tokio::time::timeout(REPEAT_AFTER, changes.changed()).await;
+    }
+}
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.changes = None;
+        self.actor.unwatch_operation(&self.name);
+        self.actor.dispatch(Event::WatcherLeft(self.name.clone()));
+    }
+}

@@ -1,0 +1,27 @@
+//! `Execution.WaitExecution`: pick up an operation where another stream left it.
+
+use futures::StreamExt;
+use scheduler::OperationName;
+use tonic::Status;
+
+use super::Execution;
+use super::execute::OperationStream;
+use super::operation::Watcher;
+
+/// The state now, then every change, then the end; `NOT_FOUND` for an operation that was never here or is long over,
+/// which tells the client to execute again (checklist E8).
+pub(crate) fn wait_execution(execution: &Execution, name: &str) -> Result<OperationStream, Status> {
+    let name = OperationName::new(name);
+    if execution.actor.operation(&name).is_none() {
+        return Err(unknown(&name));
+    }
+    Ok(Watcher::of_existing(&execution.actor, &name)
+        .into_stream()
+        .boxed())
+}
+
+pub(crate) fn unknown(name: &OperationName) -> Status {
+    Status::not_found(format!(
+        "operation `{name}` is not known here (finished long ago, or before a restart)"
+    ))
+}

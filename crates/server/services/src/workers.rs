@@ -1,0 +1,300 @@
+//! The door of the workers: `farrier.worker.v1.Workers`.
+//!
+//! Level-triggered both ways: each message is its sender's complete state, so a repeated or lost one is harmless.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use parking_lot::Mutex;
+use scheduler::{Event, LeaseId, LeaseState, OperationName, Phase, Work, WorkerId, WorkerReport};
+use tokio::sync::watch;
+use tonic::{Request, Response, Status, Streaming};
+use worker_api::v1 as proto;
+use worker_api::v1::workers_server::Workers;
+
+use crate::execution::SchedulerActor;
+
+/// Longest id, name or property of a worker, in bytes.
+const TEXT_BYTES_MAX: usize = 1024;
+/// Most properties a worker may announce.
+const PROPERTIES_MAX: usize = 1000;
+/// Most slots a worker may announce.
+const SLOTS_MAX: u32 = 4096;
+/// Most workers connected at once.
+const WORKERS_MAX: usize = 20_000;
+
+/// Serves workers that know the token.
+#[derive(Clone)]
+pub struct WorkersDoor {
+    actor: SchedulerActor,
+    token: Arc<str>,
+    options: WorkersOptions,
+    connections: Arc<Connections>,
+}
+
+/// What workers are told about time.
+#[derive(Clone, Copy, Debug)]
+pub struct WorkersOptions {
+    /// A worker that could not renew its leases for this long drops them; the same length as the scheduler's.
+    pub lease_duration: Duration,
+    /// How often a worker reports when nothing changes.
+    pub heartbeat: Duration,
+}
+
+/// Which connection speaks for a worker: the newest, when it comes back before its old one is noticed to be dead.
+#[derive(Default)]
+struct Connections {
+    newest: Mutex<(u64, HashMap<WorkerId, u64>)>,
+}
+
+impl WorkersDoor {
+    /// `token` is what a worker has to send as `authorization: Bearer`.
+    pub fn new(actor: SchedulerActor, token: &str, options: WorkersOptions) -> Self {
+        WorkersDoor {
+            actor,
+            token: token.into(),
+            options,
+            connections: Arc::default(),
+        }
+    }
+
+    fn authorise<T>(&self, request: &Request<T>) -> Result<(), Status> {
+        let sent = request
+            .metadata()
+            .get("authorization")
+            .map(|value| value.as_bytes());
+        let Some(token) = sent.and_then(|value| value.strip_prefix(b"Bearer ")) else {
+            return Err(Status::unauthenticated(
+                "workers must send the server's worker token; see `farrier join --help`",
+            ));
+        };
+        if !equal_in_constant_time(token, self.token.as_bytes()) {
+            return Err(Status::unauthenticated(
+                "wrong worker token; paste the `farrier join` line the server prints",
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[tonic::async_trait]
+impl Workers for WorkersDoor {
+    type SynchronizeStream = BoxStream<'static, Result<proto::DesiredState, Status>>;
+
+    async fn synchronize(
+        &self,
+        request: Request<Streaming<proto::WorkerState>>,
+    ) -> Result<Response<Self::SynchronizeStream>, Status> {
+        self.authorise(&request)?;
+        let mut states = request.into_inner();
+        let Some(first) = states.next().await.transpose()? else {
+            return Err(Status::invalid_argument(
+                "Synchronize: the stream ended before the first WorkerState",
+            ));
+        };
+        let mut connection = Connection::open(self, &first.worker_id)?;
+        let first = connection.sync(first)?;
+        let later = stream::unfold(Some((connection, states)), |state| async move {
+            let (mut connection, mut states) = state?;
+            match connection.next(&mut states).await {
+                Ok(Some(desired)) => Some((Ok(desired), Some((connection, states)))),
+                Ok(None) => None,
+                Err(status) => Some((Err(status), None)),
+            }
+        });
+        let answers = stream::once(std::future::ready(Ok(first))).chain(later);
+        Ok(Response::new(answers.boxed()))
+    }
+}
+
+/// One worker's stream. Dropping it tells the scheduler that the worker is gone, for now or for good.
+struct Connection {
+    door: WorkersDoor,
+    worker: WorkerId,
+    number: u64,
+    changes: Option<watch::Receiver<()>>,
+    acknowledged_sequence: u64,
+}
+
+impl Connection {
+    fn open(door: &WorkersDoor, worker_id: &str) -> Result<Self, Status> {
+        check_text("worker_id", worker_id)?;
+        if worker_id.is_empty() {
+            return Err(Status::invalid_argument("WorkerState.worker_id is empty"));
+        }
+        let worker = WorkerId::new(worker_id);
+        let number = {
+            let (last, newest) = &mut *door.connections.newest.lock();
+            if newest.len() >= WORKERS_MAX && !newest.contains_key(&worker) {
+                return Err(Status::resource_exhausted(format!(
+                    "{WORKERS_MAX} workers are connected already"
+                )));
+            }
+            *last += 1;
+            newest.insert(worker.clone(), *last);
+            *last
+        };
+        let changes = Some(door.actor.watch_worker(&worker));
+        Ok(Connection {
+            door: door.clone(),
+            worker,
+            number,
+            changes,
+            acknowledged_sequence: 0,
+        })
+    }
+
+    /// The next thing to tell the worker: after a change of what is desired, or in answer to its report.
+    async fn next(
+        &mut self,
+        states: &mut Streaming<proto::WorkerState>,
+    ) -> Result<Option<proto::DesiredState>, Status> {
+        let Some(changes) = &mut self.changes else {
+            return Ok(None);
+        };
+        tokio::select! {
+            state = states.next() => match state.transpose()? {
+                Some(state) => self.sync(state).map(Some),
+                None => Ok(None),
+            },
+            // The sender lives as long as this receiver does.
+            _ = changes.changed() => Ok(Some(self.desired())),
+        }
+    }
+
+    fn sync(&mut self, state: proto::WorkerState) -> Result<proto::DesiredState, Status> {
+        if state.worker_id != self.worker.as_str() {
+            return Err(Status::invalid_argument(
+                "WorkerState.worker_id changed within a stream",
+            ));
+        }
+        self.acknowledged_sequence = state.sequence;
+        let report = report(state)?;
+        self.door
+            .actor
+            .dispatch(Event::WorkerSynced(self.worker.clone(), report));
+        // What this report changes is told in its own answer, not once more as a change.
+        if let Some(changes) = &mut self.changes {
+            changes.mark_unchanged();
+        }
+        Ok(self.desired())
+    }
+
+    fn desired(&self) -> proto::DesiredState {
+        let leases = self.door.actor.desired(&self.worker).unwrap_or_default();
+        proto::DesiredState {
+            leases: leases.into_iter().map(lease).collect(),
+            lease_duration: duration(self.door.options.lease_duration),
+            heartbeat: duration(self.door.options.heartbeat),
+            acknowledged_sequence: self.acknowledged_sequence,
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.changes = None;
+        self.door.actor.unwatch_worker(&self.worker);
+        let was_newest = {
+            let (_, newest) = &mut *self.door.connections.newest.lock();
+            let was_newest = newest.get(&self.worker) == Some(&self.number);
+            if was_newest {
+                newest.remove(&self.worker);
+            }
+            was_newest
+        };
+        if was_newest {
+            self.door.actor.dispatch(Event::WorkerGone(self.worker.clone()));
+        }
+    }
+}
+
+fn report(state: proto::WorkerState) -> Result<WorkerReport, Status> {
+    check_text("name", &state.name)?;
+    if state.properties.len() > PROPERTIES_MAX {
+        return Err(Status::invalid_argument(format!(
+            "a worker may announce at most {PROPERTIES_MAX} properties"
+        )));
+    }
+    for property in &state.properties {
+        check_text("property name", &property.name)?;
+        check_text("property value", &property.value)?;
+    }
+    let slots = state.slots.min(SLOTS_MAX);
+    Ok(WorkerReport {
+        name: state.name,
+        properties: state
+            .properties
+            .into_iter()
+            .map(|property| (property.name, property.value))
+            .collect(),
+        slots,
+        draining: state.draining,
+        leases: state.leases.into_iter().filter_map(lease_state).collect(),
+    })
+}
+
+/// `None` for a lease whose state this server does not know: it is simply not renewed.
+fn lease_state(lease: proto::LeaseState) -> Option<(LeaseId, LeaseState)> {
+    use proto::lease_state::State;
+    let state = match lease.state? {
+        State::Running(running) => LeaseState::Running {
+            phase: match running.phase() {
+                proto::running::Phase::Unspecified | proto::running::Phase::FetchingInputs => {
+                    Phase::FetchingInputs
+                }
+                proto::running::Phase::Executing => Phase::Executing,
+                proto::running::Phase::UploadingOutputs => Phase::UploadingOutputs,
+            },
+            metadata: running.partial_metadata.map(Box::new),
+        },
+        State::Completed(completed) => LeaseState::Completed(Box::new(completed.response?)),
+    };
+    Some((LeaseId::new(lease.lease_id), state))
+}
+
+fn lease((id, operation, work): (LeaseId, OperationName, Arc<Work>)) -> proto::Lease {
+    let digest = work.action_digest.digest();
+    let assignment = proto::Assignment {
+        operation_name: operation.to_string(),
+        instance_name: work.instance.to_string(),
+        digest_function: digest.function().to_proto() as i32,
+        action_digest: Some(digest.to_proto()),
+        action: Some(work.action.clone()),
+        command: Some(work.command.clone()),
+        timeout: duration(work.timeout),
+        queued_timestamp: Some(work.queued_at),
+        request_metadata: work.request_metadata.clone(),
+    };
+    proto::Lease {
+        lease_id: id.as_u64(),
+        assignment: Some(assignment),
+    }
+}
+
+fn check_text(what: &str, text: &str) -> Result<(), Status> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(Status::invalid_argument(format!(
+            "a worker's {what} may have at most {TEXT_BYTES_MAX} bytes"
+        )));
+    }
+    Ok(())
+}
+
+fn duration(duration: Duration) -> Option<prost_types::Duration> {
+    Some(prost_types::Duration {
+        seconds: duration.as_secs() as i64,
+        nanos: duration.subsec_nanos() as i32,
+    })
+}
+
+fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .fold(0, |differences, (x, y)| differences | (x ^ y))
+            == 0
+}

@@ -1,0 +1,13 @@
+//! Execution through a real gRPC server: clients on one side, scripted workers on the other.
+//!
+//! Tests are named after the checklist items of `docs/reapi.md` they show.
+
+#![allow(unreachable_pub, reason = "a test program has no outside")]
+
+mod cancellation;
+mod execute;
+mod merging;
+mod operations;
+mod refusals;
+mod support;
+mod workers;
