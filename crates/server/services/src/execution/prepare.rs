@@ -141,10 +141,10 @@ fn tree_error(error: TreeError) -> Status {
     }
 }
 
-/// Absent means the default; more than the maximum must be refused, not cut (checklist E13).
+/// Absent, or zero as clients write "none", means the default; more than the maximum must be refused, not cut (checklist E13).
 fn resolve_timeout(asked: Option<Duration>, timeouts: Timeouts) -> Result<Duration, Status> {
     match asked {
-        None => Ok(timeouts.default),
+        None | Some(Duration::ZERO) => Ok(timeouts.default),
         Some(timeout) if timeout > timeouts.max => Err(status::invalid(format!(
             "the action's timeout of {} s is longer than the {} s allowed here",
             timeout.as_secs(),
@@ -166,6 +166,7 @@ mod tests {
             max: seconds(100),
         };
         assert_eq!(resolve_timeout(None, timeouts).unwrap(), seconds(10));
+        assert_eq!(resolve_timeout(Some(seconds(0)), timeouts).unwrap(), seconds(10));
         assert_eq!(
             resolve_timeout(Some(seconds(100)), timeouts).unwrap(),
             seconds(100)

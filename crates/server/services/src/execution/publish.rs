@@ -34,7 +34,7 @@ pub(crate) async fn publish(
             );
         }
     };
-    match instance.cas.find_missing(&references.blobs).await {
+    match instance.cas.find_missing(&references.direct()).await {
         Ok(missing) if missing.is_empty() => {}
         Ok(missing) => {
             let reason = format!(
