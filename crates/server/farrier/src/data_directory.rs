@@ -38,14 +38,9 @@ impl DataDirectory {
         &self.path
     }
 
-    /// Blobs.
-    pub(crate) fn cas(&self) -> PathBuf {
-        self.path.join("cas")
-    }
-
-    /// Action results, one directory an instance below it.
-    pub(crate) fn action_cache(&self) -> PathBuf {
-        self.path.join("action-cache")
+    /// Blobs and action results.
+    pub(crate) fn storage(&self) -> PathBuf {
+        self.path.join("storage")
     }
 
     /// The worker's file cache and build directories.

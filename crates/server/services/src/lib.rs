@@ -1,1 +1,32 @@
-//! The gRPC front door: one file per RPC
+//! The gRPC front door: one file per RPC.
+//!
+//! A request is parsed into words that cannot be wrong, its instance name becomes a set of stores, and a journey runs
+//! that reads from top to bottom. Nothing here knows how blobs are stored; nothing behind here knows gRPC, instance
+//! names or statuses.
+//!
+//! Read `byte_stream/write.rs` for the longest journey, `limits.rs` for every number, `status.rs` for what an error
+//! is to a client. `server.rs` puts the storage services together.
+
+mod action_cache;
+mod admission;
+mod byte_stream;
+mod capabilities;
+mod cas;
+mod execution;
+mod instances;
+pub mod limits;
+mod malformed;
+mod request_metadata;
+mod server;
+mod status;
+mod whole_blob;
+mod workers;
+
+pub use self::action_cache::ActionCache;
+pub use self::byte_stream::ByteStream;
+pub use self::capabilities::{Capabilities, ExecutionOffer};
+pub use self::cas::ContentAddressableStorage;
+pub use self::execution::{Execution, PRIORITIES, SchedulerActor, Timeouts};
+pub use self::instances::{Instance, Instances, UnknownInstance};
+pub use self::server::{StorageOptions, storage_routes, tuned};
+pub use self::workers::{WorkersDoor, WorkersOptions};

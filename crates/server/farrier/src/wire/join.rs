@@ -7,14 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use blob::InstanceName;
-use cas::BlobStore;
 use cas_remote::{RemoteChannel, RemoteOptions};
 use clap::{Args, ValueEnum};
 use runner_api::{Capabilities, UidMode, UnixRunner};
 use tasks::{CancellationToken, Group};
-use tokio::process::{Child, Command};
-use worker::{Stores, Worker, WorkerOptions};
+use tokio::process::{Child, ChildStdin, Command};
+use worker::{Stores, Worker, WorkerOptions, WorkerParts, default_properties};
 
 use super::signals::{EndSignals, stdin_closed};
 use crate::byte_size::ByteSize;
@@ -44,6 +42,12 @@ pub(crate) struct JoinOptions {
     /// How strictly actions are confined.
     #[arg(long, value_enum, default_value_t = SandboxChoice::BestEffort, value_name = "HOW")]
     sandbox: SandboxChoice,
+    /// Most bytes of stdout, and of stderr, that are kept of an action.
+    #[arg(long, default_value = "64MiB", value_name = "SIZE")]
+    log_size: ByteSize,
+    /// Let actions use this machine's network.
+    #[arg(long)]
+    allow_network: bool,
     /// Name shown to people [default: the host's name].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -91,7 +95,7 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
     };
     let directory = DataDirectory::open(&path)?;
     let mut signals = EndSignals::listen()?;
-    let (mut runner_process, runner) = start_runner(&directory, options.sandbox).await?;
+    let (mut runner_process, _runner_stdin, runner) = start_runner(&directory, options.sandbox).await?;
     let capabilities = runner.capabilities().await.context("the runner does not answer")?;
     for line in missing_mechanisms(&capabilities) {
         eprintln!("farrier worker: {line}");
@@ -101,16 +105,16 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
         .with_context(|| format!("cannot connect to {}", options.endpoint))?;
 
     let group = Group::new("worker");
-    let worker = Worker::new(
-        worker_options(&options, &directory, &capabilities),
-        Arc::new(runner),
-        Arc::new(RemoteStores { remote: remote.clone() }),
-        remote.channel(),
-        Some(token),
-    )
-    .context("cannot start the worker")?;
+    let parts = WorkerParts {
+        runner: Arc::new(runner),
+        capabilities,
+        stores: stores(remote.clone()),
+        channel: remote.channel(),
+        token: Some(token),
+    };
+    let worker = Worker::open(worker_options(&options, &directory), parts, &group).await?;
     let drain = CancellationToken::new();
-    let working = worker.run(drain.clone(), &group);
+    let working = worker.run(drain.clone());
     tokio::pin!(working);
     tokio::select! {
         outcome = &mut working => return outcome.context("the worker stopped"),
@@ -128,32 +132,33 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
 }
 
 /// Stores by instance name, all over one connection.
-struct RemoteStores {
-    remote: RemoteChannel,
+fn stores(remote: RemoteChannel) -> Stores {
+    Arc::new(move |instance| remote.blob_store(instance.clone()))
 }
 
-impl Stores for RemoteStores {
-    fn store(&self, instance: &InstanceName) -> Arc<dyn BlobStore> {
-        self.remote.blob_store(instance.clone())
+fn worker_options(options: &JoinOptions, directory: &DataDirectory) -> WorkerOptions {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
+    let mut properties = default_properties();
+    properties.extend(options.properties.iter().cloned());
+    WorkerOptions {
+        name: options.name.clone().unwrap_or(host),
+        slots: options.slots.unwrap_or(cores),
+        properties,
+        directory: directory.path().to_owned(),
+        cache_bytes_max: options.cache_size.0,
+        log_bytes_max: options.log_size.0,
+        network: options.allow_network,
     }
 }
 
-fn worker_options(options: &JoinOptions, directory: &DataDirectory, capabilities: &Capabilities) -> WorkerOptions {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
-    let mut worker_options = WorkerOptions::new(
-        options.name.clone().unwrap_or(host),
-        options.slots.unwrap_or(cores).max(1),
-        directory.path().to_owned(),
-        capabilities.clone(),
-    );
-    worker_options.cache_bytes_max = options.cache_size.0;
-    worker_options.properties.extend(options.properties.iter().cloned());
-    worker_options
-}
-
 /// Starts the runner as a child that dies with this process, and waits until it listens.
-async fn start_runner(directory: &DataDirectory, sandbox: SandboxChoice) -> Result<(Child, UnixRunner)> {
+///
+/// The pipe has to be kept as long as the runner is to live: waiting for a [`Child`] closes the one that it holds.
+async fn start_runner(
+    directory: &DataDirectory,
+    sandbox: SandboxChoice,
+) -> Result<(Child, Option<ChildStdin>, UnixRunner)> {
     let socket = directory.path().join("runner.sock");
     match fs::remove_file(&socket) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -171,13 +176,14 @@ async fn start_runner(directory: &DataDirectory, sandbox: SandboxChoice) -> Resu
         .kill_on_drop(true)
         .spawn()
         .context("cannot start the runner")?;
+    let stdin = child.stdin.take();
     let listening = async {
         while !socket.exists() {
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     };
     tokio::select! {
-        () = listening => Ok((child, UnixRunner::new(socket))),
+        () = listening => Ok((child, stdin, UnixRunner::new(socket))),
         status = child.wait() => bail!("the runner did not start: {}", status.context("cannot wait for it")?),
         () = tokio::time::sleep(RUNNER_START_MAX) => bail!("the runner did not listen within {RUNNER_START_MAX:?}"),
     }

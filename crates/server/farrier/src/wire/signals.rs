@@ -1,7 +1,6 @@
 //! Ctrl-C and SIGTERM: the first asks for a clean end, the second for one at once.
 
 use anyhow::{Context, Result};
-use tasks::CancellationToken;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// The signals that end a program.
@@ -35,11 +34,4 @@ pub(crate) async fn stdin_closed() {
     let mut stdin = tokio::io::stdin();
     let mut ignored = [0u8; 64];
     while matches!(stdin.read(&mut ignored).await, Ok(count) if count > 0) {}
-}
-
-/// Cancels `token` when the first end signal comes, and returns.
-pub(crate) async fn cancel_on_signal(signals: &mut EndSignals, token: &CancellationToken) -> &'static str {
-    let name = signals.next().await;
-    token.cancel();
-    name
 }

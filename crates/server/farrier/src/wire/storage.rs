@@ -34,15 +34,14 @@ pub(crate) fn open(
     names: &[InstanceName],
     clients_may_update_action_cache: bool,
 ) -> Result<Instances> {
-    let blobs = DiskBlobStore::open(DiskOptions { directory: directory.cas(), capacity_bytes: sizes.cas.0 })
-        .with_context(|| format!("cannot open the blob store in {}", directory.cas().display()))?;
+    let within = |capacity_bytes| DiskOptions { directory: directory.storage(), capacity_bytes };
+    let blobs = DiskBlobStore::open(within(sizes.cas.0)).context("cannot open the blob store")?;
     let cas: Arc<dyn BlobStore> = always_has_empty(blobs);
     let share = sizes.action_cache.0 / names.len().max(1) as u64;
     let mut instances = Vec::new();
     for name in names {
-        let path = directory.action_cache().join(file_name(name));
-        let results = DiskActionCache::open(DiskOptions { directory: path.clone(), capacity_bytes: share })
-            .with_context(|| format!("cannot open the action cache in {}", path.display()))?;
+        let results = DiskActionCache::open(within(share), name)
+            .with_context(|| format!("cannot open the action cache of instance {name:?}"))?;
         let instance = Instance {
             cas: cas.clone(),
             action_cache: complete_only(results, cas.clone()),
@@ -53,29 +52,9 @@ pub(crate) fn open(
     Ok(instances.into_iter().collect())
 }
 
-/// An instance name as one path component, reversible and never empty.
-fn file_name(name: &InstanceName) -> String {
-    let mut escaped = String::from("i-");
-    for byte in name.as_str().bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' => escaped.push(byte as char),
-            _ => escaped.push_str(&format!("%{byte:02x}")),
-        }
-    }
-    escaped
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_instance_has_its_own_safe_directory() {
-        let escaped = |name| file_name(&InstanceName::new(name).unwrap());
-        assert_eq!(escaped(""), "i-");
-        assert_eq!(escaped("team/a"), "i-team%2fa");
-        assert_ne!(escaped("a/b"), escaped("a%2fb"));
-    }
 
     #[test]
     fn default_sizes_follow_the_free_space_within_bounds() {

@@ -47,6 +47,8 @@ impl WorkerProcess {
     /// `None` when it ended because it was asked to.
     async fn run_once(&self, stop: &CancellationToken) -> Result<Option<ExitStatus>> {
         let mut child = self.spawn()?;
+        // Kept here: `wait` would close it, and the worker takes that for our end.
+        let _stdin = child.stdin.take();
         tokio::select! {
             status = child.wait() => return Ok(Some(status.context("cannot wait for the worker")?)),
             () = stop.cancelled() => {}

@@ -1,0 +1,18 @@
+//! What people type: `exec`, `cas`, `action`.
+//!
+//! A command is a journey over a [`Server`](connection::Server): `exec.rs` reads from top to bottom, the files beside
+//! it are its steps. What is written to disk is written by `destination.rs`, what is printed goes through
+//! `output.rs`.
+
+pub(crate) mod action;
+pub(crate) mod cas;
+mod connection;
+mod destination;
+mod digest_argument;
+pub(crate) mod exec;
+mod local_files;
+mod output;
+mod shell;
+mod sources;
+mod timings;
+mod trees;

@@ -1,0 +1,82 @@
+//! The `google.bytestream.ByteStream` service: blobs of any size, one way or the other, one file per RPC.
+//!
+//! `write.rs` and `read.rs` are the two journeys; `uploads.rs` is what an interrupted upload is kept in.
+
+mod decoding;
+mod query_write_status;
+mod read;
+mod sequence;
+mod upload;
+mod uploads;
+mod write;
+
+use std::sync::Arc;
+
+use futures::stream::BoxStream;
+use reapi::bytestream::byte_stream_server::ByteStream as ByteStreamService;
+use reapi::bytestream::{
+    QueryWriteStatusRequest, QueryWriteStatusResponse, ReadRequest, ReadResponse, WriteRequest, WriteResponse,
+};
+use tonic::{Request, Response, Status, Streaming};
+
+use self::uploads::Uploads;
+use crate::Instances;
+use crate::admission::Admission;
+use crate::request_metadata;
+
+/// The service.
+#[derive(Clone)]
+pub struct ByteStream {
+    instances: Arc<Instances>,
+    admission: Admission,
+    blob_size_bytes_max: u64,
+    uploads: Uploads,
+}
+
+impl ByteStream {
+    /// Interrupted uploads are watched over by a task of `group`.
+    pub(crate) fn new(
+        instances: Arc<Instances>,
+        admission: Admission,
+        blob_size_bytes_max: u64,
+        group: &tasks::Group,
+    ) -> Self {
+        ByteStream {
+            instances,
+            admission,
+            blob_size_bytes_max,
+            uploads: Uploads::start(group),
+        }
+    }
+}
+
+#[tonic::async_trait]
+impl ByteStreamService for ByteStream {
+    type ReadStream = BoxStream<'static, Result<ReadResponse, Status>>;
+
+    async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
+        let header = request_metadata::resource_name(&request);
+        let request = request.into_inner();
+        request_metadata::check_resource_name(header.as_deref(), &request.resource_name)?;
+        read::read(self, request).await.map(Response::new)
+    }
+
+    async fn write(
+        &self,
+        request: Request<Streaming<WriteRequest>>,
+    ) -> Result<Response<WriteResponse>, Status> {
+        let header = request_metadata::resource_name(&request);
+        write::write(self, header.as_deref(), request.into_inner())
+            .await
+            .map(Response::new)
+    }
+
+    async fn query_write_status(
+        &self,
+        request: Request<QueryWriteStatusRequest>,
+    ) -> Result<Response<QueryWriteStatusResponse>, Status> {
+        query_write_status::query_write_status(self, request.into_inner())
+            .await
+            .map(Response::new)
+    }
+}

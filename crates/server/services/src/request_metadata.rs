@@ -1,0 +1,66 @@
+//! What travels in the headers of a call.
+
+use prost::Message;
+use reapi::execution::RequestMetadata;
+use tonic::{Request, Status};
+
+use crate::status;
+
+/// Who asks and for what: tool, invocation, target (checklist G11).
+const REQUEST_METADATA: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
+
+/// Lets a router see a ByteStream resource name without reading the body (checklist G12).
+const RESOURCE_NAME: &str = "build.bazel.remote.execution.v2.resource-name";
+
+/// The request's metadata. It only describes the call, so a malformed one is as good as none.
+pub(crate) fn of<T>(request: &Request<T>) -> Option<RequestMetadata> {
+    let bytes = request.metadata().get_bin(REQUEST_METADATA)?.to_bytes().ok()?;
+    RequestMetadata::decode(bytes).ok()
+}
+
+/// The resource name in the header, if there is one.
+pub(crate) fn resource_name<T>(request: &Request<T>) -> Option<String> {
+    let value = request.metadata().get(RESOURCE_NAME)?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
+}
+
+/// A resource name in the header must be the one in the request.
+pub(crate) fn check_resource_name(header: Option<&str>, resource_name: &str) -> Result<(), Status> {
+    match header {
+        Some(header) if header != resource_name => Err(status::invalid(format!(
+            "the header {RESOURCE_NAME} says `{header}`, but the request says `{resource_name}`"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use reapi::execution::ToolDetails;
+    use tonic::metadata::MetadataValue;
+
+    use super::*;
+
+    #[test]
+    fn metadata_is_read_and_a_malformed_one_is_none() {
+        let tool_details = Some(ToolDetails {
+            tool_name: "bazel".into(),
+            ..Default::default()
+        });
+        let metadata = RequestMetadata {
+            tool_details,
+            ..Default::default()
+        };
+        let mut request = Request::new(());
+        assert_eq!(of(&request), None);
+        request.metadata_mut().insert_bin(
+            REQUEST_METADATA,
+            MetadataValue::from_bytes(&metadata.encode_to_vec()),
+        );
+        assert_eq!(of(&request), Some(metadata));
+        request
+            .metadata_mut()
+            .insert_bin(REQUEST_METADATA, MetadataValue::from_bytes(b"\xff\xff\xff"));
+        assert_eq!(of(&request), None);
+    }
+}
