@@ -1,1 +1,17 @@
-//! The ActionCache contract, its decorators and a memory cache
+//! The [`ActionCache`] contract, the decorators around it, a cache in memory and the suite every cache passes.
+//!
+//! A cache keeps what it is given under the digest of an action; whether a result makes sense is checked by
+//! whoever puts it, and whether it can still be used by [`complete_only`] when it is asked for. Nothing here
+//! knows gRPC or instances.
+//!
+//! Read `action_cache.rs` first, then `complete_only.rs`, the rule that keeps builds without the bytes alive.
+
+mod action_cache;
+mod complete_only;
+#[cfg(any(test, doc, feature = "conformance"))]
+pub mod conformance;
+mod memory;
+
+pub use action_cache::ActionCache;
+pub use complete_only::{TREE_BYTES_MAX, complete_only};
+pub use memory::memory;
