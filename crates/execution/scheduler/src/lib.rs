@@ -1,1 +1,44 @@
-//! Who runs what, when: a pure state machine
+//! Who runs what, when: a pure state machine. Events go in, effects come out, time is an argument.
+//!
+//! It never opens a socket or a file, never reads a clock, never rolls dice and never waits: the same events give
+//! the same effects, so a test can replay any day of a farm in milliseconds. The shell around it (one actor of the
+//! server) turns RPCs into [`Event`]s, carries out [`Effect`]s, and sends [`Event::Tick`] when
+//! [`Scheduler::next_wakeup`] says so.
+//!
+//! The words: a client's Execute is an *operation*; operations that ask for the same cacheable action share one
+//! *task*; a task waits in the *queue* of its platform until a *worker* with a free slot matches; it then runs
+//! under a *lease*, which the worker renews with each message and which is never given out twice. Workers that
+//! announce the same properties form a *pool*.
+//!
+//! Read `event.rs` and `effect.rs` first, then `scheduler.rs`, then follow an operation: `operation.rs`,
+//! `task.rs`, `dispatch.rs`, `lease.rs`, `retry.rs`.
+
+mod deadline;
+mod dispatch;
+mod effect;
+mod event;
+mod lease;
+mod name;
+mod operation;
+mod options;
+mod platform;
+mod pool;
+mod queue;
+mod response;
+mod retry;
+mod scheduler;
+mod task;
+mod time;
+mod view;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use effect::{Desired, Effect};
+pub use event::{Event, LeaseState, Phase, Request, Work, WorkerReport};
+pub use name::{LeaseId, OperationName, TaskId, WorkerId};
+pub use options::SchedulerOptions;
+pub use scheduler::Scheduler;
+pub use time::Time;
+pub use view::{LeaseView, OperationView, PlatformView, Position, QueueView, Stage, Totals, WorkerView};

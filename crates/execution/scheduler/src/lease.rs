@@ -1,0 +1,144 @@
+//! A task in the hands of a worker: granted, renewed, completed, recalled or lost.
+
+use reapi::execution::ExecuteResponse;
+
+use crate::platform::shown;
+use crate::response::infrastructure_failure;
+use crate::task::TaskState;
+use crate::{LeaseId, LeaseState, OperationName, Scheduler, TaskId, Time, WorkerId};
+
+/// Reported lease numbers above this are no memory of ours: numbers are granted one by one from 1.
+const LEASE_NUMBER_MAX: u64 = u64::MAX / 2;
+
+/// One grant. It ends with its worker's life: every message of the worker renews all its leases at once.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    pub(crate) task: TaskId,
+    pub(crate) worker: WorkerId,
+    /// The name the worker sees; fixed, so that what is desired does not change when that operation is cancelled.
+    pub(crate) operation: OperationName,
+    /// When the worker last showed that it has the lease; at first, when it was granted.
+    reported_at: Time,
+}
+
+impl Scheduler {
+    /// Gives a queued task to a worker with a free slot.
+    pub(crate) fn grant(&mut self, task_id: TaskId, worker_id: &WorkerId) {
+        self.dequeue(task_id);
+        let Some(task) = self.tasks.by_id.get_mut(&task_id) else {
+            return;
+        };
+        let Some(operation) = task.foremost().cloned() else {
+            return;
+        };
+        let id = LeaseId(self.lease_next);
+        self.lease_next += 1;
+        task.state = TaskState::Running(id);
+        let worker = worker_id.clone();
+        let lease = Lease {
+            task: task_id,
+            worker,
+            operation,
+            reported_at: self.now,
+        };
+        self.leases.insert(id, lease);
+        if let Some(worker) = self.workers.get_mut(worker_id) {
+            worker.leases.insert(id);
+        }
+        self.list_free_slots(worker_id);
+        self.totals.granted += 1;
+        self.changes.sync(worker_id);
+        self.update_operations(task_id);
+    }
+
+    /// Takes a lease out of its worker's desired state. The slot is free for another task at once; the worker starts
+    /// that when this one's processes are gone.
+    pub(crate) fn release(&mut self, id: LeaseId) -> Option<Lease> {
+        let lease = self.leases.remove(&id)?;
+        if let Some(worker) = self.workers.get_mut(&lease.worker) {
+            worker.leases.remove(&id);
+            self.list_free_slots(&lease.worker);
+            self.changes.workers_freed.insert(lease.worker.clone());
+        }
+        self.changes.sync(&lease.worker);
+        Some(lease)
+    }
+
+    /// What a worker says about one lease. Answers whether the lease is live and this worker's; of any other it
+    /// says nothing worth knowing.
+    pub(crate) fn lease_reported(&mut self, worker: &WorkerId, id: LeaseId, state: LeaseState) -> bool {
+        // A worker that outlived the server still holds leases of the server's last life. New grants must not
+        // repeat their numbers, or its old results would pass for new ones.
+        if id.0 >= self.lease_next && id.0 < LEASE_NUMBER_MAX {
+            self.lease_next = id.0 + 1;
+        }
+        let Some(lease) = self.leases.get_mut(&id).filter(|lease| lease.worker == *worker) else {
+            return false;
+        };
+        lease.reported_at = self.now;
+        match state {
+            LeaseState::Running { phase, metadata } => {
+                let task = lease.task;
+                self.note_progress(task, phase, metadata);
+            }
+            LeaseState::Completed(response) => self.complete(id, response),
+        }
+        true
+    }
+
+    /// A worker that speaks but leaves a lease out of its reports for too long will not do it.
+    pub(crate) fn lose_if_unreported(&mut self, id: LeaseId) {
+        let unreported_max = self.options.unreported_max;
+        let Some(lease) = self.leases.get(&id) else { return };
+        if self.now - lease.reported_at < unreported_max {
+            return;
+        }
+        let Some(lease) = self.release(id) else { return };
+        let name = self
+            .workers
+            .get(&lease.worker)
+            .map_or_else(String::new, |worker| worker.name.clone());
+        if let Some(task) = self.tasks.by_id.get_mut(&lease.task) {
+            task.failures.avoided.insert(lease.worker);
+        }
+        self.totals.lost += 1;
+        let what = format!(
+            "worker `{}` did not take it up within {} s",
+            shown(&name),
+            unreported_max.as_secs()
+        );
+        self.retry_after_loss(lease.task, &name, what);
+    }
+
+    /// The worker of this lease is lost.
+    pub(crate) fn lose(&mut self, id: LeaseId, worker_name: &str) {
+        if let Some(lease) = self.release(id) {
+            self.totals.lost += 1;
+            let what = format!("worker `{}` was lost", shown(worker_name));
+            self.retry_after_loss(lease.task, worker_name, what);
+        }
+    }
+
+    /// The worker has done what it was asked, or says that it cannot.
+    fn complete(&mut self, id: LeaseId, response: Box<ExecuteResponse>) {
+        let Some(lease) = self.release(id) else { return };
+        let name = self
+            .workers
+            .get(&lease.worker)
+            .map_or_else(String::new, |worker| worker.name.clone());
+        if let Some(status) = infrastructure_failure(&response) {
+            let what = format!(
+                "worker `{}` could not run it: {}",
+                shown(&name),
+                shown(&status.message)
+            );
+            if self.note_failure(lease.task, &name, what) {
+                if let Some(task) = self.tasks.by_id.get_mut(&lease.task) {
+                    task.failures.avoided.insert(lease.worker);
+                }
+                return self.retry(lease.task);
+            }
+        }
+        self.publish(lease.task, response);
+    }
+}

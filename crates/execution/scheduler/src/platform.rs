@@ -1,0 +1,130 @@
+//! Which worker can run what, and what to say when none can.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use action::Platform;
+
+/// Most values of one property that a message repeats.
+const VALUES_SHOWN_MAX: usize = 8;
+/// Most unmet properties that a message names.
+const UNMET_SHOWN_MAX: usize = 4;
+/// Longest piece of a name or value that a message repeats, in characters.
+const TEXT_SHOWN_CHARS_MAX: usize = 100;
+
+/// What a worker announces: names, each with one or several values.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Offer {
+    values: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Offer {
+    /// Takes the first `properties_max` properties.
+    pub(crate) fn new(properties: Vec<(String, String)>, properties_max: usize) -> Self {
+        let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        for (name, value) in properties.into_iter().take(properties_max) {
+            values.entry(name).or_default().insert(value);
+        }
+        Offer { values }
+    }
+
+    /// Whether every property of `platform` is announced with exactly its value (checklist E34: several values of
+    /// one name must all hold). The empty platform is met by everyone.
+    pub(crate) fn meets(&self, platform: &Platform) -> bool {
+        platform.iter().all(|(name, value)| self.has(name, value))
+    }
+
+    /// Every announced name with every value.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.values
+            .iter()
+            .flat_map(|(name, values)| values.iter().map(|value| (name.as_str(), value.as_str())))
+    }
+
+    fn has(&self, name: &str, value: &str) -> bool {
+        self.values.get(name).is_some_and(|values| values.contains(value))
+    }
+
+    fn unmet<'a>(&self, platform: &'a Platform) -> Vec<(&'a str, &'a str)> {
+        platform
+            .iter()
+            .filter(|(name, value)| !self.has(name, value))
+            .collect()
+    }
+}
+
+/// Why no worker can run an action for `platform`: the property nobody meets, what is on offer for it, and the
+/// nearest worker. `offers` are distinct offers, each with the name of one worker that announces it.
+pub(crate) fn explain_unmatched<'a>(
+    platform: &Platform,
+    offers: impl Iterator<Item = (&'a str, &'a Offer)> + Clone,
+) -> String {
+    let Some((nearest, unmet)) = offers
+        .clone()
+        .map(|(worker, offer)| (worker, offer.unmet(platform)))
+        .min_by(|(worker, unmet), (other, other_unmet)| {
+            (unmet.len(), worker).cmp(&(other_unmet.len(), other))
+        })
+    else {
+        return "no worker is connected; start one (`farrier join`) and try again".to_owned();
+    };
+    let mut message = "no worker can run this action: ".to_owned();
+    let nowhere = platform
+        .iter()
+        .find(|(name, value)| offers.clone().all(|(_, offer)| !offer.has(name, value)));
+    match nowhere {
+        Some((name, value)) => {
+            let _ = write!(message, "none offers {}, ", property(name, value));
+            let values: BTreeSet<&str> = offers
+                .filter_map(|(_, offer)| offer.values.get(name))
+                .flat_map(|values| values.iter().map(String::as_str))
+                .collect();
+            if values.is_empty() {
+                let _ = write!(message, "nor any other value of `{}`", shown(name));
+            } else {
+                let _ = write!(
+                    message,
+                    "only {}",
+                    list(values.into_iter().map(shown), VALUES_SHOWN_MAX)
+                );
+            }
+        }
+        None => message.push_str("each of its properties is on offer, but not all on one worker"),
+    }
+    let lacks = list(
+        unmet.into_iter().map(|(name, value)| property(name, value)),
+        UNMET_SHOWN_MAX,
+    );
+    let _ = write!(
+        message,
+        "; the nearest worker, `{}`, lacks {lacks}",
+        shown(nearest)
+    );
+    message.push_str("; change the action's platform properties or start a worker that offers them");
+    message
+}
+
+fn property(name: &str, value: &str) -> String {
+    format!("{}={}", shown(name), shown(value))
+}
+
+fn list(items: impl Iterator<Item = String>, shown_max: usize) -> String {
+    let mut items: Vec<String> = items.collect();
+    if items.len() > shown_max {
+        let more = items.len() - shown_max;
+        items.truncate(shown_max);
+        items.push(format!("and {more} more"));
+    }
+    items.join(", ")
+}
+
+/// Text of a client or a worker, cut to a length fit for a message.
+pub(crate) fn shown(text: &str) -> String {
+    match text.char_indices().nth(TEXT_SHOWN_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

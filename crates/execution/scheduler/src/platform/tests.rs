@@ -1,0 +1,105 @@
+use super::*;
+
+fn platform(properties: &[(&str, &str)]) -> Platform {
+    Platform::new(owned(properties)).unwrap()
+}
+
+fn offer(properties: &[(&str, &str)]) -> Offer {
+    Offer::new(owned(properties), 100)
+}
+
+fn owned(properties: &[(&str, &str)]) -> Vec<(String, String)> {
+    properties
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn explain(demands: &[(&str, &str)], offers: &[(&str, Offer)]) -> String {
+    explain_unmatched(
+        &platform(demands),
+        offers.iter().map(|(name, offer)| (*name, offer)),
+    )
+}
+
+#[test]
+fn every_demanded_value_must_be_announced_exactly() {
+    let offer = offer(&[("OSFamily", "linux"), ("ISA", "x86-64"), ("ISA", "avx2")]);
+    for met in [
+        &[][..],
+        &[("OSFamily", "linux")],
+        &[("ISA", "avx2"), ("ISA", "x86-64")],
+    ] {
+        assert!(offer.meets(&platform(met)), "{met:?}");
+    }
+    for unmet in [
+        &[("OSFamily", "Linux")][..],
+        &[("osfamily", "linux")],
+        &[("ISA", "avx2"), ("ISA", "avx512")],
+    ] {
+        assert!(!offer.meets(&platform(unmet)), "{unmet:?}");
+    }
+    assert!(Offer::default().meets(&Platform::default()));
+}
+
+#[test]
+fn properties_beyond_the_bound_are_not_used() {
+    let offer = Offer::new(owned(&[("a", "1"), ("b", "2")]), 1);
+    assert_eq!(offer.iter().collect::<Vec<_>>(), [("a", "1")]);
+}
+
+#[test]
+fn the_message_names_the_value_nobody_offers_and_the_nearest_worker() {
+    let far = offer(&[("OSFamily", "darwin")]);
+    let near = offer(&[("OSFamily", "linux"), ("ISA", "x86-64")]);
+    let message = explain(
+        &[("OSFamily", "windows"), ("ISA", "x86-64")],
+        &[("far", far), ("near", near)],
+    );
+    assert_eq!(
+        message,
+        "no worker can run this action: none offers OSFamily=windows, only darwin, linux; the nearest worker, \
+         `near`, lacks OSFamily=windows; change the action's platform properties or start a worker that offers them"
+    );
+}
+
+#[test]
+fn the_message_says_when_a_name_is_unknown_or_only_the_combination_is() {
+    let linux = offer(&[("OSFamily", "linux")]);
+    let gpu = offer(&[("gpu", "yes")]);
+    let unknown = explain(&[("pool", "big")], &[("a", linux.clone())]);
+    assert!(
+        unknown.contains("none offers pool=big, nor any other value of `pool`"),
+        "{unknown}"
+    );
+    let both = explain(
+        &[("OSFamily", "linux"), ("gpu", "yes")],
+        &[("b", gpu), ("a", linux)],
+    );
+    assert!(
+        both.contains("each of its properties is on offer, but not all on one worker"),
+        "{both}"
+    );
+    assert!(both.contains("nearest worker, `a`, lacks gpu=yes"), "{both}");
+    assert!(explain(&[("a", "b")], &[]).contains("no worker is connected"));
+}
+
+#[test]
+fn the_message_stays_short_whatever_is_demanded_and_offered() {
+    let long = "x".repeat(10_000);
+    let many: Vec<(String, String)> = (0..500)
+        .map(|i| ("ISA".to_owned(), format!("{i}{long}")))
+        .collect();
+    let offer = Offer::new(many.clone(), 1_000);
+    let demands = Platform::new(
+        many.into_iter()
+            .map(|(_, value)| ("ISA".to_owned(), format!("no{value}"))),
+    )
+    .unwrap();
+    let message = explain_unmatched(&demands, [(long.as_str(), &offer)].into_iter());
+    assert!(message.len() < 3_000, "{} bytes", message.len());
+    assert!(
+        message.contains("and 492 more") && message.contains("and 496 more"),
+        "{message}"
+    );
+}

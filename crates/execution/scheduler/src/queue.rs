@@ -1,0 +1,124 @@
+//! Tasks that wait for a worker: one queue a platform, ordered by urgency.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use action::Platform;
+
+use crate::TaskId;
+use crate::pool::PoolId;
+
+/// Names a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct QueueId(u64);
+
+/// A task's place: lower priorities first (checklist E12), then earlier arrivals. A task keeps its sequence when it
+/// comes back from a lost worker, so it comes back to the front.
+pub(crate) type QueueKey = (i32, u64);
+
+/// The tasks of one platform.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    pub(crate) platform: Platform,
+    /// The pools that meet the platform: usable ones and those still remembered.
+    pub(crate) pools: BTreeSet<PoolId>,
+    /// Whether any pool ever did, in this queue's life.
+    pub(crate) was_possible: bool,
+    /// Waiting, and any worker may have them.
+    pub(crate) fresh: BTreeMap<QueueKey, TaskId>,
+    /// Waiting, and better not given to the workers that failed them. Apart from the fresh ones so that finding the
+    /// next task for a worker is never a walk over the whole queue.
+    pub(crate) retried: BTreeMap<QueueKey, TaskId>,
+    /// Tasks with this platform, waiting or not.
+    pub(crate) tasks: usize,
+}
+
+impl Queue {
+    /// Tasks that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.fresh.len() + self.retried.len()
+    }
+
+    /// The tasks that wait.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = TaskId> {
+        self.fresh.values().chain(self.retried.values()).copied()
+    }
+
+    /// How many tasks are ahead of `key`, counted up to `max`.
+    pub(crate) fn ahead_of(&self, key: QueueKey, max: usize) -> usize {
+        let fresh = self.fresh.range(..key).take(max).count();
+        let retried = self.retried.range(..key).take(max - fresh).count();
+        fresh + retried
+    }
+}
+
+/// All queues. A queue exists while a task has its platform.
+#[derive(Debug, Default)]
+pub(crate) struct Queues {
+    queues: BTreeMap<QueueId, Queue>,
+    ids: BTreeMap<Platform, QueueId>,
+    last: u64,
+}
+
+impl Queues {
+    /// The queue of a platform, if it has one.
+    pub(crate) fn find(&self, platform: &Platform) -> Option<QueueId> {
+        self.ids.get(platform).copied()
+    }
+
+    /// A queue for a platform that has none.
+    pub(crate) fn open(&mut self, platform: &Platform, pools: BTreeSet<PoolId>) -> QueueId {
+        self.last += 1;
+        let id = QueueId(self.last);
+        let queue = Queue {
+            platform: platform.clone(),
+            was_possible: !pools.is_empty(),
+            pools,
+            fresh: BTreeMap::new(),
+            retried: BTreeMap::new(),
+            tasks: 0,
+        };
+        self.queues.insert(id, queue);
+        self.ids.insert(platform.clone(), id);
+        id
+    }
+
+    /// Removes a queue that no task has any more; answers the pools that knew it.
+    pub(crate) fn close_if_unused(&mut self, id: QueueId) -> BTreeSet<PoolId> {
+        if self.queues.get(&id).is_none_or(|queue| queue.tasks > 0) {
+            return BTreeSet::new();
+        }
+        let Some(queue) = self.queues.remove(&id) else {
+            return BTreeSet::new();
+        };
+        self.ids.remove(&queue.platform);
+        queue.pools
+    }
+
+    pub(crate) fn get(&self, id: QueueId) -> &Queue {
+        self.queues
+            .get(&id)
+            .expect("a queue lives as long as its tasks, and only they and its pools name it")
+    }
+
+    pub(crate) fn get_mut(&mut self, id: QueueId) -> &mut Queue {
+        self.queues
+            .get_mut(&id)
+            .expect("a queue lives as long as its tasks, and only they and its pools name it")
+    }
+
+    pub(crate) fn exists(&self, id: QueueId) -> bool {
+        self.queues.contains_key(&id)
+    }
+
+    pub(crate) fn ids(&self) -> Vec<QueueId> {
+        self.queues.keys().copied().collect()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (QueueId, &Queue)> {
+        self.queues.iter().map(|(id, queue)| (*id, queue))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.queues.len()
+    }
+}

@@ -1,0 +1,27 @@
+//! The responses the scheduler gives by itself, and what it reads out of a worker's.
+
+use action::Report;
+use reapi::execution::ExecuteResponse;
+use reapi::rpc::{Code, Status};
+
+/// Why an operation is over before it began.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) code: Code,
+    pub(crate) message: String,
+}
+
+/// A response without a result.
+pub(crate) fn failed(code: Code, message: impl Into<String>) -> ExecuteResponse {
+    Report::failed(code, message).into_response()
+}
+
+/// The status of a response that says the worker's own set-up failed, not the action: another worker may do better.
+pub(crate) fn infrastructure_failure(response: &ExecuteResponse) -> Option<&Status> {
+    const RETRYABLE: [Code; 3] = [Code::Unavailable, Code::Internal, Code::Aborted];
+    let status = response.status.as_ref()?;
+    RETRYABLE
+        .iter()
+        .any(|code| *code as i32 == status.code)
+        .then_some(status)
+}

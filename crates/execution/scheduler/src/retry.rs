@@ -1,0 +1,89 @@
+//! When an attempt at a task fails through no fault of the action: again, or no more.
+
+use std::collections::BTreeSet;
+
+use reapi::rpc::Code;
+
+use crate::platform::shown;
+use crate::queue::QueueId;
+use crate::{Scheduler, TaskId, WorkerId};
+
+/// What went wrong with earlier attempts. Bounded by `attempts_max`.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    /// Names of the workers that were lost or failed with this task, one an attempt.
+    pub(crate) workers: Vec<String>,
+    /// Those that failed and are still there: others are preferred.
+    pub(crate) avoided: BTreeSet<WorkerId>,
+    /// What happened last.
+    pub(crate) last: String,
+}
+
+impl Scheduler {
+    /// Notes that a worker was lost with a task, or could not run it for reasons of its own. Answers whether the
+    /// task may be tried again. The task is nowhere at this moment.
+    pub(crate) fn note_failure(&mut self, id: TaskId, worker_name: &str, what: String) -> bool {
+        let Some(task) = self.tasks.by_id.get_mut(&id) else {
+            return false;
+        };
+        task.failures.workers.push(shown(worker_name));
+        task.failures.last = what;
+        task.failures.workers.len() < self.options.attempts_max.max(1) as usize
+    }
+
+    /// A task whose attempt failed goes back to its place in the queue and its operations to stage QUEUED.
+    pub(crate) fn retry(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.by_id.get_mut(&id) else {
+            return;
+        };
+        task.phase = None;
+        task.metadata = None;
+        let queue = task.queue;
+        self.totals.retried += 1;
+        self.update_operations(id);
+        self.enqueue(id);
+        self.give_up_if_hopeless(queue);
+    }
+
+    /// A worker was lost with this task: try again, or say which workers did not survive it.
+    pub(crate) fn retry_after_loss(&mut self, id: TaskId, worker_name: &str, what: String) {
+        if self.note_failure(id, worker_name, what) {
+            return self.retry(id);
+        }
+        let Some(task) = self.tasks.by_id.get(&id) else {
+            return;
+        };
+        let Failures { workers, last, .. } = &task.failures;
+        let message = format!(
+            "given up after {} attempts on the workers {}; the last: {last}. The command may be killing its worker, \
+             for example by using up its memory",
+            workers.len(),
+            workers.join(", "),
+        );
+        self.fail_task(id, Code::Unavailable, message);
+    }
+
+    /// Fails everything that waits in a queue whose platform nobody meets and nobody is remembered to have met.
+    pub(crate) fn give_up_if_hopeless(&mut self, id: QueueId) {
+        if !self.queues.exists(id) || self.in_startup_grace() {
+            return;
+        }
+        let queue = self.queues.get(id);
+        if !queue.pools.is_empty() {
+            return;
+        }
+        let (code, message) = if queue.was_possible {
+            let memory = self.options.worker_memory.as_secs();
+            let message = "every worker that could run this action has been gone for more than";
+            (
+                Code::Unavailable,
+                format!("{message} {memory} s; try again when one is back"),
+            )
+        } else {
+            (Code::FailedPrecondition, self.why_impossible(&queue.platform))
+        };
+        for task in queue.waiting().collect::<Vec<_>>() {
+            self.fail_task(task, code, message.clone());
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! The state, and which part of it each event concerns.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use reapi::execution::ExecuteResponse;
+
+use crate::deadline::{Deadline, Deadlines};
+use crate::lease::Lease;
+use crate::operation::Operations;
+use crate::pool::Pools;
+use crate::queue::{QueueId, Queues};
+use crate::task::Tasks;
+use crate::worker::Worker;
+use crate::{Effect, Event, LeaseId, OperationName, SchedulerOptions, TaskId, Time, Totals, Work, WorkerId};
+
+/// Operations, tasks, queues, workers and leases, and the rules between them. See the crate's introduction.
+#[derive(Debug)]
+pub struct Scheduler {
+    pub(crate) options: SchedulerOptions,
+    /// The latest time seen.
+    pub(crate) now: Time,
+    /// When the start-up grace ends; set by the first event.
+    pub(crate) startup_grace_ends: Option<Time>,
+    pub(crate) operations: Operations,
+    pub(crate) tasks: Tasks,
+    pub(crate) queues: Queues,
+    pub(crate) pools: Pools,
+    pub(crate) workers: BTreeMap<WorkerId, Worker>,
+    pub(crate) leases: BTreeMap<LeaseId, Lease>,
+    pub(crate) lease_next: u64,
+    pub(crate) deadlines: Deadlines,
+    pub(crate) changes: Changes,
+    pub(crate) totals: Totals,
+}
+
+/// What one `handle` has changed so far: the effects to be, and where a task may now meet a worker.
+#[derive(Debug, Default)]
+pub(crate) struct Changes {
+    updates: BTreeSet<OperationName>,
+    syncs: BTreeSet<WorkerId>,
+    publications: Vec<(TaskId, Arc<Work>, Box<ExecuteResponse>)>,
+    /// Workers that may have got a free slot.
+    pub(crate) workers_freed: BTreeSet<WorkerId>,
+    /// Queues that may have got a task somebody can run.
+    pub(crate) queues_filled: BTreeSet<QueueId>,
+}
+
+impl Scheduler {
+    /// An empty scheduler. Its start-up grace begins with the first event.
+    pub fn new(options: SchedulerOptions) -> Self {
+        Scheduler {
+            options,
+            now: Time::default(),
+            startup_grace_ends: None,
+            operations: Operations::default(),
+            tasks: Tasks::default(),
+            queues: Queues::default(),
+            pools: Pools::default(),
+            workers: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            lease_next: 1,
+            deadlines: Deadlines::default(),
+            changes: Changes::default(),
+            totals: Totals::default(),
+        }
+    }
+
+    /// Takes one event that happened at `now` and appends what the shell has to do about it. What was due by `now`
+    /// happens first.
+    pub fn handle(&mut self, now: Time, event: Event, effects: &mut Vec<Effect>) {
+        self.now = self.now.max(now);
+        if self.startup_grace_ends.is_none() {
+            let ends = self.now + self.options.startup_grace;
+            self.startup_grace_ends = Some(ends);
+            self.deadlines.set(Deadline::StartupGrace, Some(ends));
+        }
+        self.forget_finished();
+        while let Some(deadline) = self.deadlines.pop_due(self.now) {
+            self.meet(deadline);
+        }
+        match event {
+            Event::Execute(request) => self.execute(request),
+            Event::WatcherCame(operation) => self.watcher_came(&operation),
+            Event::WatcherLeft(operation) => self.watcher_left(&operation),
+            Event::Cancel(operation) => self.cancel(&operation, "the operation was cancelled by a client"),
+            Event::Forget(operation) => self.forget(&operation),
+            Event::WorkerSynced(worker, report) => self.worker_synced(worker, report),
+            Event::WorkerGone(worker) => self.worker_gone(&worker),
+            Event::Published(task, response) => self.published(task, response),
+            Event::Tick => {}
+        }
+        self.dispatch();
+        self.changes.drain_into(effects);
+    }
+
+    /// The time by which an [`Event::Tick`] has to come: the earliest moment at which something happens by itself.
+    /// `None` when nothing will.
+    pub fn next_wakeup(&self) -> Option<Time> {
+        [self.deadlines.first(), self.forgetting_due()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn meet(&mut self, deadline: Deadline) {
+        match deadline {
+            Deadline::StartupGrace => {
+                for queue in self.queues.ids() {
+                    self.give_up_if_hopeless(queue);
+                }
+            }
+            Deadline::Worker(worker) => self.remove_worker(&worker),
+            Deadline::Pool => self.forget_longest_unusable_pool(),
+            Deadline::Abandoned(operation) => {
+                self.cancel(
+                    &operation,
+                    "the operation was cancelled: no client has been waiting for it any more",
+                );
+            }
+        }
+    }
+
+    /// Whether operations without a matching worker still wait for one to connect.
+    pub(crate) fn in_startup_grace(&self) -> bool {
+        self.startup_grace_ends.is_some_and(|ends| self.now < ends)
+    }
+}
+
+impl Changes {
+    /// The view of this operation has changed.
+    pub(crate) fn update(&mut self, operation: &OperationName) {
+        self.updates.insert(operation.clone());
+    }
+
+    /// What this worker should do has changed.
+    pub(crate) fn sync(&mut self, worker: &WorkerId) {
+        self.syncs.insert(worker.clone());
+    }
+
+    /// This task has its result.
+    pub(crate) fn publish(&mut self, task: TaskId, work: Arc<Work>, response: Box<ExecuteResponse>) {
+        self.publications.push((task, work, response));
+    }
+
+    fn drain_into(&mut self, effects: &mut Vec<Effect>) {
+        effects.extend(std::mem::take(&mut self.syncs).into_iter().map(Effect::Sync));
+        effects.extend(std::mem::take(&mut self.updates).into_iter().map(Effect::Update));
+        let publications = self.publications.drain(..);
+        effects.extend(publications.map(|(task, work, response)| Effect::Publish(task, work, response)));
+    }
+}

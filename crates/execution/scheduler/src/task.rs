@@ -1,0 +1,326 @@
+//! One execution that operations wait for: merging, queueing and its end.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use action::ActionDigest;
+use blob::InstanceName;
+use reapi::execution::{ExecuteResponse, ExecutedActionMetadata};
+use reapi::rpc::Code;
+
+use crate::platform::explain_unmatched;
+use crate::queue::{QueueId, QueueKey};
+use crate::response::{Refusal, failed};
+use crate::retry::Failures;
+use crate::{LeaseId, OperationName, Phase, Scheduler, TaskId, Work};
+
+/// One execution.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub(crate) work: Arc<Work>,
+    /// What `work` holds, as counted in [`Tasks::bytes`].
+    bytes: u64,
+    pub(crate) queue: QueueId,
+    /// When it arrived, among all tasks.
+    sequence: u64,
+    /// The operations that wait for it, most urgent first; never empty.
+    pub(crate) operations: BTreeSet<(i32, OperationName)>,
+    pub(crate) state: TaskState,
+    /// What its worker has told of it last; kept while the result is being stored.
+    pub(crate) phase: Option<Phase>,
+    pub(crate) metadata: Option<Arc<ExecutedActionMetadata>>,
+    pub(crate) failures: Failures,
+}
+
+/// Where a task is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum TaskState {
+    /// In its queue at this place.
+    Queued(QueueKey),
+    /// With a worker.
+    Running(LeaseId),
+    /// With the shell, which stores the result.
+    Publishing,
+}
+
+/// All tasks.
+#[derive(Debug, Default)]
+pub(crate) struct Tasks {
+    pub(crate) by_id: BTreeMap<TaskId, Task>,
+    /// The cacheable tasks that have no result yet: an operation for the same action joins them.
+    joinable: BTreeMap<(InstanceName, ActionDigest), TaskId>,
+    /// About what all their work holds.
+    bytes: u64,
+    last: u64,
+}
+
+impl Task {
+    /// As urgent as its most urgent operation.
+    pub(crate) fn key(&self) -> QueueKey {
+        let priority = self.operations.first().map_or(0, |(priority, _)| *priority);
+        (priority, self.sequence)
+    }
+
+    /// The operation whose name a lease carries.
+    pub(crate) fn foremost(&self) -> Option<&OperationName> {
+        self.operations.first().map(|(_, name)| name)
+    }
+}
+
+impl Tasks {
+    fn key_of(work: &Work) -> (InstanceName, ActionDigest) {
+        (work.instance.clone(), work.action_digest)
+    }
+
+    fn stop_joining(&mut self, id: TaskId) {
+        if let Some(task) = self.by_id.get(&id) {
+            let key = Self::key_of(&task.work);
+            if self.joinable.get(&key) == Some(&id) {
+                self.joinable.remove(&key);
+            }
+        }
+    }
+
+    /// Number of tasks and of actions that can be joined, for leak tests.
+    #[cfg(test)]
+    pub(crate) fn sizes(&self) -> (usize, usize, u64) {
+        (self.by_id.len(), self.joinable.len(), self.bytes)
+    }
+}
+
+impl Scheduler {
+    /// Finds or makes the task for a new operation. The error is why the operation is refused.
+    pub(crate) fn join_or_start(
+        &mut self,
+        name: &OperationName,
+        work: &Arc<Work>,
+        priority: i32,
+    ) -> Result<(TaskId, Arc<Work>), Refusal> {
+        let operations_max = self.options.operations_max;
+        if self.operations.live_count() >= operations_max {
+            return Err(exhausted(format!(
+                "{operations_max} operations are queued or executing already"
+            )));
+        }
+        if !work.do_not_cache
+            && let Some(&id) = self.tasks.joinable.get(&Tasks::key_of(work))
+            && let Some(task) = self.tasks.by_id.get_mut(&id)
+        {
+            task.operations.insert((priority, name.clone()));
+            let shared = task.work.clone();
+            self.totals.merged += 1;
+            self.reorder(id);
+            return Ok((id, shared));
+        }
+        let bytes = work.bytes();
+        let bytes_max = self.options.operations_bytes_max;
+        if self.tasks.bytes.saturating_add(bytes) > bytes_max {
+            return Err(exhausted(format!(
+                "the operations queued or executing hold {bytes_max} bytes already"
+            )));
+        }
+        let queue = self.queue_for(work)?;
+        self.tasks.last += 1;
+        let id = TaskId(self.tasks.last);
+        let task = Task {
+            work: work.clone(),
+            bytes,
+            queue,
+            sequence: self.tasks.last,
+            operations: BTreeSet::from([(priority, name.clone())]),
+            state: TaskState::Publishing,
+            phase: None,
+            metadata: None,
+            failures: Failures::default(),
+        };
+        self.tasks.by_id.insert(id, task);
+        self.tasks.bytes += bytes;
+        self.queues.get_mut(queue).tasks += 1;
+        if !work.do_not_cache {
+            self.tasks.joinable.insert(Tasks::key_of(work), id);
+        }
+        self.enqueue(id);
+        Ok((id, work.clone()))
+    }
+
+    /// The queue of a platform that some worker meets or, while the server starts, may still meet.
+    fn queue_for(&mut self, work: &Work) -> Result<QueueId, Refusal> {
+        let platform = &work.platform;
+        let known = self.queues.find(platform);
+        let pools = match known {
+            Some(queue) => self.queues.get(queue).pools.clone(),
+            None => self
+                .pools
+                .possible()
+                .filter(|(_, pool)| pool.offer.meets(platform))
+                .map(|(id, _)| id)
+                .collect(),
+        };
+        if pools.is_empty() && !self.in_startup_grace() {
+            return Err(Refusal {
+                code: Code::FailedPrecondition,
+                message: self.why_impossible(platform),
+            });
+        }
+        if let Some(queue) = known {
+            return Ok(queue);
+        }
+        let platforms_max = self.options.platforms_max;
+        if self.queues.len() >= platforms_max {
+            return Err(exhausted(format!(
+                "operations for {platforms_max} different platforms are queued already"
+            )));
+        }
+        let queue = self.queues.open(platform, pools.clone());
+        for pool in pools {
+            self.pools.get_mut(pool).queues.insert(queue);
+        }
+        Ok(queue)
+    }
+
+    pub(crate) fn why_impossible(&self, platform: &action::Platform) -> String {
+        let offers = self
+            .pools
+            .possible()
+            .map(|(_, pool)| (pool.last_name.as_str(), &pool.offer));
+        explain_unmatched(platform, offers)
+    }
+
+    /// Puts a task that is nowhere into its queue.
+    pub(crate) fn enqueue(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.by_id.get_mut(&id) else {
+            return;
+        };
+        let key = task.key();
+        task.state = TaskState::Queued(key);
+        let queue = self.queues.get_mut(task.queue);
+        let waiting = if task.failures.avoided.is_empty() {
+            &mut queue.fresh
+        } else {
+            &mut queue.retried
+        };
+        waiting.insert(key, id);
+        self.changes.queues_filled.insert(task.queue);
+    }
+
+    /// Takes a task out of its queue, if it is there.
+    pub(crate) fn dequeue(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.by_id.get(&id) else {
+            return;
+        };
+        let TaskState::Queued(key) = task.state else {
+            return;
+        };
+        let queue = self.queues.get_mut(task.queue);
+        if queue.fresh.remove(&key).is_none() {
+            queue.retried.remove(&key);
+        }
+    }
+
+    /// Moves a queued task to where its operations' priorities want it.
+    fn reorder(&mut self, id: TaskId) {
+        let Some(task) = self.tasks.by_id.get(&id) else {
+            return;
+        };
+        if let TaskState::Queued(key) = task.state
+            && key != task.key()
+        {
+            self.dequeue(id);
+            self.enqueue(id);
+        }
+    }
+
+    /// One operation no longer waits. The last one takes the task with it: out of the queue, away from its worker,
+    /// or, when its result is being published, out of memory.
+    pub(crate) fn leave_task(&mut self, id: TaskId, name: &OperationName, priority: i32) {
+        let Some(task) = self.tasks.by_id.get_mut(&id) else {
+            return;
+        };
+        task.operations.remove(&(priority, name.clone()));
+        if task.operations.is_empty() {
+            self.end_task(id);
+        } else {
+            self.reorder(id);
+        }
+    }
+
+    /// Removes a task from everywhere and answers the operations that waited for it.
+    pub(crate) fn end_task(&mut self, id: TaskId) -> Vec<OperationName> {
+        self.dequeue(id);
+        self.tasks.stop_joining(id);
+        let Some(task) = self.tasks.by_id.remove(&id) else {
+            return Vec::new();
+        };
+        self.tasks.bytes -= task.bytes;
+        if let TaskState::Running(lease) = task.state {
+            self.release(lease);
+        }
+        self.queues.get_mut(task.queue).tasks -= 1;
+        for pool in self.queues.close_if_unused(task.queue) {
+            self.pools.get_mut(pool).queues.remove(&task.queue);
+        }
+        task.operations.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// Ends a task without a worker's response.
+    pub(crate) fn fail_task(&mut self, id: TaskId, code: Code, message: impl Into<String>) {
+        let operations = self.end_task(id);
+        self.finish(operations, failed(code, message));
+    }
+
+    /// Hands a worker's response to the shell. From here on nobody joins: a result exists (checklist E9).
+    pub(crate) fn publish(&mut self, id: TaskId, response: Box<ExecuteResponse>) {
+        self.tasks.stop_joining(id);
+        if let Some(task) = self.tasks.by_id.get_mut(&id) {
+            task.state = TaskState::Publishing;
+            self.changes.publish(id, task.work.clone(), response);
+        }
+    }
+
+    /// The shell has stored the result: every operation that still waits gets it.
+    pub(crate) fn published(&mut self, id: TaskId, response: Box<ExecuteResponse>) {
+        if self
+            .tasks
+            .by_id
+            .get(&id)
+            .is_some_and(|task| task.state == TaskState::Publishing)
+        {
+            self.totals.published += 1;
+            let operations = self.end_task(id);
+            self.finish(operations, *response);
+        }
+    }
+
+    /// A worker tells how far it is.
+    pub(crate) fn note_progress(
+        &mut self,
+        id: TaskId,
+        phase: Phase,
+        metadata: Option<Box<ExecutedActionMetadata>>,
+    ) {
+        let Some(task) = self.tasks.by_id.get_mut(&id) else {
+            return;
+        };
+        if task.phase != Some(phase) || task.metadata.as_deref() != metadata.as_deref() {
+            task.phase = Some(phase);
+            task.metadata = metadata.map(Arc::from);
+            self.update_operations(id);
+        }
+    }
+
+    /// Tells everybody who waits for a task that it has changed.
+    pub(crate) fn update_operations(&mut self, id: TaskId) {
+        if let Some(task) = self.tasks.by_id.get(&id) {
+            for (_, name) in &task.operations {
+                self.changes.update(name);
+            }
+        }
+    }
+}
+
+fn exhausted(what: String) -> Refusal {
+    Refusal {
+        code: Code::ResourceExhausted,
+        message: format!("{what}; try again when some are done"),
+    }
+}

@@ -1,0 +1,12 @@
+//! The scheduler by situation, and against random histories. Every event of every test is followed by a check of
+//! all invariants; see `farm.rs`.
+
+mod bounds;
+mod farm;
+mod histories;
+mod leases;
+mod merging;
+mod operations;
+mod platforms;
+mod queueing;
+mod retries;

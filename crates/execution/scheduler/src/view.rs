@@ -1,0 +1,328 @@
+//! What others may see: one operation, or the whole queue at a glance. Values, never references into the state.
+
+use std::ops::Bound;
+use std::sync::Arc;
+
+use action::{ActionDigest, Platform};
+use reapi::execution::{ExecuteResponse, ExecutedActionMetadata};
+
+use crate::operation::{Operation, Progress};
+use crate::platform::shown;
+use crate::queue::Queue;
+use crate::task::{Task, TaskState};
+use crate::{Desired, LeaseId, OperationName, Phase, Scheduler, TaskId, Work, WorkerId};
+
+/// How far the tasks ahead of one are counted.
+const AHEAD_COUNTED_MAX: usize = 100;
+
+/// `ExecutionStage`, as far as the scheduler is concerned: the cache was asked before, at the door.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// Waits for a worker, for the first time or again (checklist E7).
+    Queued,
+    /// With a worker, or its result is being stored.
+    Executing,
+    /// Over; there is a response.
+    Completed,
+}
+
+/// One operation.
+///
+/// Every change of `stage`, `response`, `attempt`, `phase` and `partial_metadata` is announced by
+/// [`Effect::Update`](crate::Effect::Update); `position` and `why_queued` are true at the moment of asking and
+/// change silently.
+#[derive(Clone, Debug)]
+pub struct OperationView {
+    /// Its name.
+    pub name: OperationName,
+    /// Where it is.
+    pub stage: Stage,
+    /// Which action it executes.
+    pub action_digest: ActionDigest,
+    /// What is executed. Operations that merged show the work of the first.
+    pub work: Arc<Work>,
+    /// There if and only if the stage is `Completed`; never changes.
+    pub response: Option<Arc<ExecuteResponse>>,
+    /// In stage `Queued`: what it waits for, for people.
+    pub why_queued: Option<String>,
+    /// In stage `Queued`: its place in the queue of its platform.
+    pub position: Option<Position>,
+    /// Which try this is, from 1; 0 when finished.
+    pub attempt: u32,
+    /// What its worker does just now, once it has said so.
+    pub phase: Option<Phase>,
+    /// What its worker has told so far (`partial_execution_metadata`, E29).
+    pub partial_metadata: Option<Arc<ExecutedActionMetadata>>,
+}
+
+/// A place in a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Tasks that come before.
+    pub ahead: usize,
+    /// Whether `ahead` is the number; otherwise there are more, uncounted.
+    pub exact: bool,
+}
+
+/// The state of the farm.
+#[derive(Clone, Debug)]
+pub struct QueueView {
+    /// Operations queued or executing.
+    pub operations_live: usize,
+    /// Finished operations that can still be looked at.
+    pub operations_finished: usize,
+    /// Tasks that wait for a worker.
+    pub tasks_queued: usize,
+    /// Tasks with a worker.
+    pub tasks_running: usize,
+    /// Tasks whose result is being stored.
+    pub tasks_publishing: usize,
+    /// The platforms that have tasks.
+    pub platforms: Vec<PlatformView>,
+    /// Every worker, by id.
+    pub workers: Vec<WorkerView>,
+    /// What happened since the start.
+    pub totals: Totals,
+}
+
+/// The tasks of one platform.
+#[derive(Clone, Debug)]
+pub struct PlatformView {
+    /// The platform.
+    pub platform: Platform,
+    /// Tasks that wait for a worker.
+    pub queued: usize,
+    /// All its tasks.
+    pub tasks: usize,
+    /// Workers that match and take work.
+    pub workers: usize,
+}
+
+/// One worker.
+#[derive(Clone, Debug)]
+pub struct WorkerView {
+    /// Its process.
+    pub id: WorkerId,
+    /// What it calls itself.
+    pub name: String,
+    /// What it offers.
+    pub properties: Vec<(String, String)>,
+    /// Leases it can hold.
+    pub slots: u32,
+    /// It takes nothing new.
+    pub draining: bool,
+    /// Its stream is up.
+    pub connected: bool,
+    /// What it should be doing, oldest first.
+    pub leases: Vec<LeaseView>,
+}
+
+/// One lease.
+#[derive(Clone, Debug)]
+pub struct LeaseView {
+    /// The lease.
+    pub id: LeaseId,
+    /// An operation that waited for it when it was granted.
+    pub operation: OperationName,
+    /// Which action.
+    pub action_digest: ActionDigest,
+    /// What the worker does just now, once it has said so.
+    pub phase: Option<Phase>,
+}
+
+/// Counters since the start, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Operations that came.
+    pub operations: u64,
+    /// Operations that joined the task of another.
+    pub merged: u64,
+    /// Operations that were refused at once: no room, or no worker can match.
+    pub refused: u64,
+    /// Operations cancelled by clients or for want of them.
+    pub cancelled: u64,
+    /// Leases granted.
+    pub granted: u64,
+    /// Leases lost with their workers.
+    pub lost: u64,
+    /// Tasks that went back to their queue.
+    pub retried: u64,
+    /// Tasks whose result was published.
+    pub published: u64,
+}
+
+impl Scheduler {
+    /// The leases this worker should hold, oldest first. `None`: it is not known, or not accepted.
+    pub fn desired(&self, worker: &WorkerId) -> Option<Desired> {
+        let leases = &self.workers.get(worker)?.leases;
+        let desired = leases.iter().filter_map(|id| {
+            let lease = self.leases.get(id)?;
+            Some((
+                *id,
+                lease.operation.clone(),
+                self.tasks.by_id.get(&lease.task)?.work.clone(),
+            ))
+        });
+        Some(desired.collect())
+    }
+
+    /// One operation. `None`: never heard of, or forgotten.
+    pub fn operation(&self, name: &OperationName) -> Option<OperationView> {
+        let (name, operation) = self.operations.by_name.get_key_value(name)?;
+        Some(self.view_operation(name, operation))
+    }
+
+    /// At most `limit` operations in the order of their names, those after `after`.
+    pub fn operations(&self, after: Option<&OperationName>, limit: usize) -> Vec<OperationView> {
+        let start = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let operations = self
+            .operations
+            .by_name
+            .range::<OperationName, _>((start, Bound::Unbounded));
+        operations
+            .take(limit)
+            .map(|(name, operation)| self.view_operation(name, operation))
+            .collect()
+    }
+
+    /// The state of the farm. Its cost grows with workers, leases and platforms, not with what is queued.
+    pub fn view(&self) -> QueueView {
+        let platforms: Vec<PlatformView> = self
+            .queues
+            .iter()
+            .map(|(_, queue)| self.view_queue(queue))
+            .collect();
+        let tasks_queued = platforms.iter().map(|platform| platform.queued).sum();
+        let tasks_running = self.leases.len();
+        QueueView {
+            operations_live: self.operations.live_count(),
+            operations_finished: self.operations.finished_count(),
+            tasks_queued,
+            tasks_running,
+            tasks_publishing: self.tasks.by_id.len() - tasks_queued - tasks_running,
+            platforms,
+            workers: self
+                .workers
+                .keys()
+                .filter_map(|id| self.view_worker(id))
+                .collect(),
+            totals: self.totals,
+        }
+    }
+
+    fn view_operation(&self, name: &OperationName, operation: &Operation) -> OperationView {
+        let mut view = OperationView {
+            name: name.clone(),
+            stage: Stage::Completed,
+            action_digest: operation.work.action_digest,
+            work: operation.work.clone(),
+            response: None,
+            why_queued: None,
+            position: None,
+            attempt: 0,
+            phase: None,
+            partial_metadata: None,
+        };
+        match &operation.progress {
+            Progress::Finished { response, .. } => view.response = Some(response.clone()),
+            Progress::Waiting(task, _) => self.view_task(*task, &mut view),
+        }
+        view
+    }
+
+    fn view_task(&self, id: TaskId, view: &mut OperationView) {
+        let task = self
+            .tasks
+            .by_id
+            .get(&id)
+            .expect("a live operation waits for a task that exists");
+        view.phase = task.phase;
+        view.partial_metadata = task.metadata.clone();
+        view.attempt = self.attempt_of(task);
+        match task.state {
+            TaskState::Queued(key) => {
+                view.stage = Stage::Queued;
+                let ahead = self.queues.get(task.queue).ahead_of(key, AHEAD_COUNTED_MAX);
+                view.position = Some(Position {
+                    ahead,
+                    exact: ahead < AHEAD_COUNTED_MAX,
+                });
+                view.why_queued = Some(self.why_queued(task));
+            }
+            TaskState::Running(_) | TaskState::Publishing => view.stage = Stage::Executing,
+        }
+    }
+
+    fn why_queued(&self, task: &Task) -> String {
+        let queue = self.queues.get(task.queue);
+        let usable: usize = queue
+            .pools
+            .iter()
+            .map(|pool| self.pools.get(*pool).usable.len())
+            .sum();
+        let reason = if usable > 0 {
+            format!("waits for a free slot; {usable} matching workers are there")
+        } else if let Some(pool) = queue.pools.first() {
+            let memory = self.options.worker_memory.as_secs();
+            let last = shown(&self.pools.get(*pool).last_name);
+            format!("waits up to {memory} s for a matching worker to come back; the last was `{last}`")
+        } else {
+            let grace = self.options.startup_grace.as_secs();
+            format!(
+                "waits for workers to connect in the first {grace} s; {}",
+                self.why_impossible(&queue.platform)
+            )
+        };
+        match task.failures.last.as_str() {
+            "" => reason,
+            last => format!("{reason}; try {} because {last}", self.attempt_of(task)),
+        }
+    }
+
+    /// The last attempt stays the last when it has failed too.
+    fn attempt_of(&self, task: &Task) -> u32 {
+        let failed = u32::try_from(task.failures.workers.len()).unwrap_or(u32::MAX);
+        failed.saturating_add(1).min(self.options.attempts_max.max(1))
+    }
+
+    fn view_queue(&self, queue: &Queue) -> PlatformView {
+        PlatformView {
+            platform: queue.platform.clone(),
+            queued: queue.len(),
+            tasks: queue.tasks,
+            workers: queue
+                .pools
+                .iter()
+                .map(|pool| self.pools.get(*pool).usable.len())
+                .sum(),
+        }
+    }
+
+    fn view_worker(&self, id: &WorkerId) -> Option<WorkerView> {
+        let worker = self.workers.get(id)?;
+        let offer = &self.pools.get(worker.pool).offer;
+        let leases = worker.leases.iter().filter_map(|id| {
+            let lease = self.leases.get(id)?;
+            let task = self.tasks.by_id.get(&lease.task)?;
+            let action_digest = task.work.action_digest;
+            Some(LeaseView {
+                id: *id,
+                operation: lease.operation.clone(),
+                action_digest,
+                phase: task.phase,
+            })
+        });
+        Some(WorkerView {
+            id: id.clone(),
+            name: worker.name.clone(),
+            properties: offer
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            slots: worker.slots,
+            draining: worker.draining,
+            connected: worker.connected,
+            leases: leases.collect(),
+        })
+    }
+}
