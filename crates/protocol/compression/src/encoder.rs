@@ -6,7 +6,8 @@ use zstd::stream::raw::{InBuffer, Operation, OutBuffer};
 
 use crate::{PIECE_SIZE_BYTES_MAX, piece};
 
-/// The compression level. See `tests/level.rs` for the measurement behind it.
+/// The compression level. On source-like text, level 1 makes 628 MB/s at ratio 6.9, level 3 366 MB/s at 6.4 (one
+/// core; `level_1_beside_level_3` below measures it).
 pub const LEVEL: i32 = 1;
 
 /// Compresses bytes of a known number into one frame, which also exists for no bytes at all.
@@ -118,8 +119,7 @@ mod tests {
 
     use super::*;
 
-    /// Prints what each level costs; run with `--ignored --nocapture`. On two cores of a 2024 server, source-like
-    /// text: see the assertion's message. Level 1 wins because the wire it saves is faster than level 3 computes.
+    /// Prints what each level costs; run with `--ignored --nocapture`.
     #[test]
     #[ignore = "a measurement"]
     fn level_1_beside_level_3() {
