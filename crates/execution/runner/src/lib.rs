@@ -1,1 +1,57 @@
-//! Spawns and confines one command; a separate, small process
+//! Spawns and confines one command; a separate, small process.
+//!
+//! The worker never forks: it asks this process over a Unix socket (`runner-api`). The runner is single-threaded, has
+//! little memory, and depends on nothing but the kernel, so a fork of it is cheap and an attacker who breaks out of a
+//! command meets very little code.
+//!
+//! ```text
+//! runner ── accepts; one supervisor per connection; reaps             serve.rs
+//!   supervisor ── reads the request, copies logs, watches the         supervise.rs, run.rs
+//!     │           clock and the client, kills, answers
+//!     init ── pid 1 of the command's world: builds it, drops          spawn.rs, init.rs, namespaces.rs,
+//!       │     every right, starts the command, reaps, reports         mounts.rs, id_map.rs, privileges.rs
+//!       command                                                       program.rs
+//! ```
+//!
+//! Each dies with the one above it, so a killed runner leaves no process of any command. (Without a pid namespace that
+//! holds for what has not detached itself; an orderly end, and a supervisor's, still finds those too.)
+//!
+//! What it never does: read or write files of an action (the worker stages inputs and collects outputs), speak to the
+//! network, keep anything on disk, or run a command with less confinement than it reports in its capabilities.
+//!
+//! # Two ways to be
+//!
+//! As root (*privileged*), commands run as an id of their own on the host ([`ACTION_ID`] unless told otherwise), so
+//! inputs that belong to root cannot be changed by them even through a shared inode. As anybody else (*rootless*),
+//! commands run as the runner's own id inside a user namespace. Inside they are uid 1000 either way. What the kernel
+//! does not give is found by `probe.rs` at start and reported; [`Sandbox::Require`] then refuses to serve.
+//!
+//! Read `serve.rs` first, then `supervise.rs`, then `init.rs`.
+
+mod args;
+mod channel;
+mod confinement;
+mod descendants;
+mod id_map;
+mod init;
+mod limits;
+mod log_file;
+mod mounts;
+mod namespaces;
+mod options;
+mod privileges;
+mod probe;
+mod program;
+mod run;
+mod rusage;
+mod serve;
+mod setup_error;
+mod spawn;
+mod supervise;
+mod sys;
+
+pub use args::{USAGE, UsageError, parse_args};
+pub use limits::{ACTION_ID, RUNS_MAX};
+pub use mounts::HOST_PATHS;
+pub use options::{RunnerOptions, Sandbox};
+pub use serve::serve;

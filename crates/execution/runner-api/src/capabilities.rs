@@ -1,0 +1,142 @@
+//! Which confinement a runner can give.
+
+use std::fmt;
+
+/// What a runner says about itself when asked with `Hello`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Every mechanism the runner knows, each once, and whether commands get it.
+    pub mechanisms: Vec<(Mechanism, Availability)>,
+    /// Whose id commands run as.
+    pub uid_mode: UidMode,
+    /// Whether input files may be hard links into a shared cache; see the crate's introduction for the conditions.
+    pub hardlinks_safe: bool,
+    /// The user id, on the host, that commands run as.
+    pub action_uid: u32,
+    /// The group id, on the host, that commands run as.
+    pub action_gid: u32,
+    /// How many commands run at the same time at most; more are refused.
+    pub runs_max: u32,
+}
+
+/// Whose id commands run as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UidMode {
+    /// An unprivileged id of their own, other than the runner's. Needs a runner that is root.
+    Privileged,
+    /// The runner's own id.
+    Rootless,
+}
+
+/// One way of keeping a command apart from its host and from other commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Mechanism {
+    /// No way to become another user, and none of the host's privileges.
+    UserNamespace,
+    /// A file tree of its own; the base of the four that follow it.
+    MountNamespace,
+    /// The host's tools are visible but cannot be changed; everything else of the host is out of sight.
+    ReadOnlyHost,
+    /// `/tmp` is empty at the start and gone at the end.
+    PrivateTmp,
+    /// `/dev` has the harmless devices only.
+    PrivateDev,
+    /// `/proc` shows the command's own processes only.
+    PrivateProc,
+    /// Other processes cannot be seen or signalled, and all of the command's die with its first one.
+    PidNamespace,
+    /// No network but a loopback interface.
+    NetworkNamespace,
+    /// No shared memory or message queue of others.
+    IpcNamespace,
+    /// A neutral host name.
+    UtsNamespace,
+    /// Set-user-id programs give no rights.
+    NoNewPrivs,
+    /// The command cannot make namespaces itself, which keeps a large part of the kernel out of its reach.
+    NoNestedNamespaces,
+}
+
+impl Mechanism {
+    /// All of them, in the order they are reported.
+    pub const ALL: [Mechanism; 12] = [
+        Mechanism::UserNamespace,
+        Mechanism::MountNamespace,
+        Mechanism::ReadOnlyHost,
+        Mechanism::PrivateTmp,
+        Mechanism::PrivateDev,
+        Mechanism::PrivateProc,
+        Mechanism::PidNamespace,
+        Mechanism::NetworkNamespace,
+        Mechanism::IpcNamespace,
+        Mechanism::UtsNamespace,
+        Mechanism::NoNewPrivs,
+        Mechanism::NoNestedNamespaces,
+    ];
+
+    pub(crate) fn from_code(code: u8) -> Option<Mechanism> {
+        Mechanism::ALL.get(usize::from(code)).copied()
+    }
+}
+
+impl fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Mechanism::UserNamespace => "user namespace",
+            Mechanism::MountNamespace => "mount namespace",
+            Mechanism::ReadOnlyHost => "read-only host",
+            Mechanism::PrivateTmp => "private /tmp",
+            Mechanism::PrivateDev => "private /dev",
+            Mechanism::PrivateProc => "private /proc",
+            Mechanism::PidNamespace => "pid namespace",
+            Mechanism::NetworkNamespace => "network namespace",
+            Mechanism::IpcNamespace => "ipc namespace",
+            Mechanism::UtsNamespace => "uts namespace",
+            Mechanism::NoNewPrivs => "no_new_privs",
+            Mechanism::NoNestedNamespaces => "no nested namespaces",
+        })
+    }
+}
+
+/// Whether commands get a mechanism.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Availability {
+    /// They do.
+    Available,
+    /// They do not.
+    Missing {
+        /// What stood in the way: what was tried and what the kernel said.
+        why: String,
+    },
+}
+
+impl Capabilities {
+    /// The mechanisms commands do not get, with the reason for each.
+    pub fn missing(&self) -> impl Iterator<Item = (Mechanism, &str)> {
+        self.mechanisms
+            .iter()
+            .filter_map(|(mechanism, availability)| match availability {
+                Availability::Available => None,
+                Availability::Missing { why } => Some((*mechanism, why.as_str())),
+            })
+    }
+
+    /// Whether commands get this mechanism.
+    pub fn has(&self, mechanism: Mechanism) -> bool {
+        self.mechanisms.contains(&(mechanism, Availability::Available))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_positions() {
+        for (position, mechanism) in Mechanism::ALL.into_iter().enumerate() {
+            assert_eq!(mechanism as usize, position);
+            assert_eq!(Mechanism::from_code(position as u8), Some(mechanism));
+        }
+        assert_eq!(Mechanism::from_code(Mechanism::ALL.len() as u8), None);
+    }
+}

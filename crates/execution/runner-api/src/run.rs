@@ -1,0 +1,376 @@
+//! One command, and what became of it.
+
+use std::fmt;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Component, Path, PathBuf};
+use std::time::Duration;
+
+/// Where a command sees its build directory when the runner has mount namespaces: one fixed path, so that no worker's
+/// own path leaks into outputs and two workers give the same bytes.
+pub const BUILD_PATH: &str = "/build";
+
+/// Where a bare `argv[0]` is looked up when the command's environment has no `PATH`.
+pub const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
+
+/// No marker line that replaces dropped output is longer than this, so a log file never exceeds
+/// [`RunRequest::output_log_bytes_max`] by more.
+pub const LOG_MARKER_BYTES_MAX: usize = 160;
+
+/// What to run, where, and for how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRequest {
+    /// The command and its arguments, at least one. The first, with a slash in it, is absolute or relative to
+    /// `working_directory`; without one it is looked up in the `PATH` of `env`, else in [`DEFAULT_PATH`].
+    pub argv: Vec<Vec<u8>>,
+    /// The whole environment: nothing is added, nothing inherited. Names are unique, not empty, without `=`.
+    pub env: Vec<(Vec<u8>, Vec<u8>)>,
+    /// The build directory of this action: an absolute path on the host. The command sees it at [`BUILD_PATH`].
+    pub input_root: PathBuf,
+    /// Where the command starts: relative to the build directory, without `..`; empty is the build directory itself.
+    pub working_directory: PathBuf,
+    /// How long the command may run, counted from when it is about to start. `None`: as long as it likes.
+    pub timeout: Option<Duration>,
+    /// Absolute path of the host file that gets the standard output. It must not exist; the runner creates it at the
+    /// first byte, so a silent command leaves none.
+    pub stdout_path: PathBuf,
+    /// Absolute path of the host file that gets the standard error. It must not exist; the runner creates it at the
+    /// first byte, so a silent command leaves none.
+    pub stderr_path: PathBuf,
+    /// How many bytes of each stream are kept. The rest is read and dropped, and one marker line of at most
+    /// [`LOG_MARKER_BYTES_MAX`] bytes is appended that says so.
+    pub output_log_bytes_max: u64,
+    /// Whether the command keeps the host's network. Otherwise it has a loopback interface of its own and nothing else.
+    pub network: bool,
+}
+
+impl RunRequest {
+    /// Whether the request can be run at all; what is wrong with it if not. Both sides check.
+    pub fn check(&self) -> Result<(), InvalidRequest> {
+        if self.argv.first().is_none_or(|first| first.is_empty()) {
+            return Err(InvalidRequest::NoCommand);
+        }
+        if let Some(index) = self.argv.iter().position(|argument| argument.contains(&0)) {
+            return Err(InvalidRequest::NulByte {
+                what: format!("argument {index}"),
+            });
+        }
+        self.check_env()?;
+        for (what, path) in [
+            ("input_root", &self.input_root),
+            ("stdout_path", &self.stdout_path),
+            ("stderr_path", &self.stderr_path),
+        ] {
+            check_path(what, path)?;
+            if !path.is_absolute() {
+                return Err(InvalidRequest::NotAbsolute {
+                    what,
+                    path: path.clone(),
+                });
+            }
+        }
+        check_path("working_directory", &self.working_directory)?;
+        if !self
+            .working_directory
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir))
+        {
+            return Err(InvalidRequest::WorkingDirectory {
+                path: self.working_directory.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn check_env(&self) -> Result<(), InvalidRequest> {
+        let mut names: Vec<&[u8]> = Vec::with_capacity(self.env.len());
+        for (name, value) in &self.env {
+            if name.is_empty() || name.contains(&b'=') {
+                return Err(InvalidRequest::VariableName { name: lossy(name) });
+            }
+            if name.contains(&0) || value.contains(&0) {
+                return Err(InvalidRequest::NulByte {
+                    what: format!("environment variable {}", lossy(name)),
+                });
+            }
+            names.push(name);
+        }
+        names.sort_unstable();
+        match names.windows(2).find(|pair| pair[0] == pair[1]) {
+            Some(pair) => Err(InvalidRequest::DuplicateVariable { name: lossy(pair[0]) }),
+            None => Ok(()),
+        }
+    }
+}
+
+fn check_path(what: &'static str, path: &Path) -> Result<(), InvalidRequest> {
+    match path.as_os_str().as_bytes().contains(&0) {
+        true => Err(InvalidRequest::NulByte {
+            what: what.to_owned(),
+        }),
+        false => Ok(()),
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Why a [`RunRequest`] cannot be run, whoever runs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InvalidRequest {
+    /// `argv` is empty, or its first element is.
+    NoCommand,
+    /// Something that goes to the kernel as a C string holds a NUL byte.
+    NulByte {
+        /// Which part.
+        what: String,
+    },
+    /// The name of an environment variable is empty or holds `=`.
+    VariableName {
+        /// The name.
+        name: String,
+    },
+    /// An environment variable is given twice.
+    DuplicateVariable {
+        /// The name.
+        name: String,
+    },
+    /// A host path is relative.
+    NotAbsolute {
+        /// Which one.
+        what: &'static str,
+        /// The path.
+        path: PathBuf,
+    },
+    /// The working directory is absolute or leaves the build directory.
+    WorkingDirectory {
+        /// The path.
+        path: PathBuf,
+    },
+}
+
+impl fmt::Display for InvalidRequest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            InvalidRequest::NoCommand => {
+                write!(f, "the command has no arguments; the first names the executable")
+            }
+            InvalidRequest::NulByte { what } => {
+                write!(f, "{what} holds a NUL byte, which no program can receive")
+            }
+            InvalidRequest::VariableName { name } => {
+                write!(f, "environment variable name {name:?} is empty or holds '='")
+            }
+            InvalidRequest::DuplicateVariable { name } => {
+                write!(f, "environment variable {name:?} is given twice")
+            }
+            InvalidRequest::NotAbsolute { what, path } => {
+                write!(f, "{what} {path:?} is not an absolute path")
+            }
+            InvalidRequest::WorkingDirectory { path } => {
+                write!(
+                    f,
+                    "working directory {path:?} is absolute or has a '..'; it must lie in the input root"
+                )
+            }
+        }
+    }
+}
+
+impl std::error::Error for InvalidRequest {}
+
+/// What became of a command. Sent only when every process it started is dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunResponse {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it used. After a timeout: what all its processes used together.
+    pub usage: ResourceUsage,
+    /// When the command was about to start: nanoseconds since 1970 by the host's clock.
+    pub started_unix_ns: u64,
+    /// When its last process was dead: nanoseconds since 1970 by the host's clock.
+    pub finished_unix_ns: u64,
+    /// Whether output was dropped; the log file then ends with a marker line.
+    pub stdout_truncated: bool,
+    /// Whether output was dropped; the log file then ends with a marker line.
+    pub stderr_truncated: bool,
+}
+
+/// How a command ended. All but [`SetupFailed`](Outcome::SetupFailed) are the command's own doing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It exited with this code.
+    Exited(i32),
+    /// A signal of this number ended it.
+    Signaled(i32),
+    /// It ran longer than its timeout and was killed. The logs hold what it wrote until then.
+    TimedOut,
+    /// The runner could not do its part. Nothing is known about the command; trying again may help.
+    SetupFailed {
+        /// What failed, on what.
+        message: String,
+    },
+    /// The command could not be started: its executable or its working directory is missing or unusable.
+    NotStarted {
+        /// What the kernel said, as `errno`: `ENOENT`, `EACCES`, `ENOEXEC`, `E2BIG`, ...
+        errno: i32,
+        /// What it said it about: the executable as the command gave it, or the working directory.
+        path: PathBuf,
+    },
+}
+
+/// What a command used, as `getrusage(2)` counts it: the command and every descendant it waited for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ResourceUsage {
+    /// Time in user mode, microseconds.
+    pub user_us: u64,
+    /// Time in the kernel, microseconds.
+    pub system_us: u64,
+    /// The largest resident set of any one process, bytes.
+    pub max_rss_bytes: u64,
+    /// Page faults served without I/O.
+    pub minor_faults: u64,
+    /// Page faults that needed I/O.
+    pub major_faults: u64,
+    /// Blocks of 512 bytes read.
+    pub in_blocks: u64,
+    /// Blocks of 512 bytes written.
+    pub out_blocks: u64,
+    /// Times it gave up the processor.
+    pub voluntary_switches: u64,
+    /// Times the processor was taken from it.
+    pub involuntary_switches: u64,
+}
+
+impl ResourceUsage {
+    /// Every field in the order they are declared: for whoever sends them as bytes.
+    pub fn to_numbers(self) -> [u64; 9] {
+        let ResourceUsage {
+            user_us,
+            system_us,
+            max_rss_bytes,
+            minor_faults,
+            major_faults,
+            in_blocks,
+            out_blocks,
+            voluntary_switches,
+            involuntary_switches,
+        } = self;
+        [
+            user_us,
+            system_us,
+            max_rss_bytes,
+            minor_faults,
+            major_faults,
+            in_blocks,
+            out_blocks,
+            voluntary_switches,
+            involuntary_switches,
+        ]
+    }
+
+    /// The inverse of [`to_numbers`](Self::to_numbers).
+    pub fn from_numbers(numbers: [u64; 9]) -> Self {
+        let [
+            user_us,
+            system_us,
+            max_rss_bytes,
+            minor_faults,
+            major_faults,
+            in_blocks,
+            out_blocks,
+            voluntary_switches,
+            involuntary_switches,
+        ] = numbers;
+        ResourceUsage {
+            user_us,
+            system_us,
+            max_rss_bytes,
+            minor_faults,
+            major_faults,
+            in_blocks,
+            out_blocks,
+            voluntary_switches,
+            involuntary_switches,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request() -> RunRequest {
+        RunRequest {
+            argv: vec![b"true".to_vec()],
+            env: vec![(b"A".to_vec(), b"b=c".to_vec())],
+            input_root: "/r".into(),
+            working_directory: PathBuf::new(),
+            timeout: None,
+            stdout_path: "/o".into(),
+            stderr_path: "/e".into(),
+            output_log_bytes_max: 1,
+            network: false,
+        }
+    }
+
+    fn check(change: impl FnOnce(&mut RunRequest), expected: &str) {
+        let mut request = request();
+        change(&mut request);
+        assert_eq!(
+            request.check().map_err(|e| e.to_string()),
+            Err(expected.to_owned())
+        );
+    }
+
+    #[test]
+    fn a_plain_request_is_fine() {
+        assert_eq!(request().check(), Ok(()));
+        let nested = RunRequest {
+            working_directory: "a/./b".into(),
+            ..request()
+        };
+        assert_eq!(nested.check(), Ok(()));
+    }
+
+    #[test]
+    fn every_impossible_request_is_named() {
+        let no_command = "the command has no arguments; the first names the executable";
+        check(|r| r.argv.clear(), no_command);
+        check(|r| r.argv[0].clear(), no_command);
+        check(
+            |r| r.argv.push(b"a\0b".to_vec()),
+            "argument 1 holds a NUL byte, which no program can receive",
+        );
+        check(
+            |r| r.env[0].0.clear(),
+            "environment variable name \"\" is empty or holds '='",
+        );
+        check(
+            |r| r.env[0].0 = b"A=".to_vec(),
+            "environment variable name \"A=\" is empty or holds '='",
+        );
+        check(
+            |r| r.env[0].1 = vec![0],
+            "environment variable A holds a NUL byte, which no program can receive",
+        );
+        check(
+            |r| r.env.push((b"A".to_vec(), vec![])),
+            "environment variable \"A\" is given twice",
+        );
+        check(
+            |r| r.input_root = "r".into(),
+            "input_root \"r\" is not an absolute path",
+        );
+        check(
+            |r| r.stderr_path = "".into(),
+            "stderr_path \"\" is not an absolute path",
+        );
+        for path in ["/abs", "a/../b", ".."] {
+            let expected = format!(
+                "working directory {path:?} is absolute or has a '..'; it must lie in the input root"
+            );
+            check(|r| r.working_directory = path.into(), &expected);
+        }
+    }
+}

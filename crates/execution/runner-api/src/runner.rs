@@ -1,0 +1,63 @@
+//! PORT 5: what a runner must do.
+
+use std::io;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+
+use crate::{FrameError, InvalidRequest, RunRequest, RunResponse};
+
+/// Runs one command to its end.
+#[async_trait]
+pub trait Runner: Send + Sync + 'static {
+    /// Returns when every process of the command is dead. A non-zero exit, a signal and a timeout are answers, not
+    /// errors.
+    ///
+    /// When `cancel` fires, the command is killed and [`RunError::Cancelled`] returned once it is dead, so that its
+    /// build directory can be removed at once. Dropping the future kills it too, but then nobody knows when.
+    async fn run(&self, request: RunRequest, cancel: &CancellationToken) -> Result<RunResponse, RunError>;
+}
+
+/// Why a command's end is not known. None of these is the command's fault but [`Invalid`](RunError::Invalid).
+#[derive(Debug, Error)]
+pub enum RunError {
+    /// `cancel` fired; every process of the command is dead.
+    #[error("the run was cancelled")]
+    Cancelled,
+    /// The request cannot be run by any runner.
+    #[error("the command cannot be run: {0}")]
+    Invalid(#[from] InvalidRequest),
+    /// Nobody listens at the runner's socket.
+    #[error("cannot reach the runner at {}: {source}", socket.display())]
+    Connect {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The runner runs as many commands as it takes; trying again later helps.
+    #[error("the runner is busy: {message}")]
+    Busy {
+        /// The runner's words.
+        message: String,
+    },
+    /// The runner would not run the command.
+    #[error("the runner refused: {message}")]
+    Refused {
+        /// The runner's words.
+        message: String,
+    },
+    /// The connection ended before the answer: the runner died, and with it the command.
+    #[error("lost the runner at {} before it answered: {source}", socket.display())]
+    Lost {
+        /// The socket.
+        socket: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The request is too long for a frame, or the runner sent something else than an answer.
+    #[error("the worker and its runner do not understand each other: {0}")]
+    Frame(#[from] FrameError),
+}

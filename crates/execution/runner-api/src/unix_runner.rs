@@ -1,0 +1,290 @@
+//! A runner behind a Unix socket.
+
+use std::io;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::frame::{framed, payload_length};
+use crate::{Capabilities, FrameError, Refusal, Reply, Request, RunError, RunRequest, RunResponse, Runner};
+
+/// Speaks to the runner process that listens at a socket. One connection per call.
+#[derive(Clone, Debug)]
+pub struct UnixRunner {
+    socket: PathBuf,
+}
+
+impl UnixRunner {
+    /// The runner at `socket`. Nothing is opened yet.
+    pub fn new(socket: impl Into<PathBuf>) -> Self {
+        UnixRunner {
+            socket: socket.into(),
+        }
+    }
+
+    /// Asks which confinement the runner gives, and whose id commands run as.
+    pub async fn capabilities(&self) -> Result<Capabilities, RunError> {
+        let never = CancellationToken::new();
+        match self.call(&Request::Hello, &never).await? {
+            Reply::Capabilities(capabilities) => Ok(capabilities),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    async fn call(&self, request: &Request, cancel: &CancellationToken) -> Result<Reply, RunError> {
+        let frame = framed(&request.encode())?;
+        let mut connection = self.connect().await?;
+        let (mut from_runner, mut to_runner) = connection.split();
+        let mut read = std::pin::pin!(read_reply(&mut from_runner));
+        let exchange = async {
+            // A runner that refuses does not wait for the whole request; its answer explains the failed write.
+            if let Err(failed_write) = to_runner.write_all(&frame).await {
+                return read.as_mut().await.map_err(|failure| match failure {
+                    ReadFailure::Io(_) => ReadFailure::Io(failed_write),
+                    frame => frame,
+                });
+            }
+            read.as_mut().await
+        };
+        let reply = tokio::select! {
+            biased;
+            () = cancel.cancelled() => None,
+            reply = exchange => Some(reply),
+        };
+        let reply = match reply {
+            Some(reply) => reply,
+            None => {
+                // Half-closing is the cancel; the runner answers when all is dead. If the request was only half
+                // written, it sees a broken frame and hangs up, which is as good.
+                if let Err(error) = to_runner.shutdown().await {
+                    return Err(self.lost(error));
+                }
+                match read.await {
+                    // It may have ended by itself at the last moment. Whoever cancelled does not want to know.
+                    Ok(_) => return Err(RunError::Cancelled),
+                    Err(failure) => Err(failure),
+                }
+            }
+        };
+        reply.map_err(|failure| match failure {
+            ReadFailure::Io(source) => self.lost(source),
+            ReadFailure::Frame(error) => RunError::Frame(error),
+        })
+    }
+
+    async fn connect(&self) -> Result<UnixStream, RunError> {
+        UnixStream::connect(&self.socket)
+            .await
+            .map_err(|source| RunError::Connect {
+                socket: self.socket.clone(),
+                source,
+            })
+    }
+
+    fn lost(&self, source: io::Error) -> RunError {
+        RunError::Lost {
+            socket: self.socket.clone(),
+            source,
+        }
+    }
+}
+
+#[async_trait]
+impl Runner for UnixRunner {
+    async fn run(&self, request: RunRequest, cancel: &CancellationToken) -> Result<RunResponse, RunError> {
+        request.check()?;
+        match self.call(&Request::Run(request), cancel).await? {
+            Reply::Run(response) => Ok(response),
+            reply => Err(unexpected(reply)),
+        }
+    }
+}
+
+enum ReadFailure {
+    Io(io::Error),
+    Frame(FrameError),
+}
+
+async fn read_reply(from: &mut (impl AsyncReadExt + Unpin)) -> Result<Reply, ReadFailure> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length).await.map_err(ReadFailure::Io)?;
+    let mut payload = vec![0; payload_length(length).map_err(ReadFailure::Frame)?];
+    from.read_exact(&mut payload).await.map_err(ReadFailure::Io)?;
+    Reply::decode(&payload).map_err(ReadFailure::Frame)
+}
+
+/// What a reply means that is not the one asked for.
+fn unexpected(reply: Reply) -> RunError {
+    match reply {
+        Reply::Refused {
+            refusal: Refusal::Busy,
+            message,
+        } => RunError::Busy { message },
+        Reply::Refused {
+            refusal: Refusal::Invalid | Refusal::Internal,
+            message,
+        } => RunError::Refused { message },
+        Reply::Cancelled => RunError::Cancelled,
+        Reply::Capabilities(_) => RunError::Frame(FrameError::Value {
+            what: "answer to a run",
+            value: 0,
+        }),
+        Reply::Run(_) => RunError::Frame(FrameError::Value {
+            what: "answer to a hello",
+            value: 1,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::{Outcome, ResourceUsage, read_frame, write_frame};
+
+    fn request() -> RunRequest {
+        RunRequest {
+            argv: vec![b"true".to_vec()],
+            env: vec![],
+            input_root: "/r".into(),
+            working_directory: PathBuf::new(),
+            timeout: Some(Duration::from_secs(1)),
+            stdout_path: "/o".into(),
+            stderr_path: "/e".into(),
+            output_log_bytes_max: 1,
+            network: false,
+        }
+    }
+
+    /// A runner that plays one scripted connection.
+    fn scripted(
+        script: impl FnOnce(std::os::unix::net::UnixStream) + Send + 'static,
+    ) -> (UnixRunner, tempfile::TempDir, std::thread::JoinHandle<()>) {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("s");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let thread = std::thread::spawn(move || script(listener.accept().unwrap().0));
+        (UnixRunner::new(socket), directory, thread)
+    }
+
+    #[tokio::test]
+    async fn the_answer_comes_back() {
+        let response = RunResponse {
+            outcome: Outcome::Exited(3),
+            usage: ResourceUsage::default(),
+            started_unix_ns: 1,
+            finished_unix_ns: 2,
+            stdout_truncated: false,
+            stderr_truncated: true,
+        };
+        let sent = response.clone();
+        let (runner, _directory, thread) = scripted(move |mut connection| {
+            let payload = read_frame(&mut connection).unwrap();
+            assert_eq!(Request::decode(&payload), Ok(Request::Run(request())));
+            write_frame(&mut connection, &Reply::Run(sent).encode()).unwrap();
+        });
+        assert_eq!(
+            runner.run(request(), &CancellationToken::new()).await.unwrap(),
+            response
+        );
+        thread.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn cancelling_waits_until_the_runner_confirms() {
+        let cancel = CancellationToken::new();
+        let (fire, (sender, mut confirmed)) = (cancel.clone(), tokio::sync::oneshot::channel());
+        let (runner, _directory, thread) = scripted(move |mut connection| {
+            read_frame(&mut connection).unwrap();
+            fire.cancel();
+            // The end of the request side, seen here, is the cancel.
+            assert_eq!(
+                read_frame(&mut connection).unwrap_err().kind(),
+                io::ErrorKind::UnexpectedEof
+            );
+            sender.send(()).unwrap();
+            write_frame(&mut connection, &Reply::Cancelled.encode()).unwrap();
+        });
+        assert!(matches!(
+            runner.run(request(), &cancel).await,
+            Err(RunError::Cancelled)
+        ));
+        assert!(
+            confirmed.try_recv().is_ok(),
+            "run returned before the runner confirmed"
+        );
+        thread.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_runner_that_dies_is_named() {
+        let (runner, _directory, thread) = scripted(|mut connection| {
+            read_frame(&mut connection).unwrap();
+        });
+        let error = runner
+            .run(request(), &CancellationToken::new())
+            .await
+            .unwrap_err();
+        assert!(matches!(error, RunError::Lost { .. }), "{error}");
+        thread.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_refusal_is_heard_although_the_request_was_not_read() {
+        let (runner, _directory, thread) = scripted(|mut connection| {
+            let reply = Reply::Refused {
+                refusal: Refusal::Busy,
+                message: "9 of 9".into(),
+            };
+            write_frame(&mut connection, &reply.encode()).unwrap();
+        });
+        // Longer than any socket buffer, so that the write fails.
+        let long = RunRequest {
+            argv: vec![vec![b'a'; 4 << 20]],
+            ..request()
+        };
+        let error = runner.run(long, &CancellationToken::new()).await.unwrap_err();
+        assert!(
+            matches!(&error, RunError::Busy { message } if message == "9 of 9"),
+            "{error}"
+        );
+        thread.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn garbage_is_an_error_and_an_impossible_request_is_not_sent() {
+        let (runner, _directory, thread) = scripted(|mut connection| {
+            read_frame(&mut connection).unwrap();
+            write_frame(&mut connection, b"what?").unwrap();
+        });
+        let impossible = RunRequest {
+            argv: vec![],
+            ..request()
+        };
+        let cancel = CancellationToken::new();
+        assert!(matches!(
+            runner.run(impossible, &cancel).await,
+            Err(RunError::Invalid(_))
+        ));
+        assert!(matches!(
+            runner.run(request(), &cancel).await,
+            Err(RunError::Frame(_))
+        ));
+        thread.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn nobody_listening_is_named_with_the_socket() {
+        let runner = UnixRunner::new("/nonexistent/socket");
+        let error = runner.capabilities().await.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "cannot reach the runner at /nonexistent/socket: No such file or directory (os error 2)"
+        );
+    }
+}

@@ -1,0 +1,159 @@
+//! The runner's command line, parsed by hand: the process stays small.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::{RunnerOptions, Sandbox};
+
+/// What the runner's command line looks like.
+pub const USAGE: &str = "\
+usage: --socket PATH [--sandbox require|best-effort|off] [--action-uid N] [--action-gid N]
+       [--host-path PATH]... [--exit-with-stdin]
+
+  --socket PATH       listen here (mode 0600; only the same user and root may connect)
+  --sandbox require   refuse to serve unless every mechanism works (default)
+            best-effort   serve with what the kernel gives
+            off       confine nothing; for machines that are sandboxes themselves
+  --action-uid N      as root: the host uid that commands run as (default 62000)
+  --action-gid N      as root: the host gid that commands run as (default 62000)
+  --host-path PATH    one more host path that commands see read-only
+  --exit-with-stdin   end when standard input ends
+";
+
+/// Why a command line is not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UsageError {
+    message: String,
+}
+
+impl fmt::Display for UsageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for UsageError {}
+
+/// Reads the arguments that follow the program's name. See [`USAGE`].
+pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<RunnerOptions, UsageError> {
+    let mut args = args.into_iter();
+    let mut options = RunnerOptions::new(PathBuf::new());
+    while let Some(flag) = args.next() {
+        let name = flag
+            .to_str()
+            .ok_or_else(|| error(format!("unknown argument {flag:?}")))?;
+        let mut value = || args.next().ok_or_else(|| error(format!("{name} needs a value")));
+        match name {
+            "--socket" => options.socket_path = value()?.into(),
+            "--sandbox" => options.sandbox = sandbox(&value()?)?,
+            "--action-uid" => options.action_uid = id(name, &value()?)?,
+            "--action-gid" => options.action_gid = id(name, &value()?)?,
+            "--host-path" => options.host_paths.push(host_path(value()?)?),
+            "--exit-with-stdin" => options.exit_with_stdin = true,
+            _ => return Err(error(format!("unknown argument {name:?}"))),
+        }
+    }
+    if options.socket_path.as_os_str().is_empty() {
+        return Err(error("--socket PATH is missing".to_owned()));
+    }
+    Ok(options)
+}
+
+fn error(message: String) -> UsageError {
+    UsageError { message }
+}
+
+fn sandbox(value: &OsStr) -> Result<Sandbox, UsageError> {
+    match value.to_str() {
+        Some("require") => Ok(Sandbox::Require),
+        Some("best-effort") => Ok(Sandbox::BestEffort),
+        Some("off") => Ok(Sandbox::Off),
+        _ => Err(error(format!(
+            "--sandbox takes require, best-effort or off, not {value:?}"
+        ))),
+    }
+}
+
+/// Root is refused: a command that is root on the host is not confined, whatever else surrounds it.
+fn id(flag: &str, value: &OsStr) -> Result<u32, UsageError> {
+    match value.to_str().and_then(|value| value.parse().ok()) {
+        Some(id) if id != 0 && id != u32::MAX => Ok(id),
+        _ => Err(error(format!(
+            "{flag} takes a number from 1 to {}, not {value:?}",
+            u32::MAX - 1
+        ))),
+    }
+}
+
+/// What is not there is refused here, although absent default paths are not: this one was asked for by name.
+fn host_path(value: OsString) -> Result<PathBuf, UsageError> {
+    let path = PathBuf::from(value);
+    if !path.is_absolute() {
+        return Err(error(format!("--host-path takes an absolute path, not {path:?}")));
+    }
+    match path.symlink_metadata() {
+        Ok(_) => Ok(path),
+        Err(cause) => Err(error(format!("--host-path {path:?}: {cause}"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(args: &[&str]) -> Result<RunnerOptions, String> {
+        parse_args(args.iter().map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_flag_is_understood() {
+        let options = parse(&[
+            "--socket",
+            "/s",
+            "--sandbox",
+            "best-effort",
+            "--action-uid",
+            "70000",
+            "--action-gid",
+            "70001",
+            "--host-path",
+            "/proc/version",
+            "--exit-with-stdin",
+        ])
+        .unwrap();
+        assert_eq!(options.socket_path, PathBuf::from("/s"));
+        assert_eq!(options.sandbox, Sandbox::BestEffort);
+        assert_eq!((options.action_uid, options.action_gid), (70_000, 70_001));
+        assert_eq!(options.host_paths.last(), Some(&PathBuf::from("/proc/version")));
+        assert!(options.exit_with_stdin);
+    }
+
+    #[test]
+    fn every_mistake_is_named() {
+        let check = |args: &[&str], expected: &str| assert_eq!(parse(args).unwrap_err(), expected);
+        check(&[], "--socket PATH is missing");
+        check(&["--socket"], "--socket needs a value");
+        check(
+            &["--sandbox", "maybe"],
+            "--sandbox takes require, best-effort or off, not \"maybe\"",
+        );
+        check(
+            &["--action-uid", "0"],
+            "--action-uid takes a number from 1 to 4294967294, not \"0\"",
+        );
+        check(
+            &["--action-gid", "-1"],
+            "--action-gid takes a number from 1 to 4294967294, not \"-1\"",
+        );
+        check(
+            &["--host-path", "opt"],
+            "--host-path takes an absolute path, not \"opt\"",
+        );
+        check(
+            &["--host-path", "/nonexistent"],
+            "--host-path \"/nonexistent\": No such file or directory (os error 2)",
+        );
+        check(&["serve"], "unknown argument \"serve\"");
+    }
+}

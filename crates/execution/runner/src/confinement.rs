@@ -1,0 +1,47 @@
+//! Which mechanisms a command gets, and whose id it runs as.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use runner_api::{Mechanism, UidMode};
+
+use crate::sys::CommandLine;
+
+/// Who answers questions about host names.
+const RESOLVER_CONFIGURATION: &str = "/etc/resolv.conf";
+
+/// Whose id commands run as, in numbers of the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ids {
+    pub(crate) mode: UidMode,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+}
+
+/// What surrounds every command of this runner. Decided once, by `probe.rs`.
+#[derive(Clone, Debug)]
+pub(crate) struct Confinement {
+    pub(crate) mechanisms: BTreeSet<Mechanism>,
+    pub(crate) ids: Ids,
+    pub(crate) host_paths: Vec<PathBuf>,
+    /// Whether commands lose the runner's capabilities. Only a sandbox that is switched off leaves them.
+    pub(crate) drops_capabilities: bool,
+    /// The runner's own arguments, which an init would otherwise show: they name places of the worker.
+    pub(crate) command_line: Option<CommandLine>,
+}
+
+impl Confinement {
+    pub(crate) fn has(&self, mechanism: Mechanism) -> bool {
+        self.mechanisms.contains(&mechanism)
+    }
+
+    /// The same with the host's network, for the rare action that may use it.
+    pub(crate) fn with_network(&self) -> Confinement {
+        let mut open = self.clone();
+        open.mechanisms.remove(&Mechanism::NetworkNamespace);
+        // On many hosts this is a link out of /etc, into a directory that commands do not see.
+        open.host_paths.extend(fs::canonicalize(RESOLVER_CONFIGURATION));
+        open
+    }
+}

@@ -1,0 +1,232 @@
+//! The file tree a command sees.
+//!
+//! A new root on a tmpfs holds the host's tools read-only, the build directory, and private `/tmp`, `/dev` and `/proc`;
+//! the host's own tree is then unmounted. Mounts are cloned with `open_tree(2)` and restricted with
+//! `mount_setattr(2)` before they are attached, so none is ever visible without its restrictions. Linux 5.12 is needed.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use runner_api::{BUILD_PATH, Mechanism};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags, UnmountFlags,
+};
+
+use crate::confinement::Confinement;
+use crate::limits::TMPFS_SIZE;
+use crate::setup_error::{Result, Step};
+use crate::sys;
+
+/// Host paths that commands see, read-only, unless options say otherwise: where tools, their libraries and their
+/// configuration live. Symbolic links stay links, what does not exist is left out. No home directory, no `/var`, no
+/// `/run`: nothing that differs between two installations of the same packages more than it must.
+pub const HOST_PATHS: &[&str] = &[
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix",
+];
+
+/// Devices that do nothing but give and take bytes.
+const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
+
+/// What programs expect to find in `/dev` besides devices.
+const DEVICE_LINKS: &[(&str, &str)] = &[
+    ("fd", "/proc/self/fd"),
+    ("stdin", "/proc/self/fd/0"),
+    ("stdout", "/proc/self/fd/1"),
+    ("stderr", "/proc/self/fd/2"),
+];
+
+/// The build directory, on its way into a command's tree.
+pub(crate) enum BuildDirectory {
+    /// A clone of its mount that the runner made while it was root: no directory above it needs to be open to others.
+    Tree(OwnedFd),
+    /// Its path on the host, for init to clone, or to just go to.
+    Path(PathBuf),
+    /// Nothing: an empty directory takes its place (when probing).
+    None,
+}
+
+impl BuildDirectory {
+    /// A privileged supervisor's way to pass it in.
+    pub(crate) fn clone_as_root(path: &Path) -> Result<Self> {
+        clone_tree(path).map(BuildDirectory::Tree)
+    }
+}
+
+/// Init: builds the tree, enters it, and stands in the build directory.
+pub(crate) fn enter(confinement: &Confinement, build: BuildDirectory) -> Result<()> {
+    // Nothing we do may propagate back to the host.
+    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+        .step("making mounts private")?;
+    let old_root = rustix::fs::open(
+        "/",
+        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )
+    .step("opening the old root")?;
+
+    // Over the old root; absolute paths still mean the host's until pivot_root, relative ones our own tree.
+    let root = new_tmpfs()?;
+    attach(&root, "/").step("mounting the new root")?;
+    rustix::process::fchdir(&root).step("entering the new root")?;
+    place_tmp()?;
+    place_devices()?;
+    place_proc(confinement)?;
+    show_host(&confinement.host_paths)?;
+    place_build_directory(build)?;
+    restrict(&root, MountAttrFlags::MOUNT_ATTR_RDONLY, false).step("making the new root read-only")?;
+
+    rustix::process::pivot_root(".", ".").step("changing the root")?;
+    rustix::process::fchdir(&old_root).step("entering the old root")?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH).step("unmounting the old root")?;
+    rustix::process::chdir(BUILD_PATH).step("entering the build directory")
+}
+
+fn new_tmpfs() -> Result<OwnedFd> {
+    let make = || {
+        let tmpfs = rustix::mount::fsopen("tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
+        rustix::mount::fsconfig_set_string(&tmpfs, "mode", "0755")?;
+        rustix::mount::fsconfig_create(&tmpfs)?;
+        let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
+        rustix::mount::fsmount(&tmpfs, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
+    };
+    make().step("making a tmpfs for the new root")
+}
+
+fn show_host(paths: &[PathBuf]) -> Result<()> {
+    for path in paths {
+        let inside_another = |other: &PathBuf| other != path && path.starts_with(other);
+        if !paths.iter().any(inside_another) {
+            show_host_path(path).step_with(|| format!("showing {path:?} read-only"))?;
+        }
+    }
+    Ok(())
+}
+
+fn show_host_path(path: &Path) -> std::result::Result<(), Errno> {
+    let stat = match rustix::fs::lstat(path) {
+        Ok(stat) => stat,
+        Err(Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(errno),
+    };
+    let target = path.strip_prefix("/").map_err(|_| Errno::INVAL)?;
+    if let Some(parent) = target.parent() {
+        make_directories(parent)?;
+    }
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Symlink => {
+            return rustix::fs::symlinkat(rustix::fs::readlink(path, Vec::new())?, CWD, target);
+        }
+        FileType::Directory => make_directories(target)?,
+        _ => make_file(target)?,
+    }
+    let tree = clone_tree_raw(path)?;
+    restrict(&tree, MountAttrFlags::MOUNT_ATTR_RDONLY | no_surprises(), true)?;
+    attach(&tree, target)
+}
+
+fn place_build_directory(build: BuildDirectory) -> Result<()> {
+    let target = BUILD_PATH.trim_start_matches('/');
+    make_directories(Path::new(target)).step("making the build directory's place")?;
+    let tree = match build {
+        BuildDirectory::Tree(tree) => tree,
+        BuildDirectory::Path(path) => clone_tree(&path)?,
+        BuildDirectory::None => return Ok(()),
+    };
+    restrict(&tree, no_surprises(), true).step("restricting the build directory")?;
+    attach(&tree, target).step("mounting the build directory")
+}
+
+fn place_tmp() -> Result<()> {
+    mount_scratch("tmp")?;
+    // Some programs insist on it; what they put there is as short-lived as the rest.
+    make_directories(Path::new("var")).step("making /var")?;
+    rustix::fs::symlinkat("/tmp", CWD, "var/tmp").step("linking /var/tmp to /tmp")
+}
+
+fn place_devices() -> Result<()> {
+    make_directories(Path::new("dev")).step("making /dev")?;
+    for device in DEVICES {
+        let (host, target) = (format!("/dev/{device}"), format!("dev/{device}"));
+        let bind = || {
+            make_file(Path::new(&target))?;
+            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+            attach(&rustix::mount::open_tree(CWD, &host, flags)?, &target)
+        };
+        bind().step_with(|| format!("showing {host}"))?;
+    }
+    for (name, target) in DEVICE_LINKS {
+        rustix::fs::symlinkat(*target, CWD, format!("dev/{name}"))
+            .step_with(|| format!("linking /dev/{name}"))?;
+    }
+    mount_scratch("dev/shm")
+}
+
+fn place_proc(confinement: &Confinement) -> Result<()> {
+    make_directories(Path::new("proc")).step("making /proc")?;
+    if confinement.has(Mechanism::PrivateProc) {
+        let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+        return rustix::mount::mount("proc", "proc", "proc", flags, c"").step("mounting a new /proc");
+    }
+    let tree = clone_tree(Path::new("/proc"))?;
+    restrict(&tree, no_surprises(), true).step("restricting /proc")?;
+    attach(&tree, "proc").step("showing the host's /proc")
+}
+
+fn mount_scratch(target: &str) -> Result<()> {
+    let mount = || {
+        make_directories(Path::new(target))?;
+        let options =
+            std::ffi::CString::new(format!("mode=1777,size={TMPFS_SIZE}")).map_err(|_| Errno::INVAL)?;
+        rustix::mount::mount(
+            "tmpfs",
+            target,
+            "tmpfs",
+            MountFlags::NOSUID | MountFlags::NODEV,
+            options.as_c_str(),
+        )
+    };
+    mount().step_with(|| format!("mounting a private /{target}"))
+}
+
+fn no_surprises() -> MountAttrFlags {
+    MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV
+}
+
+fn clone_tree(path: &Path) -> Result<OwnedFd> {
+    clone_tree_raw(path).step_with(|| format!("cloning the mount of {path:?}"))
+}
+
+fn clone_tree_raw(path: &Path) -> std::result::Result<OwnedFd, Errno> {
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
+    rustix::mount::open_tree(CWD, path, flags)
+}
+
+fn restrict(mount: &OwnedFd, attributes: MountAttrFlags, recursive: bool) -> std::result::Result<(), Errno> {
+    sys::mount_set_attributes(mount, attributes.bits().into(), recursive)
+}
+
+fn attach(mount: impl AsFd, target: impl rustix::path::Arg) -> std::result::Result<(), Errno> {
+    rustix::mount::move_mount(mount, "", CWD, target, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+/// Of our own tree, whose directories nobody else can touch.
+fn make_directories(path: &Path) -> std::result::Result<(), Errno> {
+    let mut made = PathBuf::new();
+    for part in path.components() {
+        made.push(part);
+        match rustix::fs::mkdir(&made, Mode::from_raw_mode(0o755)) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+fn make_file(path: &Path) -> std::result::Result<(), Errno> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::from_raw_mode(0o644)).map(|_| ())
+}

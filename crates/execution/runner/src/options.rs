@@ -1,0 +1,51 @@
+//! What a runner is told at start.
+
+use std::path::PathBuf;
+
+use crate::limits::ACTION_ID;
+use crate::mounts::HOST_PATHS;
+
+/// How a runner serves. Plain values; every field matters.
+#[derive(Clone, Debug)]
+pub struct RunnerOptions {
+    /// Where to listen. Created with mode 0600 when the runner is ready, removed at the end; only the runner's own
+    /// user and root may connect.
+    pub socket_path: PathBuf,
+    /// What to do when the kernel does not give every mechanism.
+    pub sandbox: Sandbox,
+    /// The user id, on the host, for commands of a privileged runner. It should own nothing.
+    pub action_uid: u32,
+    /// The group id, on the host, for commands of a privileged runner. It should own nothing.
+    pub action_gid: u32,
+    /// Host files and directories that commands see read-only, at the same path. Those that do not exist are left out.
+    pub host_paths: Vec<PathBuf>,
+    /// Whether the end of standard input ends the runner. Whoever starts it with a pipe there and keeps the other end
+    /// need not care how it dies itself: the runner follows.
+    pub exit_with_stdin: bool,
+}
+
+impl RunnerOptions {
+    /// The defaults: everything required, [`ACTION_ID`], [`HOST_PATHS`], serving until killed.
+    pub fn new(socket_path: impl Into<PathBuf>) -> Self {
+        RunnerOptions {
+            socket_path: socket_path.into(),
+            sandbox: Sandbox::Require,
+            action_uid: ACTION_ID,
+            action_gid: ACTION_ID,
+            host_paths: HOST_PATHS.iter().map(PathBuf::from).collect(),
+            exit_with_stdin: false,
+        }
+    }
+}
+
+/// What to do when the kernel does not give every mechanism.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sandbox {
+    /// Refuse to serve, naming what is missing and why.
+    Require,
+    /// Serve with what is there; the capabilities say what is not.
+    BestEffort,
+    /// Use none: commands run as the runner's own user, on the host's files and network. They still get no new
+    /// privileges, and their processes are still all killed at the end.
+    Off,
+}

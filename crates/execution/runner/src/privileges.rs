@@ -1,0 +1,54 @@
+//! Giving up every right, for good.
+
+use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, Resource, Rlimit};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+use crate::setup_error::{Result, Step};
+
+/// Init: from here on neither this process nor anything it starts can do more than its user id allows.
+pub(crate) fn drop_all() -> Result<()> {
+    no_new_privs()?;
+    for capability in CapabilitySet::all().iter() {
+        // One that this kernel does not know is not in the set either.
+        if rustix::thread::capability_is_in_bounding_set(capability) != Ok(true) {
+            continue;
+        }
+        match rustix::thread::remove_capability_from_bounding_set(capability) {
+            // Without CAP_SETPCAP the set stays, which gives nothing: no_new_privs stops what could use it.
+            Ok(()) | Err(Errno::PERM) => {}
+            Err(errno) => return Err(errno).step("emptying the bounding set"),
+        }
+    }
+    rustix::thread::clear_ambient_capability_set().step("emptying the ambient capabilities")?;
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets {
+        effective: none,
+        permitted: none,
+        inheritable: none,
+    };
+    rustix::thread::set_capabilities(None, sets).step("dropping capabilities")
+}
+
+/// Init: set-user-id programs give no rights any more.
+pub(crate) fn no_new_privs() -> Result<()> {
+    rustix::thread::set_no_new_privs(true).step("setting no_new_privs")
+}
+
+/// Init: processes of the same user cannot trace this one or reach its memory and descriptors. Programs it starts
+/// are ordinary again.
+pub(crate) fn hide_from_trace() -> Result<()> {
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).step("becoming undumpable")
+}
+
+/// Init: no core files; they would land among the outputs.
+pub(crate) fn no_core_files() -> Result<()> {
+    rustix::process::setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    )
+    .step("forbidding core files")
+}

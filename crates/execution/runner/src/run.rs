@@ -1,0 +1,392 @@
+//! One command, from the supervisor's side: started, watched, ended.
+
+use std::os::fd::AsFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use runner_api::{Mechanism, Outcome, Reply, ResourceUsage, RunRequest, RunResponse, UidMode};
+use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
+
+use crate::channel::{Culprit, Message};
+use crate::confinement::Confinement;
+use crate::descendants;
+use crate::init::{Command, World};
+use crate::limits::{COPY_BYTES, DEATH_TIMEOUT, SETUP_TIMEOUT, STOP_TIMEOUT};
+use crate::log_file::LogFile;
+use crate::mounts::BuildDirectory;
+use crate::program::{self, Program};
+use crate::rusage::resource_usage;
+use crate::spawn::Init;
+use crate::sys;
+
+/// A command on its way.
+pub(crate) struct Run {
+    init: Init,
+    logs: [LogFile; 2],
+    buffer: Vec<u8>,
+    timeout: Option<Duration>,
+    /// Whether there is a pid namespace.
+    init_owns_pids: bool,
+    phase: Phase,
+    /// When the present phase has taken too long.
+    deadline: Option<Instant>,
+    started_unix_ns: u64,
+    /// Whether the command's world stood.
+    was_ready: bool,
+    /// What init said last, but for `Ready`.
+    last_words: Option<Message>,
+    killed_for: Option<KilledFor>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Init builds the command's world.
+    Setup,
+    /// The command runs.
+    Running,
+    /// Its time is over and its init was asked to kill it, so that what it used is known.
+    Stopping,
+    /// The command is dead or killed; init and the rest are dying.
+    Dying,
+}
+
+/// Why a command was killed.
+enum KilledFor {
+    Timeout,
+    Cancel,
+    Trouble(String),
+}
+
+/// What a wait was ended by, besides output and words of init, which are looked at anyway.
+struct Woken {
+    init_died: bool,
+    client_left: bool,
+}
+
+impl Run {
+    /// Starts init. An error says what failed, on what; then nothing runs.
+    pub(crate) fn start(
+        request: &RunRequest,
+        program: Program,
+        confinement: &Confinement,
+    ) -> Result<Run, String> {
+        let open = request.network.then(|| confinement.with_network());
+        let confinement = open.as_ref().unwrap_or(confinement);
+        if !confinement.has(Mechanism::PidNamespace) {
+            descendants::adopt_orphans().map_err(|error| format!("becoming a subreaper: {error}"))?;
+        }
+        let log = |name, path| {
+            LogFile::new(name, path, request.output_log_bytes_max, &confinement.ids)
+                .map_err(|error| error.to_string())
+        };
+        let (stdout_log, stdout) = log("stdout", &request.stdout_path)?;
+        let (stderr_log, stderr) = log("stderr", &request.stderr_path)?;
+        let build = build_directory(&request.input_root, confinement);
+        let command = Some(Command {
+            program,
+            stdout,
+            stderr,
+        });
+        let init = Init::start(World {
+            confinement,
+            build,
+            command,
+        })
+        .map_err(|error| error.to_string())?;
+        Ok(Run {
+            init,
+            logs: [stdout_log, stderr_log],
+            buffer: Vec::with_capacity(COPY_BYTES),
+            timeout: request.timeout,
+            init_owns_pids: confinement.has(Mechanism::PidNamespace),
+            phase: Phase::Setup,
+            deadline: Some(Instant::now() + SETUP_TIMEOUT),
+            started_unix_ns: unix_ns(),
+            was_ready: false,
+            last_words: None,
+            killed_for: None,
+        })
+    }
+
+    /// Copies logs, and watches init, the clock and the client. Returns when init is dead; or when it should be but is
+    /// not, with an error.
+    pub(crate) fn watch(&mut self, client: &UnixStream) -> Result<(), String> {
+        let mut client = Some(client);
+        loop {
+            let woken = self.wait(client).map_err(|errno| {
+                self.init.kill();
+                format!("waiting for the command: {errno}")
+            })?;
+            if woken.client_left {
+                client = None;
+                self.kill(KilledFor::Cancel);
+            }
+            self.copy_logs();
+            self.listen_to_init();
+            if woken.init_died {
+                return Ok(());
+            }
+            if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+                self.out_of_time()?;
+            }
+        }
+    }
+
+    fn wait(&self, client: Option<&UnixStream>) -> Result<Woken, Errno> {
+        let [stdout, stderr] = &self.logs;
+        let readable = |descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN);
+        let death = readable(self.init.death());
+        // Nothing more is expected from the client, so only its leaving is of interest.
+        let client = client.map(|client| PollFd::from_borrowed_fd(client.as_fd(), PollFlags::RDHUP));
+        let has_client = client.is_some();
+        // An init that is dying has closed its end, which would wake us for nothing again and again.
+        let words = (self.phase != Phase::Dying).then(|| readable(self.init.channel.as_fd()));
+        let pipes = [stdout.pipe(), stderr.pipe()].into_iter().flatten().map(readable);
+        let mut descriptors: Vec<PollFd<'_>> = [death]
+            .into_iter()
+            .chain(client)
+            .chain(words)
+            .chain(pipes)
+            .collect();
+
+        let left = self
+            .deadline
+            .map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        match rustix::event::poll(&mut descriptors, left.map(timespec).as_ref()) {
+            Ok(_) => {
+                let woke = |index: usize| !descriptors[index].revents().is_empty();
+                Ok(Woken {
+                    init_died: woke(0),
+                    client_left: has_client && woke(1),
+                })
+            }
+            Err(Errno::INTR) => Ok(Woken {
+                init_died: false,
+                client_left: false,
+            }),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn out_of_time(&mut self) -> Result<(), String> {
+        match self.phase {
+            Phase::Setup => {
+                let message = format!("building the command's world took longer than {SETUP_TIMEOUT:?}");
+                self.kill(KilledFor::Trouble(message));
+            }
+            Phase::Running => self.stop(),
+            Phase::Stopping => self.kill(KilledFor::Timeout),
+            Phase::Dying => {
+                return Err(format!(
+                    "the command's processes did not die in {DEATH_TIMEOUT:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self) {
+        self.killed_for.get_or_insert(KilledFor::Timeout);
+        match self.init_owns_pids {
+            true => {
+                self.init.stop();
+                self.phase = Phase::Stopping;
+                self.deadline = Some(Instant::now() + STOP_TIMEOUT);
+            }
+            // Its kill would reach too far; ours follows the tree.
+            false => self.kill(KilledFor::Timeout),
+        }
+    }
+
+    /// Only the first reason counts; the rest is its echo.
+    fn kill(&mut self, reason: KilledFor) {
+        self.killed_for.get_or_insert(reason);
+        self.init.kill();
+        self.dying();
+    }
+
+    fn dying(&mut self) {
+        if self.phase != Phase::Dying {
+            self.phase = Phase::Dying;
+            self.deadline = Some(Instant::now() + DEATH_TIMEOUT);
+        }
+    }
+
+    fn copy_logs(&mut self) {
+        for index in 0..self.logs.len() {
+            if let Err(error) = self.logs[index].copy(&mut self.buffer) {
+                self.kill(KilledFor::Trouble(error.to_string()));
+            }
+        }
+    }
+
+    fn listen_to_init(&mut self) {
+        loop {
+            match self.init.channel.receive() {
+                Ok(None) => return,
+                Ok(Some(Message::Ready)) => {
+                    self.was_ready = true;
+                    self.started_unix_ns = unix_ns();
+                    if self.phase == Phase::Setup {
+                        self.phase = Phase::Running;
+                        self.deadline = self
+                            .timeout
+                            .and_then(|timeout| Instant::now().checked_add(timeout));
+                    }
+                }
+                Ok(Some(words)) => {
+                    self.last_words = Some(words);
+                    self.dying();
+                }
+                Err(errno) => {
+                    self.kill(KilledFor::Trouble(format!(
+                        "listening to the command's init: {errno}"
+                    )));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Makes sure that nothing is left, completes the logs, and says how it all ended.
+    pub(crate) fn end(mut self, watched: Result<(), String>, request: &RunRequest) -> Reply {
+        let buried = watched.and_then(|()| self.bury());
+        // Writers are dead; what they wrote last is still in the pipes.
+        self.copy_logs();
+        self.listen_to_init();
+        let finished_unix_ns = unix_ns();
+        let [stdout, stderr] = self.logs;
+        let logs = (stdout.finish(), stderr.finish());
+
+        let (outcome, usage, stdout_truncated, stderr_truncated) = match (buried, logs) {
+            // Worse than anything the command did.
+            (Err(message), _) => (
+                Outcome::SetupFailed { message },
+                ResourceUsage::default(),
+                false,
+                false,
+            ),
+            (Ok(_), _) if matches!(self.killed_for, Some(KilledFor::Cancel)) => return Reply::Cancelled,
+            (Ok(_), (Err(error), _) | (_, Err(error))) => (
+                Outcome::SetupFailed {
+                    message: error.to_string(),
+                },
+                ResourceUsage::default(),
+                false,
+                false,
+            ),
+            (Ok(remains), (Ok(stdout_truncated), Ok(stderr_truncated))) => {
+                let end = End {
+                    was_ready: self.was_ready,
+                    last_words: self.last_words,
+                    killed_for: self.killed_for,
+                };
+                let (outcome, usage) = end.outcome(&remains, request);
+                (outcome, usage, stdout_truncated, stderr_truncated)
+            }
+        };
+        let started_unix_ns = self.started_unix_ns;
+        Reply::Run(RunResponse {
+            outcome,
+            usage,
+            started_unix_ns,
+            finished_unix_ns,
+            stdout_truncated,
+            stderr_truncated,
+        })
+    }
+
+    /// Reaps the dead init. Without a pid namespace, kills and reaps what it left behind.
+    fn bury(&mut self) -> Result<Remains, String> {
+        let status = self
+            .init
+            .reap()
+            .map_err(|errno| format!("reaping the command's init: {errno}"))?;
+        if !self.init_owns_pids {
+            descendants::kill_all(DEATH_TIMEOUT)
+                .map_err(|error| format!("killing what the command left behind: {error}"))?;
+        }
+        Ok(Remains {
+            status,
+            usage: resource_usage(&sys::usage_of_children()),
+        })
+    }
+}
+
+/// What is left of an init.
+struct Remains {
+    status: i32,
+    /// Of everything that was reaped: without a pid namespace, of the whole tree.
+    usage: ResourceUsage,
+}
+
+/// What is known about a command's end.
+struct End {
+    was_ready: bool,
+    last_words: Option<Message>,
+    killed_for: Option<KilledFor>,
+}
+
+impl End {
+    fn outcome(self, remains: &Remains, request: &RunRequest) -> (Outcome, ResourceUsage) {
+        match (self.killed_for, self.last_words) {
+            (Some(KilledFor::Trouble(message)), _) | (_, Some(Message::SetupFailed(message))) => {
+                (Outcome::SetupFailed { message }, ResourceUsage::default())
+            }
+            (Some(KilledFor::Timeout), Some(Message::Ended { usage, .. })) => (Outcome::TimedOut, usage),
+            (_, Some(Message::Ended { status, usage })) => (of_status(status), usage),
+            (_, Some(Message::NotStarted { errno, culprit })) => {
+                let path = match culprit {
+                    Culprit::Executable => program::executable(request),
+                    Culprit::WorkingDirectory => request.working_directory.clone(),
+                };
+                (Outcome::NotStarted { errno, path }, ResourceUsage::default())
+            }
+            (Some(KilledFor::Timeout), _) => (Outcome::TimedOut, remains.usage),
+            // Somebody killed init without a word from it. After Ready that can only be the command, which may when
+            // there is no pid namespace, or a kernel out of memory.
+            (_, _) => match (self.was_ready, of_status(remains.status)) {
+                (true, Outcome::Signaled(signal)) => (Outcome::Signaled(signal), remains.usage),
+                (_, outcome) => {
+                    let message = format!("the command's init ended without a word: {outcome:?}");
+                    (Outcome::SetupFailed { message }, ResourceUsage::default())
+                }
+            },
+        }
+    }
+}
+
+fn of_status(status: i32) -> Outcome {
+    match libc::WIFSIGNALED(status) {
+        true => Outcome::Signaled(libc::WTERMSIG(status)),
+        false => Outcome::Exited(libc::WEXITSTATUS(status)),
+    }
+}
+
+/// The way in for the build directory. A root that has no rights over mounts (in a container) lets init try.
+fn build_directory(path: &Path, confinement: &Confinement) -> BuildDirectory {
+    let as_root = confinement.ids.mode == UidMode::Privileged && confinement.has(Mechanism::MountNamespace);
+    match as_root.then(|| BuildDirectory::clone_as_root(path)) {
+        Some(Ok(tree)) => tree,
+        Some(Err(_)) | None => BuildDirectory::Path(path.to_path_buf()),
+    }
+}
+
+/// Nanoseconds since 1970; zero for a clock before that.
+pub(crate) fn unix_ns() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// Rounded up, so that the deadline has passed when the wait ends. Too long for the kernel's type is for ever.
+fn timespec(duration: Duration) -> Timespec {
+    let rounded = duration.saturating_add(Duration::from_nanos(1));
+    Timespec {
+        tv_sec: i64::try_from(rounded.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: i64::from(rounded.subsec_nanos()),
+    }
+}

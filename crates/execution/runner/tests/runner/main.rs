@@ -1,0 +1,14 @@
+//! A real runner process runs real commands: as root, and as an ordinary user.
+//!
+//! Run as root these tests try both ways; run as an ordinary user, only the one there is.
+#![allow(
+    clippy::unwrap_used,
+    reason = "this is all tests; the lint's own exception only sees the marked functions"
+)]
+
+mod confinement;
+mod fallback;
+mod host;
+mod lifecycle;
+mod outcomes;
+mod speed;
