@@ -1,1 +1,27 @@
-//! Takes assignments, fetches inputs, has the runner run them, uploads outputs
+//! Takes assignments, lays out their inputs, has the runner run them, uploads their outputs.
+//!
+//! A worker keeps one stream to the server on which both sides say their complete state again and again, so that
+//! nothing is lost when it breaks. It never spawns a process itself (the runner does, a separate small process), never
+//! writes the action cache (the server does, once the outputs are stored), and never trusts what an action has left
+//! behind: no symlink is followed, nothing but regular files is opened.
+//!
+//! Read `executor/local.rs` first: the whole journey of one action. Then `sync_loop.rs` (the conversation with the
+//! server) and its pure heart `leases.rs`; `build_directory.rs` and `file_cache.rs` (inputs); `outputs.rs`. Every
+//! number is in `limits.rs`.
+
+mod assignment;
+mod build_directory;
+mod executor;
+mod fetch;
+mod file_cache;
+mod input_tree;
+mod leases;
+mod limits;
+mod outputs;
+mod removal;
+mod sync_loop;
+mod worker;
+
+pub use executor::Stores;
+pub use sync_loop::SyncError;
+pub use worker::{Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};

@@ -1,0 +1,218 @@
+//! Where an action runs: its inputs laid out on disk, and room for its outputs.
+
+mod copy;
+mod layout;
+mod placement;
+mod sweeper;
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use cas::BlobStore;
+use rustix::fs::{self as sys, AtFlags, Gid, Mode, OFlags, Uid};
+use tasks::Group;
+use thiserror::Error;
+
+pub(crate) use layout::{Layout, LayoutError, OutputPlaces};
+pub(crate) use placement::Placement;
+
+use crate::file_cache::{FileCache, FileCacheError};
+use crate::limits::PLACEMENT_ATTEMPTS_MAX;
+use sweeper::{Sweeper, Swept};
+
+/// Makes build directories below one directory of its own, and removes them behind everybody's back.
+pub(crate) struct BuildDirectories {
+    path: PathBuf,
+    directory: Arc<OwnedFd>,
+    cache: Arc<FileCache>,
+    placement: Placement,
+    sweeper: Sweeper,
+    next: AtomicU64,
+}
+
+/// One action's directory; removed some time after this is dropped. By then no process of the action may be alive.
+pub(crate) struct BuildDirectory {
+    path: PathBuf,
+    root: Arc<OwnedFd>,
+    _swept: Swept,
+}
+
+/// Why inputs could not be laid out.
+#[derive(Debug, Error)]
+pub(crate) enum PrepareError {
+    /// Missing or unreachable inputs, or no room for them.
+    #[error(transparent)]
+    Files(#[from] FileCacheError),
+    /// The input tree has a file or a symlink where an output's parent directory has to be (E21).
+    #[error(
+        "`{at}` has to be a directory, as an output is to be written to `{parent}`; the input root has something else there"
+    )]
+    OutputParent { parent: String, at: String },
+    /// Cached files were changed or removed again and again while they were in use.
+    #[error(
+        "the worker's cached files keep being changed by somebody else; nothing else may write to its directory"
+    )]
+    Unstable,
+    /// This machine's disk failed.
+    #[error("laying out `{path}`: {source}")]
+    Disk { path: String, source: io::Error },
+}
+
+/// Below a build directory: the input root, and where the runner writes the logs.
+const ROOT: &str = "root";
+const STDOUT: &str = "stdout";
+const STDERR: &str = "stderr";
+
+impl BuildDirectories {
+    /// Takes over `path`: whatever is in it was left behind by an earlier worker and is removed, before this returns.
+    pub(crate) fn open(
+        path: &Path,
+        cache: Arc<FileCache>,
+        placement: Placement,
+        in_use_max: usize,
+        group: &Group,
+    ) -> io::Result<Self> {
+        std::fs::create_dir_all(path)?;
+        let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
+        let directory = Arc::new(sys::open(path, flags, Mode::empty())?);
+        for entry in std::fs::read_dir(path)? {
+            let name = CString::new(entry?.file_name().into_encoded_bytes())
+                .expect("the system's names hold no NUL");
+            if let Err(error) = crate::removal::remove_tree(directory.as_fd(), &name) {
+                tracing::warn!(directory = %path.display(), ?name, %error, "a left-over build directory stays");
+            }
+        }
+        let sweeper = Sweeper::start(directory.clone(), path, in_use_max, group);
+        let path = path.to_owned();
+        Ok(BuildDirectories {
+            path,
+            directory,
+            cache,
+            placement,
+            sweeper,
+            next: AtomicU64::new(0),
+        })
+    }
+
+    /// A new directory with everything in its place; `label` becomes part of its name. Waits while too many old ones are yet to be removed.
+    pub(crate) async fn create(
+        self: &Arc<Self>,
+        label: &str,
+        store: &dyn BlobStore,
+        layout: Arc<Layout>,
+    ) -> Result<BuildDirectory, PrepareError> {
+        for _ in 0..PLACEMENT_ATTEMPTS_MAX {
+            let room = self.sweeper.room().await;
+            let held = self.cache.hold(store, layout.files()).await?;
+            let (this, label, layout) = (self.clone(), label.to_owned(), layout.clone());
+            // Everything in one hop: a thread that may block, and nothing to wait for in between.
+            let placed = tokio::task::spawn_blocking(move || {
+                let build_directory = this.make(&label, room)?;
+                let is_complete = this
+                    .placement
+                    .place(&this.cache, &build_directory.root, &layout)?;
+                drop(held);
+                Ok::<_, PrepareError>(is_complete.then_some(build_directory))
+            });
+            match placed.await {
+                Ok(Ok(Some(build_directory))) => return Ok(build_directory),
+                // What was damaged has been forgotten, so the next round fetches it.
+                Ok(Ok(None)) => continue,
+                Ok(Err(error)) => return Err(error),
+                Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+            }
+        }
+        Err(PrepareError::Unstable)
+    }
+
+    fn make(&self, label: &str, room: sweeper::Room) -> Result<BuildDirectory, PrepareError> {
+        let name = self
+            .make_unique(label)
+            .map_err(|source| disk(&self.path.to_string_lossy(), source))?;
+        let path = self.path.join(&name);
+        let swept = self.sweeper.sweeps(&name, room);
+        let make = || -> io::Result<OwnedFd> {
+            let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let root = format!("{name}/{ROOT}");
+            sys::mkdirat(
+                &self.directory,
+                &*root,
+                Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH,
+            )?;
+            let root = sys::openat(&self.directory, &*root, flags, Mode::empty())?;
+            if let Some((uid, gid)) = self.placement.owner {
+                sys::fchown(&root, Some(uid), Some(gid))?;
+            }
+            Ok(root)
+        };
+        let root = make().map_err(|source| disk(&path.to_string_lossy(), source))?;
+        Ok(BuildDirectory {
+            path,
+            root: Arc::new(root),
+            _swept: swept,
+        })
+    }
+
+    /// A name of which there is no directory yet. An undeletable one may be left from an earlier worker.
+    fn make_unique(&self, label: &str) -> io::Result<String> {
+        loop {
+            let name = format!("{label}-{}", self.next.fetch_add(1, Ordering::Relaxed));
+            match sys::mkdirat(&self.directory, &*name, Mode::RWXU) {
+                Ok(()) => return Ok(name),
+                // Ends: each such name is in the directory, and the number grows.
+                Err(rustix::io::Errno::EXIST) => continue,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+}
+
+impl BuildDirectory {
+    /// The input root: what the command sees as its build directory.
+    pub(crate) fn root_path(&self) -> PathBuf {
+        self.path.join(ROOT)
+    }
+
+    /// The input root, opened.
+    pub(crate) fn root(&self) -> &Arc<OwnedFd> {
+        &self.root
+    }
+
+    /// Where the standard output is to be written; outside the input root.
+    pub(crate) fn stdout_path(&self) -> PathBuf {
+        self.path.join(STDOUT)
+    }
+
+    /// Where the standard error is to be written; outside the input root.
+    pub(crate) fn stderr_path(&self) -> PathBuf {
+        self.path.join(STDERR)
+    }
+}
+
+fn disk(path: &str, source: io::Error) -> PrepareError {
+    PrepareError::Disk {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Makes a directory that the action may write to. Whether it was not there before.
+fn make_directory(at: impl AsFd, path: &str, owner: Option<(Uid, Gid)>) -> io::Result<bool> {
+    let mode = Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH;
+    match sys::mkdirat(&at, path, mode) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::EXIST) => return Ok(false),
+        Err(error) => return Err(error.into()),
+    }
+    if let Some((uid, gid)) = owner {
+        sys::chownat(&at, path, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+    }
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests;

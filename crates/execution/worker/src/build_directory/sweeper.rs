@@ -1,0 +1,116 @@
+//! Removing build directories while nobody waits.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt};
+use tasks::Group;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::limits::{REMOVAL_ATTEMPTS_MAX, REMOVAL_PAUSE, REMOVALS_IN_FLIGHT_MAX, REMOVALS_PENDING_MAX};
+use crate::removal::remove_tree;
+
+/// Removes what it is told to, in the background.
+pub(super) struct Sweeper {
+    /// One for each build directory there may be, in use or waiting for removal: it bounds the queue below.
+    rooms: Arc<Semaphore>,
+    doomed: mpsc::UnboundedSender<Doomed>,
+}
+
+/// The right to have one build directory.
+pub(super) struct Room {
+    _permit: OwnedSemaphorePermit,
+}
+
+/// Has the directory removed when dropped.
+pub(super) struct Swept {
+    doomed: Option<Doomed>,
+    to: mpsc::UnboundedSender<Doomed>,
+}
+
+struct Doomed {
+    name: CString,
+    _room: Room,
+}
+
+impl Sweeper {
+    /// Removes below `directory`, whose path is only for messages.
+    pub(super) fn start(directory: Arc<OwnedFd>, path: &Path, in_use_max: usize, group: &Group) -> Self {
+        let (doomed, queue) = mpsc::unbounded_channel();
+        let stopping = group.stopping();
+        let path = path.to_owned();
+        group.spawn("build directory sweeper", async move {
+            sweep(directory, path, queue, stopping).await;
+        });
+        Sweeper {
+            rooms: Arc::new(Semaphore::new(in_use_max + REMOVALS_PENDING_MAX)),
+            doomed,
+        }
+    }
+
+    /// Waits while too many directories are there.
+    pub(super) async fn room(&self) -> Room {
+        let _permit = self
+            .rooms
+            .clone()
+            .acquire_owned()
+            .await
+            .expect("the semaphore is never closed");
+        Room { _permit }
+    }
+
+    /// The directory `name` is removed when the answer is dropped; its room is free after that.
+    pub(super) fn sweeps(&self, name: &str, room: Room) -> Swept {
+        let name = CString::new(name).expect("names of build directories are made here, without NUL");
+        Swept {
+            doomed: Some(Doomed { name, _room: room }),
+            to: self.doomed.clone(),
+        }
+    }
+}
+
+impl Drop for Swept {
+    fn drop(&mut self) {
+        // Nobody there to take it: the worker has stopped, and the next one cleans up at its start.
+        let _stopped = self.doomed.take().map(|doomed| self.to.send(doomed));
+    }
+}
+
+async fn sweep(
+    directory: Arc<OwnedFd>,
+    path: PathBuf,
+    queue: mpsc::UnboundedReceiver<Doomed>,
+    stopping: tasks::CancellationToken,
+) {
+    let doomed = stream::unfold((queue, stopping), |(mut queue, stopping)| async move {
+        let doomed = tokio::select! {
+            biased;
+            doomed = queue.recv() => doomed,
+            // What is in the queue by now is still removed, above.
+            () = stopping.cancelled() => None,
+        };
+        Some((doomed?, (queue, stopping)))
+    });
+    doomed
+        .for_each_concurrent(REMOVALS_IN_FLIGHT_MAX, |doomed| remove(&directory, &path, doomed))
+        .await;
+}
+
+/// Tries several times: processes that are being killed just now may still write a last file.
+async fn remove(directory: &Arc<OwnedFd>, path: &Path, doomed: Doomed) {
+    for attempt in 1..=REMOVAL_ATTEMPTS_MAX {
+        let (directory, name) = (directory.clone(), doomed.name.clone());
+        let removed = tokio::task::spawn_blocking(move || remove_tree(directory.as_fd(), &name)).await;
+        match removed {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) if attempt == REMOVAL_ATTEMPTS_MAX => {
+                let name = &doomed.name;
+                tracing::warn!(directory = %path.display(), ?name, %error, "a build directory stays until the next start");
+            }
+            Ok(Err(_)) => tokio::time::sleep(REMOVAL_PAUSE).await,
+            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Why there is no ordinary result, and how that is told to the client.
+
+use std::io;
+
+use action::Report;
+use blob::{BlobError, DigestSet};
+use cas::StoreError;
+use reapi::rpc::Code;
+use runner_api::RunError;
+
+use crate::build_directory::{LayoutError, PrepareError};
+use crate::file_cache::FileCacheError;
+use crate::input_tree::InputTreeError;
+use crate::outputs::OutputError;
+
+/// The first thing that went wrong. `UNAVAILABLE` and `INTERNAL` are this worker's trouble, so that the server tries
+/// another one; everything else is the action's own and would fail anywhere.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Missing(DigestSet),
+    Cancelled,
+    Status(Code, String),
+}
+
+impl Failure {
+    pub(super) fn into_report(self) -> Report {
+        match self {
+            Failure::Missing(missing) => Report::missing(&missing),
+            Failure::Cancelled => Report::cancelled(),
+            Failure::Status(code, message) => Report::failed(code, message),
+        }
+    }
+
+    /// The worker's own files cannot be read or written.
+    pub(super) fn disk(what: &str, error: io::Error) -> Self {
+        Failure::Status(Code::Unavailable, format!("this worker's disk: {what}: {error}"))
+    }
+}
+
+impl From<InputTreeError> for Failure {
+    fn from(error: InputTreeError) -> Self {
+        match error {
+            InputTreeError::Store(error) => store("fetching input directories", error),
+            invalid => Failure::Status(Code::InvalidArgument, invalid.to_string()),
+        }
+    }
+}
+
+impl From<LayoutError> for Failure {
+    fn from(error: LayoutError) -> Self {
+        Failure::Status(Code::InvalidArgument, error.to_string())
+    }
+}
+
+impl From<PrepareError> for Failure {
+    fn from(error: PrepareError) -> Self {
+        match error {
+            PrepareError::Files(FileCacheError::Missing(missing)) => Failure::Missing(missing),
+            PrepareError::Files(FileCacheError::Store(error)) => store("fetching input files", error),
+            PrepareError::Files(error @ FileCacheError::TooLarge { .. }) => {
+                Failure::Status(Code::ResourceExhausted, error.to_string())
+            }
+            PrepareError::OutputParent { .. } => Failure::Status(Code::InvalidArgument, error.to_string()),
+            PrepareError::Unstable => Failure::Status(Code::Internal, error.to_string()),
+            PrepareError::Files(FileCacheError::Disk { .. }) | PrepareError::Disk { .. } => {
+                Failure::Status(Code::Unavailable, format!("this worker's disk: {error}"))
+            }
+        }
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        let code = match &error {
+            RunError::Cancelled => return Failure::Cancelled,
+            RunError::Invalid(_) => Code::InvalidArgument,
+            RunError::Connect { .. } | RunError::Busy { .. } | RunError::Lost { .. } => Code::Unavailable,
+            RunError::Refused { .. } | RunError::Frame(_) => Code::Internal,
+        };
+        Failure::Status(code, error.to_string())
+    }
+}
+
+/// Which of the client's and the worker's troubles an unusable output is.
+pub(super) fn output_code(error: &OutputError) -> Code {
+    match error {
+        OutputError::WrongKind { .. }
+        | OutputError::ThroughSymlink { .. }
+        | OutputError::Special { .. }
+        | OutputError::Name { .. }
+        | OutputError::TargetNotUtf8 { .. }
+        | OutputError::Directory { .. }
+        | OutputError::PathTooLong { .. } => Code::FailedPrecondition,
+        OutputError::TooMany
+        | OutputError::TooLarge
+        | OutputError::TooDeep { .. }
+        | OutputError::Tree { .. } => Code::ResourceExhausted,
+        OutputError::Disk { .. } => Code::Unavailable,
+    }
+}
+
+/// A store failed while doing `what`.
+pub(super) fn store(what: &str, error: StoreError) -> Failure {
+    let code = match &error {
+        StoreError::Unavailable { .. } | StoreError::Blob(BlobError::Io(_)) => Code::Unavailable,
+        StoreError::TooLarge { .. } | StoreError::NoSpace { .. } => Code::ResourceExhausted,
+        StoreError::Io { .. } | StoreError::Blob(_) | StoreError::OutOfRange { .. } => Code::Internal,
+    };
+    Failure::Status(code, format!("{what}: {error}"))
+}

@@ -1,0 +1,203 @@
+//! The journey of one action on this machine.
+
+use std::sync::Arc;
+
+use action::{Command, Report};
+use async_trait::async_trait;
+use blob::DigestSet;
+use cas::BlobStore;
+use prost::Message;
+use reapi::execution::ExecuteResponse;
+use reapi::rpc::Code;
+use runner_api::{DEFAULT_PATH, RunRequest, Runner};
+use tokio_util::sync::CancellationToken;
+use worker_api::v1::running::Phase;
+
+use super::ending::Ending;
+use super::failure::{Failure, store};
+use super::left_behind::LeftBehind;
+use super::timeline::Timeline;
+use super::{Executor, Progress, Stores};
+use crate::assignment::Assignment;
+use crate::build_directory::{BuildDirectories, BuildDirectory, Layout, OutputPlaces};
+use crate::file_cache::FileCache;
+use crate::input_tree::DirectoryCache;
+use crate::limits::RESPONSE_BYTES_MAX;
+use crate::outputs::upload;
+
+/// Executes here: inputs from the store to a build directory, the command in the runner, outputs to the store.
+pub(crate) struct Local {
+    pub(crate) worker: String,
+    pub(crate) stores: Stores,
+    pub(crate) directories: DirectoryCache,
+    pub(crate) files: Arc<FileCache>,
+    pub(crate) build_directories: Arc<BuildDirectories>,
+    pub(crate) runner: Arc<dyn Runner>,
+    /// How many bytes of stdout and of stderr are kept (E28).
+    pub(crate) log_bytes_max: u64,
+    /// Whether commands see the host's network.
+    pub(crate) network: bool,
+}
+
+#[async_trait]
+impl Executor for Local {
+    async fn execute(
+        &self,
+        assignment: Assignment,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> ExecuteResponse {
+        let mut timeline = Timeline::start(&self.worker, assignment.queued);
+        let report = match self.journey(&assignment, &mut timeline, progress, cancel).await {
+            Ok(report) => report,
+            Err(failure) => failure.into_report(),
+        };
+        bounded(report.with_metadata(timeline.finish()).into_response())
+    }
+}
+
+impl Local {
+    /// The whole story.
+    async fn journey(
+        &self,
+        assignment: &Assignment,
+        timeline: &mut Timeline,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Report, Failure> {
+        let blobs = (self.stores)(&assignment.instance);
+
+        timeline.input_fetch_starts();
+        progress.enter(Phase::FetchingInputs, timeline.metadata()).await;
+        let build_directory = unless(cancel, self.lay_out_inputs(assignment, &*blobs)).await?;
+        timeline.input_fetch_completed();
+
+        progress.enter(Phase::Executing, timeline.metadata()).await;
+        // The runner watches `cancel` itself, and answers when every process of the command is dead.
+        let run = self
+            .runner
+            .run(self.run_request(assignment, &build_directory), cancel)
+            .await?;
+        timeline.execution_completed(&run);
+        let ending = Ending::of(&run.outcome)?;
+
+        timeline.output_upload_starts();
+        progress.enter(Phase::UploadingOutputs, timeline.metadata()).await;
+        let mut left_behind = LeftBehind::find(assignment, &build_directory, &ending).await?;
+        let uploads = std::mem::take(&mut left_behind.uploads);
+        unless(cancel, async {
+            upload(&*blobs, uploads)
+                .await
+                .map_err(|error| store("uploading outputs", error))
+        })
+        .await?;
+        timeline.output_upload_completed();
+        drop(build_directory);
+
+        Ok(ending.report(left_behind, assignment))
+    }
+
+    /// Fetches what is not here yet and puts everything in its place. All missing blobs are found before this gives up.
+    async fn lay_out_inputs(
+        &self,
+        assignment: &Assignment,
+        blobs: &dyn BlobStore,
+    ) -> Result<BuildDirectory, Failure> {
+        let input = self
+            .directories
+            .collect(blobs, assignment.action.input_root_digest())
+            .await?;
+        let command = &assignment.command;
+        let layout = Arc::new(Layout::new(&input, output_places(command))?);
+        if !input.missing().is_empty() {
+            let absent = self.files.absent(layout.files());
+            let missing_files = blobs.find_missing(&without_empty(absent)).await;
+            let missing_files = missing_files.map_err(|error| store("looking for input files", error))?;
+            return Err(Failure::Missing(input.missing().union(&missing_files)));
+        }
+        let working_directory = command.working_directory().as_str();
+        if !matches!(input.directory_at(working_directory), Ok(Some(_))) {
+            let message =
+                format!("working directory `{working_directory}` is not in the input root; add it there");
+            return Err(Failure::Status(Code::InvalidArgument, message));
+        }
+        // Who looks at the disk recognises the action.
+        let label = &assignment.action_digest.digest().hash_hex()[..16];
+        Ok(self.build_directories.create(label, blobs, layout).await?)
+    }
+
+    fn run_request(&self, assignment: &Assignment, build_directory: &BuildDirectory) -> RunRequest {
+        let command = &assignment.command;
+        let mut env: Vec<(Vec<u8>, Vec<u8>)> = command
+            .environment()
+            .iter()
+            .map(|(name, value)| (name.clone().into(), value.clone().into()))
+            .collect();
+        // The one worker default (E18): without it hardly any script finds its tools.
+        if !env.iter().any(|(name, _)| name == b"PATH") {
+            env.push((b"PATH".to_vec(), DEFAULT_PATH.into()));
+        }
+        RunRequest {
+            argv: command
+                .arguments()
+                .iter()
+                .map(|argument| argument.clone().into_bytes())
+                .collect(),
+            env,
+            input_root: build_directory.root_path(),
+            working_directory: command.working_directory().as_str().into(),
+            timeout: Some(assignment.timeout),
+            stdout_path: build_directory.stdout_path(),
+            stderr_path: build_directory.stderr_path(),
+            output_log_bytes_max: self.log_bytes_max,
+            network: self.network,
+        }
+    }
+}
+
+/// A response that no client could receive would be worse than an error.
+fn bounded(response: ExecuteResponse) -> ExecuteResponse {
+    let size_bytes = response.encoded_len();
+    if size_bytes <= RESPONSE_BYTES_MAX {
+        return response;
+    }
+    let message = format!(
+        "the result has {size_bytes} bytes, more than the {RESPONSE_BYTES_MAX} that clients take in one message; \
+         declare directories as outputs instead of every file in them"
+    );
+    Report::failed(Code::ResourceExhausted, message).into_response()
+}
+
+fn output_places(command: &Command) -> OutputPlaces {
+    OutputPlaces {
+        outputs: command
+            .outputs()
+            .iter()
+            .map(|output| output.path.as_str().to_owned())
+            .collect(),
+        parents: command
+            .output_parents()
+            .iter()
+            .map(|parent| parent.as_str().to_owned())
+            .collect(),
+    }
+}
+
+fn without_empty(digests: DigestSet) -> DigestSet {
+    digests.into_iter().filter(|digest| !digest.is_empty()).collect()
+}
+
+/// `work`, given up when `cancel` fires.
+async fn unless<T>(
+    cancel: &CancellationToken,
+    work: impl Future<Output = Result<T, Failure>>,
+) -> Result<T, Failure> {
+    tokio::select! {
+        biased;
+        () = cancel.cancelled() => Err(Failure::Cancelled),
+        done = work => done,
+    }
+}
+
+#[cfg(test)]
+mod tests;

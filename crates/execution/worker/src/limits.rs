@@ -1,0 +1,85 @@
+//! Every numeric bound of a worker, with what happens beyond it.
+
+use std::time::Duration;
+
+/// Largest blob that is fetched, or kept for upload, as one piece of memory. Larger ones are streamed.
+pub(crate) const SMALL_BLOB_BYTES_MAX: u64 = 128 << 10;
+/// Fetches of one action in flight at once. Many, so that a store over a network can batch small ones.
+pub(crate) const FETCHES_IN_FLIGHT_MAX: usize = 256;
+/// Streamed fetches of one action in flight at once.
+pub(crate) const LARGE_FETCHES_IN_FLIGHT_MAX: usize = 4;
+/// Bytes of blobs held in memory on their way in, all actions together; more fetches wait.
+pub(crate) const FETCH_BYTES_IN_FLIGHT_MAX: usize = 64 << 20;
+/// Small files written to the cache in one hop to a blocking thread.
+pub(crate) const FILES_PER_HOP_MAX: usize = 128;
+/// Largest encoded `Directory` that is read; a larger one fails the action.
+pub(crate) const DIRECTORY_BYTES_MAX: u64 = 32 << 20;
+/// Encoded bytes of the `Directory` messages kept decoded in memory, least recently used dropped first.
+pub(crate) const DIRECTORY_CACHE_BYTES_MAX: u64 = 64 << 20;
+/// Piece of a large file that is read or written in one hop to a blocking thread.
+pub(crate) const FILE_PIECE_BYTES: usize = 1 << 20;
+
+/// Longest path of an input, relative to the input root: `PATH_MAX` less room for where the root is mounted.
+pub(crate) const INPUT_PATH_BYTES_MAX: usize = 3800;
+/// Times an input root is built anew because a cached file turned out to be damaged or gone.
+pub(crate) const PLACEMENT_ATTEMPTS_MAX: usize = 3;
+/// Build directories that may wait for their removal before new actions wait for it.
+pub(crate) const REMOVALS_PENDING_MAX: usize = 64;
+/// Removals at the same time. File systems with a journal make each removed directory wait, so several wait together.
+pub(crate) const REMOVALS_IN_FLIGHT_MAX: usize = 4;
+/// Names of subdirectories remembered per level while a tree is removed; a directory with more is read again.
+pub(crate) const REMOVAL_NAMES_PER_LEVEL_MAX: usize = 1024;
+/// Times a removal starts again because something still writes below it.
+pub(crate) const REMOVAL_ATTEMPTS_MAX: u32 = 20;
+/// Pause before a removal starts again.
+pub(crate) const REMOVAL_PAUSE: Duration = Duration::from_millis(100);
+
+/// stdout or stderr up to this size are returned inline as well as by digest.
+pub(crate) const LOG_INLINE_BYTES_MAX: u64 = 16 << 10;
+/// Output files, symlinks and directories one action may produce.
+pub(crate) const OUTPUT_ENTRIES_MAX: usize = 1_000_000;
+/// Sum of the sizes of one action's output files.
+pub(crate) const OUTPUT_BYTES_MAX: u64 = 64 << 30;
+/// Levels of directories below an output directory.
+pub(crate) const OUTPUT_DEPTH_MAX: usize = 200;
+/// Bytes of small outputs kept in memory between hashing and upload; the rest is read again.
+pub(crate) const OUTPUT_BYTES_IN_MEMORY_MAX: u64 = 16 << 20;
+/// Up to this many bytes are uploaded without asking first which are missing: one round trip instead of two.
+pub(crate) const UPLOAD_UNASKED_BYTES_MAX: u64 = 64 << 10;
+/// Up to this many blobs are uploaded without asking first.
+pub(crate) const UPLOAD_UNASKED_BLOBS_MAX: usize = 8;
+/// Uploads of one action in flight at once.
+pub(crate) const UPLOADS_IN_FLIGHT_MAX: usize = 64;
+/// Largest response of one action: most gRPC clients take 4 MiB in one message.
+pub(crate) const RESPONSE_BYTES_MAX: usize = (4 << 20) - (64 << 10);
+/// Special files that a message to the user names; more are only counted.
+pub(crate) const SKIPPED_NAMED_MAX: usize = 5;
+
+/// Largest message of the server that is taken: every lease in full.
+pub(crate) const DESIRED_STATE_BYTES_MAX: usize = 64 << 20;
+/// Finished actions that one message to the server carries; those beyond it wait for the next.
+pub(crate) const COMPLETED_BYTES_MAX: usize = 32 << 20;
+/// Messages to the server waiting in the stream. The newest says everything, so one is enough.
+pub(crate) const STATES_IN_FLIGHT_MAX: usize = 4;
+/// Leases held at once, as a multiple of the slots; what the server wants beyond that is not started.
+pub(crate) const LEASES_PER_SLOT_MAX: usize = 4;
+/// Reports of running actions waiting for the sync loop.
+pub(crate) const REPORTS_IN_FLIGHT_MAX: usize = 1024;
+/// A change of phase may wait this long for company: an action shorter than this is reported once, when it ends.
+pub(crate) const PHASE_DELAY: Duration = Duration::from_millis(50);
+/// Sent messages whose time is remembered until the server acknowledges them.
+pub(crate) const UNACKNOWLEDGED_MAX: usize = 4096;
+/// Until the server has said otherwise.
+pub(crate) const HEARTBEAT_DEFAULT: Duration = Duration::from_secs(5);
+/// The server's heartbeat is taken within these bounds.
+pub(crate) const HEARTBEAT_BOUNDS: (Duration, Duration) =
+    (Duration::from_millis(100), Duration::from_secs(60));
+/// Until the server has said otherwise.
+pub(crate) const LEASE_DURATION_DEFAULT: Duration = Duration::from_secs(30);
+/// The server's lease duration is taken within these bounds.
+pub(crate) const LEASE_DURATION_BOUNDS: (Duration, Duration) =
+    (Duration::from_millis(500), Duration::from_secs(3600));
+/// First pause before connecting again; it doubles up to the second.
+pub(crate) const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// Longest wait for the server to accept a stream and answer its first message.
+pub(crate) const CONNECT_PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,322 @@
+//! The conversation with the server: `farrier.worker.v1.Workers.Synchronize`.
+//!
+//! Level-triggered: every message is all that its sender has to say, so a lost or repeated one is harmless, and a new
+//! stream goes on where the old one broke. What runs is tied to leases: as long as the server keeps acknowledging, the
+//! work goes on, across any number of streams; when it has been silent for a lease's length, somebody else has the work
+//! by now, and it is stopped here.
+
+mod link;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use action::Report;
+use reapi::rpc::Code;
+use tasks::Group;
+use thiserror::Error;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use worker_api::v1 as proto;
+
+pub(crate) use link::Server;
+
+use crate::assignment::Assignment;
+use crate::executor::{Executor, Progress};
+use crate::leases::{Leases, RunId, RunReport, Start, Urgency};
+use crate::limits::{
+    HEARTBEAT_BOUNDS, HEARTBEAT_DEFAULT, LEASE_DURATION_BOUNDS, LEASE_DURATION_DEFAULT, LEASES_PER_SLOT_MAX,
+    PHASE_DELAY, REPORTS_IN_FLIGHT_MAX, UNACKNOWLEDGED_MAX,
+};
+use link::{Link, LinkEvent};
+
+/// Why a worker gave up. Whatever may pass by itself is tried again and never gets here.
+#[derive(Debug, Error)]
+pub enum SyncError {
+    /// Wrong or missing token.
+    #[error("the server does not accept this worker: {message}")]
+    Unauthenticated {
+        /// The server's words.
+        message: String,
+    },
+    /// The first contact failed in a way that trying again will not mend.
+    #[error(
+        "the server at the other end cannot be worked for: {message}. Is it a farrier server of a fitting version?"
+    )]
+    NotAServer {
+        /// The server's words.
+        message: String,
+    },
+}
+
+/// What a worker says of itself in each message.
+pub(crate) struct Identity {
+    pub(crate) worker_id: String,
+    pub(crate) name: String,
+    pub(crate) properties: Vec<(String, String)>,
+    pub(crate) slots: u32,
+}
+
+/// Keeps the conversation going and starts what the server wants.
+pub(crate) struct SyncLoop {
+    identity: Identity,
+    executor: Arc<dyn Executor>,
+    /// Tasks of actions.
+    group: Group,
+    slots: Arc<Semaphore>,
+    link: Link,
+    leases: Leases,
+    reports: mpsc::Receiver<(RunId, RunReport)>,
+    to_reports: mpsc::Sender<(RunId, RunReport)>,
+
+    sequence: u64,
+    /// What is not acknowledged yet, and when it was sent.
+    unacknowledged: VecDeque<(u64, Instant)>,
+    acknowledged_sequence: u64,
+    /// Up to now plus the lease duration the leases are ours: when the newest acknowledged message was sent.
+    renewed: Instant,
+    heartbeat: Duration,
+    lease_duration: Duration,
+    /// When the next message is due.
+    send_at: Instant,
+    drain: Drain,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Drain {
+    No,
+    Wanted,
+    /// Told to the server in the message of this sequence.
+    Told(u64),
+}
+
+/// What the loop has to react to.
+enum Event {
+    Link(LinkEvent),
+    Report(RunId, RunReport),
+    Stop,
+    /// Time to send.
+    Send,
+    /// The leases ran out.
+    LeasesEnded,
+}
+
+impl SyncLoop {
+    pub(crate) fn new(identity: Identity, server: Server, executor: Arc<dyn Executor>, group: Group) -> Self {
+        let slots = identity.slots as usize;
+        let (to_reports, reports) = mpsc::channel(REPORTS_IN_FLIGHT_MAX);
+        let now = Instant::now();
+        SyncLoop {
+            identity,
+            executor,
+            group,
+            slots: Arc::new(Semaphore::new(slots)),
+            link: Link::new(server),
+            leases: Leases::new(slots * LEASES_PER_SLOT_MAX),
+            reports,
+            to_reports,
+            sequence: 0,
+            unacknowledged: VecDeque::new(),
+            acknowledged_sequence: 0,
+            renewed: now,
+            heartbeat: HEARTBEAT_DEFAULT,
+            lease_duration: LEASE_DURATION_DEFAULT,
+            send_at: now,
+            drain: Drain::No,
+        }
+    }
+
+    /// Works until `stop` fires and all that runs is finished and handed over. Dropping the future stops everything.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), SyncError> {
+        while !self.is_drained() {
+            match self.next_event(&stop).await {
+                Event::Link(LinkEvent::Down) => self.link.retry_later(),
+                Event::Link(LinkEvent::Retry) => {
+                    let state = self.state();
+                    self.link.connect(state);
+                }
+                Event::Link(LinkEvent::Desired(desired)) => self.obey(desired),
+                Event::Link(LinkEvent::Refused(error)) => return Err(error),
+                Event::Report(run, report) => {
+                    let urgency = self.leases.report(run, report);
+                    self.schedule(urgency);
+                }
+                Event::Stop => {
+                    self.drain = Drain::Wanted;
+                    self.schedule(Urgency::Now);
+                }
+                Event::Send => self.send(),
+                Event::LeasesEnded => self.abandon(),
+            }
+        }
+        Ok(())
+    }
+
+    async fn next_event(&mut self, stop: &CancellationToken) -> Event {
+        let leases_end = self.renewed + self.lease_duration;
+        let holds_leases = !self.leases.is_empty();
+        let send_at = self.send_at.max(self.link.ready_at());
+        // Not left to the timer, which rounds up to whole milliseconds: a client is waiting for this message.
+        if self.link.is_up() && send_at <= Instant::now() {
+            return Event::Send;
+        }
+        // Early enough to be on another stream before the leases run out.
+        let silence_max = (self.lease_duration / 3).max(self.heartbeat * 2);
+        tokio::select! {
+            biased;
+            // Leases that ran out come first: whatever else there is to do may take long.
+            () = tokio::time::sleep_until(leases_end), if holds_leases => Event::LeasesEnded,
+            () = stop.cancelled(), if self.drain == Drain::No => Event::Stop,
+            Some((run, report)) = self.reports.recv() => Event::Report(run, report),
+            event = self.link.next(silence_max) => Event::Link(event),
+            () = tokio::time::sleep_until(send_at), if self.link.is_up() => Event::Send,
+        }
+    }
+
+    /// Finished and handed over, and the server knows that nothing more is to come.
+    fn is_drained(&self) -> bool {
+        match self.drain {
+            Drain::No => false,
+            _ if !self.leases.is_empty() => false,
+            Drain::Wanted => !self.link.is_up(),
+            Drain::Told(sequence) => !self.link.is_up() || self.acknowledged_sequence >= sequence,
+        }
+    }
+
+    fn obey(&mut self, desired: proto::DesiredState) {
+        let bounded = |duration: Option<prost_types::Duration>, bounds: (Duration, Duration), default| {
+            let wanted: Option<Duration> = duration.and_then(|duration| duration.try_into().ok());
+            wanted.map_or(default, |duration| duration.clamp(bounds.0, bounds.1))
+        };
+        self.lease_duration = bounded(
+            desired.lease_duration,
+            LEASE_DURATION_BOUNDS,
+            LEASE_DURATION_DEFAULT,
+        );
+        self.heartbeat = bounded(desired.heartbeat, HEARTBEAT_BOUNDS, HEARTBEAT_DEFAULT);
+        // The next message may have been planned by a slower beat.
+        self.send_at = self.send_at.min(Instant::now() + self.heartbeat);
+        self.acknowledge(desired.acknowledged_sequence);
+        let (starts, urgency) = self.leases.obey(desired.leases);
+        for start in starts {
+            self.start(start);
+        }
+        self.schedule(urgency);
+    }
+
+    /// Counted from when the message was sent: the server cannot have renewed later than that and know it.
+    fn acknowledge(&mut self, sequence: u64) {
+        self.acknowledged_sequence = self.acknowledged_sequence.max(sequence);
+        while let Some((_, sent)) = self
+            .unacknowledged
+            .front()
+            .filter(|(unacknowledged, _)| *unacknowledged <= sequence)
+        {
+            self.renewed = self.renewed.max(*sent);
+            self.unacknowledged.pop_front();
+        }
+    }
+
+    fn start(&self, start: Start) {
+        let Start {
+            run,
+            assignment,
+            cancel,
+        } = start;
+        let progress = Progress::new(run, self.to_reports.clone());
+        let (executor, slots) = (self.executor.clone(), self.slots.clone());
+        self.group.spawn("action", async move {
+            // More leases than slots: a withdrawn action may take a moment to die, and its slot is taken until then.
+            let slot = tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                slot = slots.acquire_owned() => slot,
+            };
+            let assignment = assignment.ok_or_else(|| "the lease has no assignment".to_owned());
+            let response = match assignment.and_then(Assignment::from_proto) {
+                Ok(assignment) => {
+                    tracing::debug!(operation = assignment.operation_name, action = %assignment.action_digest, "starts");
+                    executor.execute(assignment, &progress, &cancel).await
+                }
+                Err(wrong) => Report::failed(Code::InvalidArgument, wrong).into_response(),
+            };
+            drop(slot);
+            progress.completed(response).await;
+        });
+    }
+
+    /// The next message goes out this soon, or sooner if it was to go sooner anyway.
+    fn schedule(&mut self, urgency: Urgency) {
+        let delay = match urgency {
+            Urgency::Never => return,
+            Urgency::Soon => PHASE_DELAY,
+            Urgency::Now => Duration::ZERO,
+        };
+        self.send_at = self.send_at.min(Instant::now() + delay);
+    }
+
+    fn send(&mut self) {
+        let state = self.state();
+        if !self.link.send(state) {
+            self.schedule(Urgency::Now);
+        }
+    }
+
+    /// The message that says everything.
+    fn state(&mut self) -> proto::WorkerState {
+        let now = Instant::now();
+        self.sequence += 1;
+        self.send_at = now + self.heartbeat;
+        if self.drain != Drain::No {
+            self.drain = match self.drain {
+                Drain::Told(sequence) => Drain::Told(sequence),
+                _ => Drain::Told(self.sequence),
+            };
+        }
+        self.unacknowledged.push_back((self.sequence, now));
+        if self.unacknowledged.len() > UNACKNOWLEDGED_MAX {
+            // Forgetting the oldest errs on the safe side: leases count as renewed no later than they were.
+            self.unacknowledged.pop_front();
+        }
+        let Identity {
+            worker_id,
+            name,
+            properties,
+            slots,
+        } = &self.identity;
+        let property = |(name, value): &(String, String)| proto::Property {
+            name: name.clone(),
+            value: value.clone(),
+        };
+        proto::WorkerState {
+            worker_id: worker_id.clone(),
+            name: name.clone(),
+            properties: properties.iter().map(property).collect(),
+            slots: *slots,
+            draining: self.drain != Drain::No,
+            leases: self.leases.states(),
+            sequence: self.sequence,
+        }
+    }
+
+    fn abandon(&mut self) {
+        let abandoned = self.leases.abandon_running();
+        if abandoned > 0 {
+            let lease_duration = self.lease_duration;
+            tracing::warn!(
+                abandoned,
+                ?lease_duration,
+                "the server was silent for the length of a lease: running actions are given up"
+            );
+        }
+        if self.drain != Drain::No {
+            self.leases.abandon_completed();
+        }
+        // What is completed may be wanted by a server that comes back; look again after another lease's length.
+        self.renewed = Instant::now();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,278 @@
+//! The parts of a worker, put together.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use runner_api::{Capabilities, Runner};
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use tasks::Group;
+use thiserror::Error;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+use crate::build_directory::{BuildDirectories, Placement};
+use crate::executor::{Executor, Local, Stores, fault_guarded};
+use crate::fetch::Fetcher;
+use crate::file_cache::FileCache;
+use crate::input_tree::DirectoryCache;
+use crate::sync_loop::{Identity, Server, SyncError, SyncLoop};
+
+/// What a worker is to be like.
+#[derive(Clone, Debug)]
+pub struct WorkerOptions {
+    /// For people; appears in the metadata of results.
+    pub name: String,
+    /// How many actions run at once; at least 1.
+    pub slots: u32,
+    /// What is offered to actions, by name and value; see [`default_properties`].
+    pub properties: Vec<(String, String)>,
+    /// Where build directories and cached files are. Nothing else may be in it, and no other worker.
+    pub directory: PathBuf,
+    /// How many bytes of input files are kept between actions. One action's inputs may not be more.
+    pub cache_bytes_max: u64,
+    /// How many bytes of stdout and of stderr are kept for each action; the rest is dropped, with a note.
+    pub log_bytes_max: u64,
+    /// Whether actions see the host's network.
+    pub network: bool,
+}
+
+/// What a worker works with.
+pub struct WorkerParts {
+    /// Runs the commands.
+    pub runner: Arc<dyn Runner>,
+    /// What the runner has said of itself.
+    pub capabilities: Capabilities,
+    /// Where the blobs of an instance are.
+    pub stores: Stores,
+    /// To the server. Keep-alive and TCP_NODELAY are whoever makes it to set.
+    pub channel: Channel,
+    /// What the server wants to see before it gives out work.
+    pub token: Option<String>,
+}
+
+/// Takes actions from a server and executes them on this machine.
+pub struct Worker {
+    identity: Identity,
+    server: Server,
+    executor: Arc<dyn Executor>,
+    actions: Group,
+    /// Held for as long as the worker lives.
+    _lock: File,
+}
+
+/// Why a worker cannot start, or had to stop.
+#[derive(Debug, Error)]
+pub enum WorkerError {
+    /// Another worker is there.
+    #[error("{} is used by another worker (process {pid}); give each worker a directory of its own", directory.display())]
+    InUse {
+        /// The directory.
+        directory: PathBuf,
+        /// Who uses it, as it wrote itself.
+        pid: String,
+    },
+    /// The directory cannot be used.
+    #[error("worker directory {}: {source}", directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// An option makes no sense.
+    #[error("worker option {option}: {reason}")]
+    Option {
+        /// Which one.
+        option: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The server will not have it.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
+}
+
+/// How long actions that are being stopped may take to die before the worker ends without them.
+const ACTIONS_PATIENCE: Duration = Duration::from_secs(10);
+
+impl Worker {
+    /// Takes the directory, cleans up what an earlier worker has left there, and reads what is cached. Background
+    /// tasks run in `group`.
+    pub async fn open(
+        options: WorkerOptions,
+        parts: WorkerParts,
+        group: &Group,
+    ) -> Result<Self, WorkerError> {
+        let WorkerOptions {
+            name,
+            slots,
+            properties,
+            directory,
+            cache_bytes_max,
+            log_bytes_max,
+            network,
+        } = options;
+        let WorkerParts {
+            runner,
+            capabilities,
+            stores,
+            channel,
+            token,
+        } = parts;
+        if slots == 0 || slots > capabilities.runs_max {
+            let reason = format!(
+                "{slots}, but 1 to {} are possible with this runner",
+                capabilities.runs_max
+            );
+            return Err(WorkerError::Option {
+                option: "slots",
+                reason,
+            });
+        }
+        let token = token.as_deref();
+        let server = Server::new(channel, token).map_err(|reason| WorkerError::Option {
+            option: "token",
+            reason,
+        })?;
+        let fetcher = Fetcher::new();
+        let (lock, files, build_directories) = {
+            let (directory, fetcher, group) = (directory, fetcher.clone(), group.clone());
+            let open =
+                move || open_directory(&directory, cache_bytes_max, slots, fetcher, &capabilities, &group);
+            match tokio::task::spawn_blocking(open).await {
+                Ok(opened) => opened?,
+                Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+            }
+        };
+        let executor = Local {
+            worker: name.clone(),
+            stores,
+            directories: DirectoryCache::new(fetcher),
+            files,
+            build_directories,
+            runner,
+            log_bytes_max,
+            network,
+        };
+        // Unlike its name, never the same again: a worker that comes back with nothing is another one.
+        let worker_id = uuid::Uuid::new_v4().to_string();
+        Ok(Worker {
+            identity: Identity {
+                worker_id,
+                name,
+                properties,
+                slots,
+            },
+            server,
+            executor: fault_guarded(Arc::new(executor)),
+            actions: group.child("actions"),
+            _lock: lock,
+        })
+    }
+
+    /// Works until `stop` fires, finishes what is running, and returns when the server has the results. To stop at
+    /// once, drop the future: whatever runs is then killed.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
+        let Worker {
+            identity,
+            server,
+            executor,
+            actions,
+            _lock,
+        } = self;
+        let ended = SyncLoop::new(identity, server, executor, actions.clone())
+            .run(stop)
+            .await;
+        actions.shut_down(ACTIONS_PATIENCE).await;
+        Ok(ended?)
+    }
+}
+
+/// Below a worker's directory.
+const CACHE: &str = "cache";
+const BUILDS: &str = "builds";
+const LOCK: &str = "lock";
+
+type Opened = (File, Arc<FileCache>, Arc<BuildDirectories>);
+
+fn open_directory(
+    directory: &Path,
+    cache_bytes_max: u64,
+    slots: u32,
+    fetcher: Fetcher,
+    capabilities: &Capabilities,
+    group: &Group,
+) -> Result<Opened, WorkerError> {
+    let failed = |source| WorkerError::Directory {
+        directory: directory.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(directory).map_err(failed)?;
+    // The runner is given paths, and wants them absolute.
+    let directory = std::fs::canonicalize(directory).map_err(failed)?;
+    let lock = lock(&directory)?;
+    let files = FileCache::open(&directory.join(CACHE), cache_bytes_max, fetcher).map_err(failed)?;
+    let files = Arc::new(files);
+    let placement = Placement::for_runner(capabilities);
+    let builds = directory.join(BUILDS);
+    let build_directories =
+        BuildDirectories::open(&builds, files.clone(), placement, slots as usize, group).map_err(failed)?;
+    Ok((lock, files, Arc::new(build_directories)))
+}
+
+/// Makes sure that nobody else works here. The lock goes with the process, however that ends.
+fn lock(directory: &Path) -> Result<File, WorkerError> {
+    let failed = |source| WorkerError::Directory {
+        directory: directory.to_owned(),
+        source,
+    };
+    let path = directory.join(LOCK);
+    let mut lock = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path)
+        .map_err(failed)?;
+    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => {
+            let mut pid = String::new();
+            lock.read_to_string(&mut pid).map_err(failed)?;
+            return Err(WorkerError::InUse {
+                directory: directory.to_owned(),
+                pid: pid.trim().to_owned(),
+            });
+        }
+        Err(error) => return Err(failed(error.into())),
+    }
+    let mut note = || -> io::Result<()> {
+        lock.set_len(0)?;
+        lock.rewind()?;
+        writeln!(lock, "{}", std::process::id())
+    };
+    note().map_err(failed)?;
+    Ok(lock)
+}
+
+/// What this machine offers, in the words of REAPI's platform lexicon.
+pub fn default_properties() -> Vec<(String, String)> {
+    let isa = match std::env::consts::ARCH {
+        "x86_64" => "x86-64",
+        "x86" => "x86-32",
+        "aarch64" => "arm-a64",
+        "arm" => "arm-a32",
+        other => other,
+    };
+    vec![
+        ("OSFamily".to_owned(), std::env::consts::OS.to_owned()),
+        ("ISA".to_owned(), isa.to_owned()),
+    ]
+}
+
+#[cfg(test)]
+mod tests;
