@@ -81,8 +81,11 @@ pub(crate) fn run() -> ExitCode {
 
 fn start_logging(filter: &str) -> anyhow::Result<()> {
     use anyhow::Context;
+    use std::io::IsTerminal;
+
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .with_context(|| format!("`{filter}` is not a log filter; try `info`"))?;
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
     Ok(())
 }

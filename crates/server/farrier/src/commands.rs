@@ -14,5 +14,7 @@ mod local_files;
 mod output;
 mod shell;
 mod sources;
+#[cfg(test)]
+mod test_server;
 mod timings;
 mod trees;

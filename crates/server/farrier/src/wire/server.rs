@@ -22,8 +22,6 @@ pub(crate) struct ServerOptions {
 
 /// Most bytes of one message from a worker: a finished action with everything it inlines.
 const WORKER_MESSAGE_BYTES_MAX: usize = 64 << 20;
-/// Properties of inputs that workers apply, and of outputs that they report.
-const NODE_PROPERTIES: [&str; 2] = ["mtime", "unix_mode"];
 /// How often a worker reports when nothing changes; several of these fit into a lease.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -53,8 +51,8 @@ pub(crate) async fn serve(
         .build_v1()
         .context("the committed protocol descriptors are damaged")?;
 
-    let offer =
-        ExecutionOffer { priorities: PRIORITIES, node_properties: NODE_PROPERTIES.map(str::to_owned).to_vec() };
+    // Workers report properties of outputs where asked, but do not apply those of inputs: none are offered.
+    let offer = ExecutionOffer { priorities: PRIORITIES, node_properties: Vec::new() };
     let storage_options = StorageOptions {
         blob_size_bytes_max: options.blob_size_bytes_max,
         execution: Some(offer),

@@ -128,7 +128,7 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
     }
     let banner =
         Banner { address, directory: &directory, sizes, slots, names: &names, client_results, token: &worker_token };
-    println!("{banner}");
+    say(&banner.to_string());
 
     let first_command = first_command(&options, address, &names[0]);
     let end = tokio::select! {
@@ -153,10 +153,16 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
     Ok(end.unwrap_or(ExitCode::SUCCESS))
 }
 
+/// Prints a line. A reader that has gone away is no reason to stop serving.
+fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
 /// Runs the command of the command line, if there is one. Returns only with `--once`.
 async fn first_command(options: &UpOptions, address: SocketAddr, instance: &InstanceName) -> Result<ExitCode> {
     if !options.command.is_empty() {
-        println!("\n$ {}", options.command.join(" "));
+        say(&format!("\n$ {}", options.command.join(" ")));
         let exit = exec::run_command(format!("http://{}", reachable(address)), instance.clone(), options.command.clone());
         match exit.await {
             Ok(exit) if options.once => return Ok(exit),

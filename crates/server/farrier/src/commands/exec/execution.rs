@@ -1,0 +1,222 @@
+//! `Execute`, followed to its end whatever happens to the connection.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ::action::{ActionDigest, missing_blobs_in};
+use anyhow::{Result, anyhow};
+use blob::DigestSet;
+use parking_lot::Mutex;
+use prost::Message;
+use reapi::execution::execution_client::ExecutionClient;
+use reapi::execution::{
+    ExecuteOperationMetadata, ExecuteRequest, ExecuteResponse, ExecutionPolicy, WaitExecutionRequest,
+};
+use reapi::longrunning::operation;
+use reapi::longrunning::operations_client::OperationsClient;
+use reapi::longrunning::{CancelOperationRequest, Operation};
+use reapi::rpc;
+use tonic::{Code, Status, Streaming};
+
+use super::describe;
+use super::progress::Progress;
+use crate::commands::connection::Server;
+
+/// One execution of an action.
+pub(super) struct Execution<'a> {
+    pub(super) server: &'a Server,
+    pub(super) action_digest: ActionDigest,
+    pub(super) skip_cache_lookup: bool,
+    pub(super) priority: i32,
+    pub(super) progress: &'a Progress,
+    pub(super) operation: &'a OperationSlot,
+}
+
+/// The server would not execute.
+pub(super) struct Refused {
+    /// Inputs that it lacks; uploading them may help.
+    pub(super) missing: DigestSet,
+    pub(super) error: anyhow::Error,
+}
+
+/// How a stream of operations ended.
+enum Followed {
+    Done(Operation),
+    Broken(Status),
+}
+
+/// How long cancelling may take before the program ends anyway.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
+
+impl Execution<'_> {
+    /// Executes, and waits for the end. A stream that breaks is taken up again by `WaitExecution`; an operation that
+    /// the server has forgotten is started anew (checklist E8). How often in a row is bounded by the retries that the
+    /// connection allows; how long an action waits and runs is the server's business.
+    pub(super) async fn run(&self) -> Result<ExecuteResponse, Refused> {
+        let headers = self.server.headers(&self.action_digest)?;
+        let channel = self.server.remote.channel();
+        let mut client = ExecutionClient::with_interceptor(channel.clone(), headers.clone())
+            .max_decoding_message_size(cas_remote::MESSAGE_BYTES_MAX);
+        let cancelling = OperationsClient::with_interceptor(channel, headers);
+        let mut retries = self.server.remote.retries();
+        let mut name: Option<String> = None;
+        loop {
+            let opened = match &name {
+                None => client.execute(self.request()).await,
+                Some(name) => {
+                    client
+                        .wait_execution(WaitExecutionRequest { name: name.clone() })
+                        .await
+                }
+            };
+            let status = match opened {
+                Ok(operations) => {
+                    let followed = self.follow(operations.into_inner(), |operation| {
+                        retries.progressed();
+                        if name.as_ref() != Some(&operation.name) {
+                            name = Some(operation.name.clone());
+                            self.operation.set(cancelling.clone(), operation.name.clone());
+                        }
+                    });
+                    match followed.await {
+                        Followed::Done(operation) => {
+                            self.operation.clear();
+                            retries.succeeded();
+                            return Ok(response(operation)?);
+                        }
+                        Followed::Broken(status) => status,
+                    }
+                }
+                Err(status) => status,
+            };
+            if name.is_some() && status.code() == Code::NotFound {
+                self.progress
+                    .step(|| "the server has forgotten the execution; starting it again".to_owned());
+                name = None;
+                let forgotten = Status::unavailable(status.message());
+                retries.again(forgotten).await.map_err(Refused::from_status)?;
+                continue;
+            }
+            let message = status.message().to_owned();
+            retries.again(status).await.map_err(Refused::from_status)?;
+            self.progress
+                .step(|| format!("the connection broke ({message}); going on"));
+        }
+    }
+
+    fn request(&self) -> ExecuteRequest {
+        ExecuteRequest {
+            instance_name: self.server.instance.as_str().to_owned(),
+            skip_cache_lookup: self.skip_cache_lookup,
+            action_digest: Some(self.action_digest.to_proto()),
+            // Left out where it says nothing, as the protocol wants defaults to be.
+            execution_policy: (self.priority != 0).then_some(ExecutionPolicy {
+                priority: self.priority,
+            }),
+            digest_function: self.action_digest.function().to_proto() as i32,
+            // Saves a round trip for each; the server inlines what is small.
+            inline_stdout: true,
+            inline_stderr: true,
+            ..ExecuteRequest::default()
+        }
+    }
+
+    async fn follow(
+        &self,
+        mut operations: Streaming<Operation>,
+        mut seen: impl FnMut(&Operation),
+    ) -> Followed {
+        loop {
+            match operations.message().await {
+                Ok(Some(operation)) => {
+                    seen(&operation);
+                    let metadata = operation.metadata.as_ref();
+                    if let Some(Ok(metadata)) = metadata.map(|any| any.to_msg::<ExecuteOperationMetadata>()) {
+                        self.progress.stage(&metadata);
+                    }
+                    if operation.done {
+                        return Followed::Done(operation);
+                    }
+                }
+                Ok(None) => {
+                    return Followed::Broken(Status::unavailable(
+                        "the server ended the stream before the action",
+                    ));
+                }
+                Err(status) => return Followed::Broken(status),
+            }
+        }
+    }
+}
+
+fn response(operation: Operation) -> Result<ExecuteResponse> {
+    match operation.result {
+        Some(operation::Result::Response(response)) => {
+            response.to_msg::<ExecuteResponse>().map_err(|error| {
+                anyhow!("the server answered with something else than an ExecuteResponse: {error}")
+            })
+        }
+        Some(operation::Result::Error(status)) => Err(anyhow!(
+            "the server could not execute the action: {}",
+            describe(status.code, &status.message)
+        )),
+        None => Err(anyhow!(
+            "the server says that the action is done, but not how it went"
+        )),
+    }
+}
+
+impl Refused {
+    fn from_status(status: Status) -> Self {
+        let proto = rpc::Status::decode(status.details()).unwrap_or_default();
+        let why = describe(status.code() as i32, status.message());
+        Refused {
+            missing: missing_blobs_in(&proto),
+            error: anyhow!("the server did not execute the action: {why}"),
+        }
+    }
+}
+
+impl From<anyhow::Error> for Refused {
+    fn from(error: anyhow::Error) -> Self {
+        Refused {
+            missing: DigestSet::default(),
+            error,
+        }
+    }
+}
+
+type Cancelling = OperationsClient<
+    tonic::service::interceptor::InterceptedService<tonic::transport::Channel, cas_remote::CallHeaders>,
+>;
+
+/// The operation that is under way, for whoever wants to cancel it.
+#[derive(Clone, Default)]
+pub(super) struct OperationSlot {
+    operation: Arc<Mutex<Option<(Cancelling, String)>>>,
+}
+
+impl OperationSlot {
+    fn set(&self, client: Cancelling, name: String) {
+        *self.operation.lock() = Some((client, name));
+    }
+
+    fn clear(&self) {
+        *self.operation.lock() = None;
+    }
+
+    /// Asks the server to stop it. Without an answer the server notices by itself that nobody waits any more.
+    pub(super) async fn cancel(&self) {
+        let Some((mut client, name)) = self.operation.lock().take() else {
+            return;
+        };
+        let cancelling = client.cancel_operation(CancelOperationRequest { name: name.clone() });
+        match tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await {
+            Ok(Ok(_)) => eprintln!("farrier: cancelled"),
+            Ok(Err(status)) => eprintln!("farrier: {name} was not cancelled: {}", status.message()),
+            Err(_elapsed) => {
+                eprintln!("farrier: {name} was not cancelled: no answer within {CANCEL_TIMEOUT:?}")
+            }
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The store: which way a blob goes.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use blob::{Blob, BlobStream, ByteRange, Digest, DigestFunction, DigestSet, InstanceName};
+use bytes::Bytes;
+use cas::{BlobStore, StoreError};
+use futures::future::FutureExt;
+use futures::stream::{self, StreamExt, TryStreamExt};
+use reapi::execution::FindMissingBlobsRequest;
+use tokio::sync::OnceCell;
+
+use crate::batch_read::batch_read;
+use crate::batch_update::batch_update;
+use crate::byte_stream::{Place, read, write};
+use crate::capabilities::Manner;
+use crate::coalesce::Coalescer;
+use crate::connection::Connection;
+use crate::limits::{FIND_MISSING_CALLS_MAX, FIND_MISSING_DIGESTS_MAX};
+use crate::status::{self, nonsense};
+
+/// The blobs of one instance of a server.
+///
+/// A `put` of bytes is tried again, and resumed, when the server or the network fails; a `put` of a large stream is
+/// not, because its source cannot be read twice: whoever owns the source tries again.
+pub(crate) struct RemoteStore {
+    connection: Arc<Connection>,
+    instance: InstanceName,
+    /// Asked for when first needed; a failure is not remembered.
+    manner: Arc<OnceCell<Manner>>,
+    reads: Coalescer<(), Option<Bytes>>,
+    updates: Coalescer<Bytes, ()>,
+}
+
+impl RemoteStore {
+    pub(crate) fn new(connection: Arc<Connection>, instance: InstanceName) -> Self {
+        let manner: Arc<OnceCell<Manner>> = Arc::default();
+        let group = connection.group.clone();
+        let reads = {
+            let (connection, instance, manner) = (connection.clone(), instance.clone(), manner.clone());
+            Coalescer::new(
+                group.clone(),
+                Arc::new(move |digests| {
+                    let (connection, instance) = (connection.clone(), instance.clone());
+                    let zstd = manner.get().is_some_and(|manner| manner.zstd);
+                    async move { batch_read(&connection, &instance, zstd, digests).await }.boxed()
+                }),
+            )
+        };
+        let updates = {
+            let (connection, instance, manner) = (connection.clone(), instance.clone(), manner.clone());
+            Coalescer::new(
+                group,
+                Arc::new(move |blobs| {
+                    let (connection, instance) = (connection.clone(), instance.clone());
+                    let zstd = manner.get().is_some_and(|manner| manner.zstd_updates);
+                    async move { batch_update(&connection, &instance, zstd, blobs).await }.boxed()
+                }),
+            )
+        };
+        RemoteStore {
+            connection,
+            instance,
+            manner,
+            reads,
+            updates,
+        }
+    }
+
+    async fn manner(&self) -> Result<&Manner, StoreError> {
+        self.manner
+            .get_or_try_init(|| Manner::ask(&self.connection, &self.instance))
+            .await
+    }
+
+    fn place<'a>(&'a self, manner: &Manner, digest: Digest) -> Place<'a> {
+        Place {
+            connection: &self.connection,
+            instance: &self.instance,
+            digest,
+            zstd: manner.zstd,
+        }
+    }
+
+    /// One `FindMissingBlobs` for digests of one function.
+    async fn find_missing_of(
+        &self,
+        function: DigestFunction,
+        digests: Vec<Digest>,
+    ) -> Result<Vec<Digest>, StoreError> {
+        let what = || format!("looking for {} blobs", digests.len());
+        let request = FindMissingBlobsRequest {
+            instance_name: self.instance.as_str().to_owned(),
+            blob_digests: digests.iter().map(Digest::to_proto).collect(),
+            digest_function: function.to_proto() as i32,
+        };
+        let mut retries = self.connection.retry.start();
+        let answer = loop {
+            let mut client = self.connection.cas();
+            let call = client.find_missing_blobs(request.clone());
+            match self.connection.deadlined(call).await {
+                Ok(answer) => break answer,
+                Err(status) => {
+                    retries
+                        .again(status)
+                        .await
+                        .map_err(|status| status::store_error(&what(), &status))?;
+                }
+            }
+        };
+        retries.succeeded();
+        let missing = answer
+            .missing_blob_digests
+            .iter()
+            .map(|proto| Digest::from_proto(function, proto));
+        missing
+            .collect::<Result<_, _>>()
+            .map_err(|error| status::store_error(&what(), &nonsense(error.to_string())))
+    }
+}
+
+#[async_trait]
+impl BlobStore for RemoteStore {
+    async fn get(&self, digest: &Digest, range: ByteRange) -> Result<Option<BlobStream>, StoreError> {
+        let Some(within) = range.within(digest.size_bytes()) else {
+            return Err(StoreError::OutOfRange {
+                digest: *digest,
+                offset: range.offset,
+            });
+        };
+        if within.is_empty() {
+            // ByteStream has no way to ask for nothing: a limit of 0 is no limit.
+            let missing = self.find_missing(&DigestSet::from(*digest)).await?;
+            return Ok(missing.is_empty().then(|| stream::empty().boxed()));
+        }
+        let manner = self.manner().await?;
+        let is_full = range.is_full(digest.size_bytes());
+        if is_full && digest.size_bytes() <= manner.batched_blob_bytes_max {
+            let bytes = self.reads.ask(*digest, (), manner.batch_bytes_max).await?;
+            return Ok(bytes.map(|bytes| stream::once(std::future::ready(Ok(bytes))).boxed()));
+        }
+        let Some(chunks) = read(self.place(manner, *digest), within).await? else {
+            return Ok(None);
+        };
+        // Only the whole can be proven.
+        Ok(Some(if is_full {
+            Blob::checked(*digest, chunks).into_stream()
+        } else {
+            chunks
+        }))
+    }
+
+    async fn put(&self, blob: Blob) -> Result<(), StoreError> {
+        let digest = blob.digest();
+        let manner = self.manner().await?;
+        if let Some(size_bytes_max) = manner.blob_bytes_max.filter(|max| digest.size_bytes() > *max) {
+            return Err(StoreError::TooLarge {
+                digest,
+                size_bytes_max,
+            });
+        }
+        if digest.size_bytes() <= manner.batched_blob_bytes_max {
+            let bytes = blob.into_bytes(manner.batched_blob_bytes_max).await?;
+            return self.updates.ask(digest, bytes, manner.batch_bytes_max).await;
+        }
+        write(self.place(manner, digest), blob.into_body()).await
+    }
+
+    async fn find_missing(&self, digests: &DigestSet) -> Result<DigestSet, StoreError> {
+        let of = |function: DigestFunction| -> Vec<Digest> {
+            digests
+                .iter()
+                .filter(|digest| digest.function() == function)
+                .copied()
+                .collect()
+        };
+        // One function and one message's worth for each call (checklist G7, S3).
+        let mut calls = Vec::new();
+        for function in DigestFunction::ALL {
+            for digests in of(function).chunks(FIND_MISSING_DIGESTS_MAX) {
+                calls.push(self.find_missing_of(function, digests.to_vec()));
+            }
+        }
+        let missing: Vec<Vec<Digest>> = stream::iter(calls)
+            .buffer_unordered(FIND_MISSING_CALLS_MAX)
+            .try_collect()
+            .await?;
+        let missing: DigestSet = missing.into_iter().flatten().collect();
+        let stranger = missing.iter().find(|digest| !digests.contains(digest)).copied();
+        match stranger {
+            None => Ok(missing),
+            Some(stranger) => {
+                let status = nonsense(format!("blob {stranger} is missing, but nobody asked"));
+                Err(status::store_error("looking for blobs", &status))
+            }
+        }
+    }
+}
