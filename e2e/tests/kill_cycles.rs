@@ -38,7 +38,9 @@ fn nothing_acknowledged_is_lost_and_nothing_wrong_is_served() -> Result<()> {
         Ok(text) => text.parse().context("FARRIER_KILL_CYCLES is not a number")?,
         Err(_) => CYCLES,
     };
-    let seed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_nanos() as u64;
+    let seed = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)?
+        .as_nanos() as u64;
     println!("{cycles} cycles, seed {seed}");
     let runtime = tokio::runtime::Runtime::new()?;
     let promises = Promises::default();
@@ -47,14 +49,20 @@ fn nothing_acknowledged_is_lost_and_nothing_wrong_is_served() -> Result<()> {
     let mut checked = Acknowledged::default();
     for cycle in 0..cycles {
         let life = Duration::from_millis(LIFE_MS.start + random.next() % (LIFE_MS.end - LIFE_MS.start));
-        let load = Load { url: farrier.http_url(), promises: promises.clone(), first: cycle << 32 };
+        let load = Load {
+            url: farrier.http_url(),
+            promises: promises.clone(),
+            first: cycle << 32,
+        };
         runtime.block_on(async {
             let load = load.start();
             tokio::time::sleep(life).await;
             farrier.kill()?;
             load.until_broken().await
         })?;
-        farrier.restart().with_context(|| format!("restart after kill {cycle}"))?;
+        farrier
+            .restart()
+            .with_context(|| format!("restart after kill {cycle}"))?;
         let all = (cycle + 1) % FULL_CHECK_EVERY == 0 || cycle + 1 == cycles;
         let outcome = runtime.block_on(check(&farrier.http_url(), &promises, &mut checked, all));
         outcome.with_context(|| format!("after kill {cycle} of seed {seed}"))?;
@@ -66,8 +74,14 @@ fn nothing_acknowledged_is_lost_and_nothing_wrong_is_served() -> Result<()> {
         promises.results.len(),
         promises.executed.len()
     );
-    ensure!(promises.blobs.len() as u64 > cycles, "hardly anything was acknowledged: the load does not work");
-    ensure!(!promises.results.is_empty() && !promises.executed.is_empty(), "the load does not work");
+    ensure!(
+        promises.blobs.len() as u64 > cycles,
+        "hardly anything was acknowledged: the load does not work"
+    );
+    ensure!(
+        !promises.results.is_empty() && !promises.executed.is_empty(),
+        "the load does not work"
+    );
     Ok(())
 }
 
@@ -104,7 +118,9 @@ impl Running {
     async fn until_broken(self) -> Result<()> {
         for task in self.tasks {
             let ended = tokio::time::timeout(Duration::from_secs(20), task).await;
-            let outcome = ended.context("a client hangs although its server is gone")?.context("a client panicked")?;
+            let outcome = ended
+                .context("a client hangs although its server is gone")?
+                .context("a client panicked")?;
             if let Err(error) = outcome
                 && error.is::<Wrong>()
             {
@@ -158,8 +174,15 @@ async fn store_results((url, promises, first): (String, Promises, u64)) -> Resul
         let (command, root, action) = action_of(number);
         let output = content(number, 4_000);
         client.batch_upload(&[&command, &root, &action, &output]).await?;
-        let file = OutputFile { path: "out".into(), digest: Some(digest(&output)), ..Default::default() };
-        let result = ActionResult { output_files: vec![file], ..Default::default() };
+        let file = OutputFile {
+            path: "out".into(),
+            digest: Some(digest(&output)),
+            ..Default::default()
+        };
+        let result = ActionResult {
+            output_files: vec![file],
+            ..Default::default()
+        };
         client.update_action_result(&digest(&action), result).await?;
         record(&promises, |acknowledged| acknowledged.results.push(number));
     }
@@ -201,41 +224,70 @@ async fn check(url: &str, promises: &Promises, checked: &mut Acknowledged, all: 
         checked.executed.clone_from(&promises.executed);
         new
     };
-    let contents = |number: &u64| if is_large(*number) { large(*number) } else { content(*number, 4_000) };
+    let contents = |number: &u64| {
+        if is_large(*number) {
+            large(*number)
+        } else {
+            content(*number, 4_000)
+        }
+    };
     for numbers in blobs.chunks(DIGESTS_A_CALL) {
         let digests: Vec<_> = numbers.iter().map(|number| digest(&contents(number))).collect();
         let missing = client.find_missing(&digests).await?;
-        ensure!(missing.is_empty(), "{} acknowledged blobs are gone, first {:?}", missing.len(), missing[0]);
+        ensure!(
+            missing.is_empty(),
+            "{} acknowledged blobs are gone, first {:?}",
+            missing.len(),
+            missing[0]
+        );
     }
     for number in &blobs {
         let expected = contents(number);
-        let bytes = client.read(&digest(&expected)).await.with_context(|| format!("reading blob {number}"))?;
+        let bytes = client
+            .read(&digest(&expected))
+            .await
+            .with_context(|| format!("reading blob {number}"))?;
         ensure!(bytes == expected, "blob {number} came back changed");
     }
     for number in &results {
         let (_, _, action) = action_of(*number);
         let result = client.action_result(&digest(&action)).await?;
         let result = result.with_context(|| format!("the stored result of action {number} is gone"))?;
-        ensure!(result.output_files[0].digest == Some(digest(&content(*number, 4_000))), "result {number} changed");
+        ensure!(
+            result.output_files[0].digest == Some(digest(&content(*number, 4_000))),
+            "result {number} changed"
+        );
     }
     for number in &executed {
         let (_, _, action) = action_of(*number);
         let result = client.action_result(&digest(&action)).await?;
         let result = result.with_context(|| format!("the result of executed action {number} is gone"))?;
-        let output = result.output_files.first().and_then(|file| file.digest.clone()).context("no output")?;
+        let output = result
+            .output_files
+            .first()
+            .and_then(|file| file.digest.clone())
+            .context("no output")?;
         let bytes = client.read(&output).await?;
-        ensure!(bytes == format!("{number}\n").into_bytes(), "the output of action {number} is wrong");
+        ensure!(
+            bytes == format!("{number}\n").into_bytes(),
+            "the output of action {number} is wrong"
+        );
     }
     Ok(())
 }
 
 /// Command, input root and action number so-and-so, encoded.
 fn action_of(number: u64) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
-    let variable = command::EnvironmentVariable { name: "NUMBER".into(), value: number.to_string() };
+    let variable = command::EnvironmentVariable {
+        name: "NUMBER".into(),
+        value: number.to_string(),
+    };
     let command = Command {
-        arguments: ["/bin/sh", "-c", "echo $NUMBER > out"].map(str::to_owned).to_vec(),
+        arguments: ["/bin/sh", "-c", "echo $NUMBER > out"]
+            .map(str::to_owned)
+            .to_vec(),
         environment_variables: vec![variable],
-        output_files: vec!["out".into()],
+        output_paths: vec!["out".into()],
         ..Default::default()
     };
     let command = command.encode_to_vec();

@@ -157,8 +157,13 @@ impl Scheduler {
                 .collect(),
         };
         if pools.is_empty() && !self.in_startup_grace() {
+            // Without any worker nothing is known to be impossible, and trying again may help; with some it will not.
+            let code = match self.pools.possible().next() {
+                None => Code::Unavailable,
+                Some(_) => Code::FailedPrecondition,
+            };
             return Err(Refusal {
-                code: Code::FailedPrecondition,
+                code,
                 message: self.why_impossible(platform),
             });
         }

@@ -32,37 +32,74 @@ pub(crate) fn reachable(address: SocketAddr) -> SocketAddr {
 impl fmt::Display for Banner<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let here = reachable(self.address);
-        let Sizes { cas, action_cache, worker_cache } = self.sizes;
+        let Sizes {
+            cas,
+            action_cache,
+            worker_cache,
+        } = self.sizes;
         writeln!(f, "farrier {} is up", env!("CARGO_PKG_VERSION"))?;
         writeln!(f, "  endpoint    grpc://{}", self.address)?;
-        let names: Vec<_> = self.names.iter().map(|name| format!("{:?}", name.as_str())).collect();
+        let names: Vec<_> = self
+            .names
+            .iter()
+            .map(|name| format!("{:?}", name.as_str()))
+            .collect();
         writeln!(f, "  instances   {}", names.join(", "))?;
         writeln!(f, "  data        {}", self.directory.path().display())?;
-        writeln!(f, "  limits      blobs {cas}, action results {action_cache}, worker's files {worker_cache}")?;
+        writeln!(
+            f,
+            "  limits      blobs {cas}, action results {action_cache}, worker's files {worker_cache}"
+        )?;
         match self.slots {
             0 => writeln!(f, "  worker      none here (--slots 0)")?,
             slots => writeln!(f, "  worker      1 here, {slots} actions at once")?,
         }
-        let who = if self.client_results { "workers and clients" } else { "workers only" };
+        let who = if self.client_results {
+            "workers and clients"
+        } else {
+            "workers only"
+        };
         writeln!(f, "  results     written by {who}")?;
         writeln!(f)?;
         let instance = self.names.first().map_or("", |name| name.as_str());
         let or_nothing = |text: String| if instance.is_empty() { String::new() } else { text };
-        writeln!(f, "Bazel      --remote_executor=grpc://{here}{}", or_nothing(format!(" --remote_instance_name={instance}")))?;
+        writeln!(
+            f,
+            "Bazel      --remote_executor=grpc://{here}{}",
+            or_nothing(format!(" --remote_instance_name={instance}"))
+        )?;
         writeln!(f, "Buck2      [buck2_re_client]")?;
         writeln!(f, "           engine_address = grpc://{here}")?;
         writeln!(f, "           action_cache_address = grpc://{here}")?;
         writeln!(f, "           cas_address = grpc://{here}")?;
-        writeln!(f, "           tls = false{}", or_nothing(format!("\n           instance_name = {instance}")))?;
-        writeln!(f, "reclient   RBE_service={here} RBE_service_no_security=true RBE_service_no_auth=true RBE_instance={instance}")?;
+        writeln!(
+            f,
+            "           tls = false{}",
+            or_nothing(format!("\n           instance_name = {instance}"))
+        )?;
+        writeln!(
+            f,
+            "reclient   RBE_service={here} RBE_service_no_security=true RBE_service_no_auth=true RBE_instance={instance}"
+        )?;
         writeln!(f, "recc       RECC_SERVER={here} RECC_INSTANCE={instance}")?;
         let flag = or_nothing(format!(" --instance {instance}"));
-        writeln!(f, "try it     farrier exec --endpoint http://{here}{flag} -- uname -a")?;
+        writeln!(
+            f,
+            "try it     farrier exec --endpoint http://{here}{flag} -- uname -a"
+        )?;
         writeln!(f, "more cores farrier join http://{here} --token {}", self.token)?;
         if self.address.ip().is_loopback() {
-            writeln!(f, "           (for other machines, start with --listen 0.0.0.0:{})", self.address.port())?;
+            writeln!(
+                f,
+                "           (for other machines, start with --listen 0.0.0.0:{})",
+                self.address.port()
+            )?;
         } else {
-            writeln!(f, "\nWARNING: there is no client authentication yet. Whoever reaches {} can run", self.address)?;
+            writeln!(
+                f,
+                "\nWARNING: there is no client authentication yet. Whoever reaches {} can run",
+                self.address
+            )?;
             writeln!(f, "commands on the workers: keep it inside a network you trust.")?;
         }
         write!(f, "\nCtrl-C drains and stops.")

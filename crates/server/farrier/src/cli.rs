@@ -15,7 +15,13 @@ struct Cli {
     #[command(subcommand)]
     command: Command,
     /// What to log, for example `info`, `debug` or `services=debug`.
-    #[arg(long, global = true, env = "FARRIER_LOG", default_value = "warn", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "FARRIER_LOG",
+        default_value = "warn",
+        value_name = "FILTER"
+    )]
     log: String,
 }
 
@@ -65,7 +71,9 @@ pub(crate) fn run() -> ExitCode {
             Command::Join(options) | Command::Worker(options) => {
                 wire::join::join(options).await.map(|()| ExitCode::SUCCESS)
             }
-            Command::Runner { .. } => anyhow::bail!("`farrier runner` has to be the first word after the program"),
+            Command::Runner { .. } => {
+                anyhow::bail!("`farrier runner` has to be the first word after the program")
+            }
             Command::Exec(options) => exec::exec(options).await,
             Command::Cas(command) => cas::run(command).await,
             Command::Action(command) => action::run(command).await,
@@ -86,6 +94,10 @@ fn start_logging(filter: &str) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .with_context(|| format!("`{filter}` is not a log filter; try `info`"))?;
     let ansi = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_ansi(ansi).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(ansi)
+        .with_writer(std::io::stderr)
+        .init();
     Ok(())
 }

@@ -27,7 +27,11 @@ impl DataDirectory {
 
     /// `$XDG_DATA_HOME/farrier`, else `$HOME/.local/share/farrier`.
     pub(crate) fn default_path() -> Result<PathBuf> {
-        let from_environment = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let from_environment = |name| {
+            std::env::var_os(name)
+                .filter(|value| !value.is_empty())
+                .map(PathBuf::from)
+        };
         from_environment("XDG_DATA_HOME")
             .or_else(|| from_environment("HOME").map(|home| home.join(".local/share")))
             .map(|base| base.join("farrier"))
@@ -61,7 +65,11 @@ impl DataDirectory {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
         }
-        let token = format!("{}{}", uuid::Uuid::new_v4().simple(), uuid::Uuid::new_v4().simple());
+        let token = format!(
+            "{}{}",
+            uuid::Uuid::new_v4().simple(),
+            uuid::Uuid::new_v4().simple()
+        );
         // Renamed into place, so that a crash leaves the old token or the new, never half of one.
         let temporary = self.path.join("worker-token.new");
         let written = fs::OpenOptions::new()

@@ -10,7 +10,10 @@ pub(crate) fn parse(text: &str) -> Result<Duration, String> {
         .find_map(|(unit, factor)| text.strip_suffix(unit).map(|number| (number, *factor)))
         .unwrap_or((text, 1_000));
     let number: u64 = number.trim().parse().map_err(|_| bad())?;
-    number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(bad)
+    number
+        .checked_mul(milliseconds)
+        .map(Duration::from_millis)
+        .ok_or_else(bad)
 }
 
 #[cfg(test)]
@@ -19,7 +22,13 @@ mod tests {
 
     #[test]
     fn durations_are_read() {
-        for (text, milliseconds) in [("30s", 30_000), ("30", 30_000), ("500ms", 500), ("10m", 600_000), ("2h", 7_200_000)] {
+        for (text, milliseconds) in [
+            ("30s", 30_000),
+            ("30", 30_000),
+            ("500ms", 500),
+            ("10m", 600_000),
+            ("2h", 7_200_000),
+        ] {
             assert_eq!(parse(text), Ok(Duration::from_millis(milliseconds)));
         }
         for text in ["", "s", "-1s", "1.5h", "soon", "99999999999999999999h"] {

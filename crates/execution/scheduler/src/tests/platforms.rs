@@ -80,7 +80,7 @@ fn a_platform_is_remembered_for_a_while_after_its_last_worker() {
         assert!(message.contains("gone for more than 60 s"), "{message}");
     }
     farm.execute("later", work("c", LINUX));
-    assert_eq!(farm.outcome("later").0, Code::FailedPrecondition);
+    assert_eq!(farm.outcome("later").0, Code::Unavailable);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn a_worker_without_slots_makes_nothing_possible() {
     let mut farm = Farm::new();
     farm.sync("w", LINUX, 0);
     farm.execute("op", work("a", LINUX));
-    assert_eq!(farm.outcome("op").0, Code::FailedPrecondition);
+    assert_eq!(farm.outcome("op").0, Code::Unavailable);
     farm.sync("w", LINUX, 1);
     farm.execute("next", work("a", LINUX));
     assert_eq!(farm.assigned("w"), ["next"]);

@@ -25,7 +25,12 @@ pub(crate) struct JoinOptions {
     /// The server, for example http://build-server:8980.
     endpoint: String,
     /// The token that `farrier up` prints.
-    #[arg(long, env = "FARRIER_WORKER_TOKEN", hide_env_values = true, value_name = "TOKEN")]
+    #[arg(
+        long,
+        env = "FARRIER_WORKER_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
     token: Option<String>,
     /// A file that holds the token.
     #[arg(long, conflicts_with = "token", value_name = "FILE")]
@@ -96,7 +101,10 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
     let directory = DataDirectory::open(&path)?;
     let mut signals = EndSignals::listen()?;
     let (mut runner_process, _runner_stdin, runner) = start_runner(&directory, options.sandbox).await?;
-    let capabilities = runner.capabilities().await.context("the runner does not answer")?;
+    let capabilities = runner
+        .capabilities()
+        .await
+        .context("the runner does not answer")?;
     for line in missing_mechanisms(&capabilities) {
         eprintln!("farrier worker: {line}");
     }
@@ -191,8 +199,10 @@ async fn start_runner(
 
 /// What the kernel does not give, for the log of whoever starts a worker.
 fn missing_mechanisms(capabilities: &Capabilities) -> Vec<String> {
-    let mut lines: Vec<String> =
-        capabilities.missing().map(|(mechanism, why)| format!("sandbox: without {mechanism}: {why}")).collect();
+    let mut lines: Vec<String> = capabilities
+        .missing()
+        .map(|(mechanism, why)| format!("sandbox: without {mechanism}: {why}"))
+        .collect();
     if !lines.is_empty() && capabilities.uid_mode == UidMode::Rootless {
         lines.push("sandbox: running as root, or allowing user namespaces, would give more".to_owned());
     }
@@ -204,7 +214,10 @@ fn token(options: &JoinOptions) -> Result<String> {
         let token = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         return Ok(token.trim().to_owned());
     }
-    options.token.clone().ok_or_else(|| anyhow!("--token is missing; paste the line that `farrier up` prints"))
+    options
+        .token
+        .clone()
+        .ok_or_else(|| anyhow!("--token is missing; paste the line that `farrier up` prints"))
 }
 
 fn parse_property(text: &str) -> Result<(String, String), String> {

@@ -35,14 +35,19 @@ pub(crate) async fn serve(
 ) -> Result<()> {
     let group = Group::new("server");
     let scheduler_options = SchedulerOptions::default();
-    let workers_options = WorkersOptions { lease_duration: scheduler_options.lease_duration, heartbeat: HEARTBEAT };
+    let workers_options = WorkersOptions {
+        lease_duration: scheduler_options.lease_duration,
+        heartbeat: HEARTBEAT,
+    };
     let actor = SchedulerActor::start(scheduler_options, instances.clone(), &group);
     let execution = Execution::new(actor.clone(), instances.clone(), options.timeouts, closing);
     let door = WorkersDoor::new(actor, &options.worker_token, workers_options);
 
     let (health, health_service) = tonic_health::server::health_reporter();
     for service in SERVICES {
-        health.set_service_status(service, tonic_health::ServingStatus::Serving).await;
+        health
+            .set_service_status(service, tonic_health::ServingStatus::Serving)
+            .await;
     }
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(reapi::DESCRIPTORS)
@@ -52,15 +57,22 @@ pub(crate) async fn serve(
         .context("the committed protocol descriptors are damaged")?;
 
     // Workers report properties of outputs where asked, but do not apply those of inputs: none are offered.
-    let offer = ExecutionOffer { priorities: PRIORITIES, node_properties: Vec::new() };
+    let offer = ExecutionOffer {
+        priorities: PRIORITIES,
+        node_properties: Vec::new(),
+    };
     let storage_options = StorageOptions {
         blob_size_bytes_max: options.blob_size_bytes_max,
         execution: Some(offer),
         ..StorageOptions::default()
     };
     let routes = storage_routes(instances, &group, storage_options)
-        .add_service(reapi::execution::execution_server::ExecutionServer::new(execution.clone()))
-        .add_service(reapi::longrunning::operations_server::OperationsServer::new(execution))
+        .add_service(reapi::execution::execution_server::ExecutionServer::new(
+            execution.clone(),
+        ))
+        .add_service(reapi::longrunning::operations_server::OperationsServer::new(
+            execution,
+        ))
         .add_service(
             worker_api::v1::workers_server::WorkersServer::new(door)
                 .max_decoding_message_size(WORKER_MESSAGE_BYTES_MAX),

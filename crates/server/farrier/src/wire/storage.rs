@@ -24,7 +24,11 @@ pub(crate) struct Sizes {
 /// 16 GiB. What is stored already counts as free, so that the sizes do not shrink from start to start.
 pub(crate) fn default_sizes(free_bytes: u64) -> Sizes {
     let share = |part: u64, max: u64| ByteSize((free_bytes / part).clamp(64 << 20, max));
-    Sizes { cas: share(2, 64 << 30), action_cache: share(50, 1 << 30), worker_cache: share(4, 16 << 30) }
+    Sizes {
+        cas: share(2, 64 << 30),
+        action_cache: share(50, 1 << 30),
+        worker_cache: share(4, 16 << 30),
+    }
 }
 
 /// Opens the stores below the data directory. All instances share the blobs; each has its own action cache.
@@ -34,7 +38,10 @@ pub(crate) fn open(
     names: &[InstanceName],
     clients_may_update_action_cache: bool,
 ) -> Result<Instances> {
-    let within = |capacity_bytes| DiskOptions { directory: directory.storage(), capacity_bytes };
+    let within = |capacity_bytes| DiskOptions {
+        directory: directory.storage(),
+        capacity_bytes,
+    };
     let blobs = DiskBlobStore::open(within(sizes.cas.0)).context("cannot open the blob store")?;
     let cas: Arc<dyn BlobStore> = always_has_empty(blobs);
     let share = sizes.action_cache.0 / names.len().max(1) as u64;

@@ -30,7 +30,12 @@ use crate::durations;
 #[derive(Args, Debug)]
 pub(crate) struct UpOptions {
     /// Address to serve on. Anyone who can reach it can run commands: leave it on loopback, or protect the network.
-    #[arg(long, default_value = "127.0.0.1:8980", env = "FARRIER_LISTEN", value_name = "ADDRESS:PORT")]
+    #[arg(
+        long,
+        default_value = "127.0.0.1:8980",
+        env = "FARRIER_LISTEN",
+        value_name = "ADDRESS:PORT"
+    )]
     listen: SocketAddr,
     /// Where blobs, results and the worker's files are kept [default: ~/.local/share/farrier].
     #[arg(long, env = "FARRIER_DATA_DIR", value_name = "DIR")]
@@ -90,10 +95,17 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
     if options.default_timeout > options.max_timeout {
         bail!("--default-timeout is longer than --max-timeout");
     }
-    let path = options.data_dir.clone().map_or_else(DataDirectory::default_path, Ok)?;
+    let path = options
+        .data_dir
+        .clone()
+        .map_or_else(DataDirectory::default_path, Ok)?;
     let directory = DataDirectory::open(&path)?;
     let sizes = sizes(&options, directory.free_bytes()?);
-    let names = if options.instances.is_empty() { vec![InstanceName::default()] } else { options.instances.clone() };
+    let names = if options.instances.is_empty() {
+        vec![InstanceName::default()]
+    } else {
+        options.instances.clone()
+    };
     let client_results = may_clients_write(options.client_results, options.listen);
     let instances = Arc::new(storage::open(&directory, sizes, &names, client_results)?);
     let worker_token = directory.worker_token()?;
@@ -102,20 +114,34 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
     let listener = TcpListener::bind(options.listen)
         .await
         .with_context(|| format!("cannot listen on {}; is farrier running already?", options.listen))?;
-    let address = listener.local_addr().context("the listening socket has no address")?;
+    let address = listener
+        .local_addr()
+        .context("the listening socket has no address")?;
     let mut signals = EndSignals::listen()?;
-    let (closing, stop_worker, stop_server) =
-        (CancellationToken::new(), CancellationToken::new(), CancellationToken::new());
+    let (closing, stop_worker, stop_server) = (
+        CancellationToken::new(),
+        CancellationToken::new(),
+        CancellationToken::new(),
+    );
 
     let group = Group::new("up");
     let workers = Group::new("worker process");
     let server_options = ServerOptions {
-        timeouts: Timeouts { default: options.default_timeout, max: options.max_timeout },
+        timeouts: Timeouts {
+            default: options.default_timeout,
+            max: options.max_timeout,
+        },
         worker_token: worker_token.clone(),
         blob_size_bytes_max: sizes.cas.0,
     };
     let (failed_sender, failed) = tokio::sync::oneshot::channel();
-    let serving = serve(listener, instances, server_options, closing.clone(), stop_server.clone());
+    let serving = serve(
+        listener,
+        instances,
+        server_options,
+        closing.clone(),
+        stop_server.clone(),
+    );
     group.spawn("server", async move {
         if let Err(error) = serving.await {
             // The receiver is gone only when we are stopping anyway.
@@ -126,8 +152,15 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
         let process = worker_process(&options, &directory, address, slots, sizes)?;
         workers.spawn("worker process", process.keep_alive(stop_worker.clone()));
     }
-    let banner =
-        Banner { address, directory: &directory, sizes, slots, names: &names, client_results, token: &worker_token };
+    let banner = Banner {
+        address,
+        directory: &directory,
+        sizes,
+        slots,
+        names: &names,
+        client_results,
+        token: &worker_token,
+    };
     say(&banner.to_string());
 
     let first_command = first_command(&options, address, &names[0]);
@@ -160,10 +193,18 @@ fn say(text: &str) {
 }
 
 /// Runs the command of the command line, if there is one. Returns only with `--once`.
-async fn first_command(options: &UpOptions, address: SocketAddr, instance: &InstanceName) -> Result<ExitCode> {
+async fn first_command(
+    options: &UpOptions,
+    address: SocketAddr,
+    instance: &InstanceName,
+) -> Result<ExitCode> {
     if !options.command.is_empty() {
         say(&format!("\n$ {}", options.command.join(" ")));
-        let exit = exec::run_command(format!("http://{}", reachable(address)), instance.clone(), options.command.clone());
+        let exit = exec::run_command(
+            format!("http://{}", reachable(address)),
+            instance.clone(),
+            options.command.clone(),
+        );
         match exit.await {
             Ok(exit) if options.once => return Ok(exit),
             Ok(_) => {}
@@ -193,7 +234,11 @@ fn worker_process(
         format!("--sandbox={}", options.sandbox.as_argument()),
         format!("--drain={}ms", options.drain.as_millis()),
     ];
-    Ok(WorkerProcess { program, arguments: arguments.into(), drain: options.drain + Duration::from_secs(1) })
+    Ok(WorkerProcess {
+        program,
+        arguments: arguments.into(),
+        drain: options.drain + Duration::from_secs(1),
+    })
 }
 
 fn sizes(options: &UpOptions, free_bytes: u64) -> Sizes {

@@ -53,12 +53,18 @@ impl WorkerProcess {
             status = child.wait() => return Ok(Some(status.context("cannot wait for the worker")?)),
             () = stop.cancelled() => {}
         }
-        if let Some(pid) = child.id().and_then(|id| rustix::process::Pid::from_raw(id as i32)) {
+        if let Some(pid) = child
+            .id()
+            .and_then(|id| rustix::process::Pid::from_raw(id as i32))
+        {
             // It may have died in this moment; `wait` below tells.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
         }
         if tokio::time::timeout(self.drain, child.wait()).await.is_err() {
-            eprintln!("farrier: the worker did not finish within {} s; ending it", self.drain.as_secs());
+            eprintln!(
+                "farrier: the worker did not finish within {} s; ending it",
+                self.drain.as_secs()
+            );
             child.kill().await.context("cannot end the worker")?;
         }
         Ok(None)

@@ -2,6 +2,7 @@
 //!
 //! Tests are named after the checklist items of `docs/reapi.md` they show.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
 #![allow(unreachable_pub, reason = "a test program has no outside")]
 
 mod cancellation;

@@ -1,0 +1,8 @@
+#pragma once
+
+namespace gauge {
+
+extern const int prime_table[];
+extern const int prime_table_length;
+
+}  // namespace gauge

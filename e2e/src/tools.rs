@@ -1,0 +1,75 @@
+//! Where the programs are that the tests start.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use anyhow::{Context, Result, anyhow, bail};
+
+/// The folder of this package.
+pub fn package() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Debian's Bazel 4.
+pub fn bazel() -> Result<PathBuf> {
+    installed(PathBuf::from("/usr/bin/bazel-4"))
+}
+
+/// buildbox-casd, as `e2e/install` unpacked it.
+pub fn buildbox_casd() -> Result<PathBuf> {
+    installed(package().join("../target/e2e/buildbox-casd"))
+}
+
+/// The `farrier` of this checkout, built in the same profile as the tests; or, to test one that is installed, the
+/// program that the environment variable `FARRIER_E2E_BINARY` names.
+///
+/// Built here and now: a test that drives yesterday's server says nothing. Cargo answers at once when nothing
+/// changed.
+pub fn farrier() -> Result<PathBuf> {
+    if let Some(program) = std::env::var_os("FARRIER_E2E_BINARY") {
+        return Ok(PathBuf::from(program));
+    }
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BUILT
+        .get_or_init(|| build_farrier().map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(|error| anyhow!(error))
+}
+
+fn installed(program: PathBuf) -> Result<PathBuf> {
+    if !program.exists() {
+        bail!("{} is not installed; run `e2e/install`", program.display());
+    }
+    Ok(program)
+}
+
+fn build_farrier() -> Result<PathBuf> {
+    // The test program is `target/<profile>/deps/<name>-<hash>`.
+    let test = std::env::current_exe().context("this test does not know its own path")?;
+    let folder = test
+        .ancestors()
+        .nth(2)
+        .context("this test does not lie in a target folder")?;
+    let profile = folder
+        .file_name()
+        .and_then(|name| name.to_str())
+        .context("the target folder has no profile")?;
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", "farrier", "--bin", "farrier"]);
+    build.arg(match profile {
+        "debug" => "--profile=dev".to_owned(),
+        other => format!("--profile={other}"),
+    });
+    build
+        .arg("--target-dir")
+        .arg(folder.parent().context("the profile folder has no parent")?);
+    let status = build
+        .current_dir(package())
+        .status()
+        .context("cargo does not start")?;
+    if !status.success() {
+        bail!("`cargo build --package farrier` failed: {status}");
+    }
+    Ok(folder.join("farrier"))
+}

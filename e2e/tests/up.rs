@@ -1,0 +1,258 @@
+//! `farrier up` and `farrier join` as a user meets them: start, stop, mistakes, more workers, and what a stranger can ask.
+
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::client::{Client, digest};
+use e2e::farrier::Farrier;
+use e2e::{tools, waiting};
+use prost::Message;
+use reapi::execution::{Action, Directory};
+use tonic::transport::Channel;
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_client::HealthClient;
+use tonic_reflection::pb::v1::server_reflection_client::ServerReflectionClient;
+use tonic_reflection::pb::v1::server_reflection_request::MessageRequest;
+use tonic_reflection::pb::v1::server_reflection_response::MessageResponse;
+use tonic_reflection::pb::v1::{ServerReflectionRequest, ServerReflectionResponse};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Runtime::new()?)
+}
+
+/// Runs `farrier` with these words to its end.
+fn farrier(words: &[&str]) -> Result<Output> {
+    let mut command = Command::new(tools::farrier()?);
+    let mut child = command
+        .args(words)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    waiting::end_of(&mut child, PATIENCE)?.with_context(|| format!("farrier {words:?} does not end"))?;
+    Ok(child.wait_with_output()?)
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
+}
+
+/// Uploads an action that runs this shell text, and returns its digest.
+async fn shell_action(client: &Client, text: &str) -> Result<reapi::execution::Digest> {
+    let command = reapi::execution::Command {
+        arguments: ["/bin/sh", "-c", text].map(str::to_owned).to_vec(),
+        ..Default::default()
+    };
+    let (command, root) = (command.encode_to_vec(), Directory::default().encode_to_vec());
+    let action = Action {
+        command_digest: Some(digest(&command)),
+        input_root_digest: Some(digest(&root)),
+        ..Default::default()
+    };
+    let action = action.encode_to_vec();
+    client.batch_upload(&[&command, &root, &action]).await?;
+    Ok(digest(&action))
+}
+
+#[test]
+fn health_and_reflection_answer() -> Result<()> {
+    let farrier = Farrier::start_with(&["--slots", "0"])?;
+    runtime()?.block_on(async {
+        let channel = Channel::from_shared(farrier.http_url())?.connect().await?;
+        for service in [
+            "",
+            "google.bytestream.ByteStream",
+            "build.bazel.remote.execution.v2.Execution",
+        ] {
+            let request = HealthCheckRequest {
+                service: service.to_owned(),
+            };
+            let response = HealthClient::new(channel.clone())
+                .check(request)
+                .await?
+                .into_inner();
+            ensure!(
+                response.status().as_str_name() == "SERVING",
+                "{service}: {response:?}"
+            );
+        }
+        let list = MessageRequest::ListServices(String::new());
+        let request = ServerReflectionRequest {
+            host: String::new(),
+            message_request: Some(list),
+        };
+        let mut answers = ServerReflectionClient::new(channel)
+            .server_reflection_info(tokio_stream::once(request))
+            .await?
+            .into_inner();
+        let answer: ServerReflectionResponse = answers.message().await?.context("no answer")?;
+        let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
+            anyhow::bail!("unexpected answer {:?}", answer.message_response);
+        };
+        let names: Vec<&str> = list.service.iter().map(|service| service.name.as_str()).collect();
+        for name in [
+            "build.bazel.remote.execution.v2.ContentAddressableStorage",
+            "google.longrunning.Operations",
+        ] {
+            ensure!(names.contains(&name), "{name} is not in {names:?}");
+        }
+        Ok(())
+    })
+}
+
+#[test]
+fn ctrl_c_lets_running_actions_finish_and_leaves_nothing() -> Result<()> {
+    let mut farrier = Farrier::start()?;
+    farrier.worker()?;
+    let below = farrier.descendants();
+    runtime()?.block_on(async {
+        let client = Client::connect(&farrier.http_url(), "").await?;
+        let action = shell_action(&client, "sleep 2; echo finished").await?;
+        let executing = client.execute(&action);
+        let interrupting = async {
+            // Long enough for the action to have begun, short of its end.
+            tokio::time::sleep(Duration::from_millis(1000)).await;
+            farrier.interrupt()
+        };
+        let (response, interrupted) = tokio::join!(executing, interrupting);
+        interrupted?;
+        let result = response?.result.context("no result")?;
+        ensure!(result.stdout_raw.as_ref() == b"finished\n", "{result:?}");
+        anyhow::Ok(())
+    })?;
+    let status = farrier.ended(PATIENCE)?;
+    ensure!(status.success(), "{status}");
+    ensure!(
+        !below.iter().any(e2e::process_tree::still_runs),
+        "left behind: {below:?}"
+    );
+    Ok(())
+}
+
+#[test]
+fn another_machine_joins_with_the_token_and_not_without() -> Result<()> {
+    let server = Farrier::start_with(&["--slots", "0"])?;
+    let token = std::fs::read_to_string(server.data_directory().join("worker-token"))?;
+    let scratch = tempfile::tempdir()?;
+    let directory = scratch.path().join("worker").display().to_string();
+    let refused = farrier(&[
+        "join",
+        &server.http_url(),
+        "--token",
+        "nonsense",
+        "--data-dir",
+        &directory,
+    ])?;
+    ensure!(!refused.status.success(), "a worker with a wrong token was taken");
+    ensure!(said(&refused).contains("token"), "{}", said(&refused));
+
+    let mut worker = Command::new(tools::farrier()?)
+        .args([
+            "join",
+            &server.http_url(),
+            "--token",
+            token.trim(),
+            "--data-dir",
+            &directory,
+        ])
+        .args(["--slots", "1", "--name", "the-joined-one"])
+        .stdin(Stdio::null())
+        .spawn()?;
+    let outcome = runtime()?.block_on(async {
+        let client = Client::connect(&server.http_url(), "").await?;
+        let action = shell_action(&client, "echo joined").await?;
+        client.execute(&action).await
+    });
+    e2e::process_tree::kill_tree(i32::try_from(worker.id())?);
+    worker.wait()?;
+    let result = outcome?.result.context("no result")?;
+    ensure!(result.stdout_raw.as_ref() == b"joined\n", "{result:?}");
+    ensure!(
+        result.execution_metadata.context("no metadata")?.worker == "the-joined-one",
+        "wrong worker"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_first_command_is_run_and_its_code_returned() -> Result<()> {
+    let scratch = tempfile::tempdir()?;
+    let address = waiting::free_address()?.to_string();
+    let directory = scratch.path().display().to_string();
+    let up = [
+        "up",
+        "--listen",
+        &address,
+        "--data-dir",
+        &directory,
+        "--once",
+        "--",
+    ];
+    let output = farrier(&[&up[..], &["sh", "-c", "echo from a worker; exit 7"]].concat())?;
+    ensure!(
+        output.status.code() == Some(7),
+        "{:?}: {}",
+        output.status,
+        said(&output)
+    );
+    ensure!(said(&output).contains("from a worker"), "{}", said(&output));
+    Ok(())
+}
+
+#[test]
+fn mistakes_are_told_clearly() -> Result<()> {
+    let running = Farrier::start_with(&["--slots", "0"])?;
+    let directory = running.data_directory().display().to_string();
+    let scratch = tempfile::tempdir()?;
+    let elsewhere = scratch.path().display().to_string();
+    let port = waiting::free_address()?.to_string();
+    let taken = running.address().to_string();
+    for (words, mentions) in [
+        (vec!["up", "--listen", &port, "--data-dir", &directory], "process"),
+        (
+            vec!["up", "--listen", &taken, "--data-dir", &elsewhere],
+            "already",
+        ),
+        (
+            vec!["up", "--listen", &port, "--data-dir", "/proc/nowhere"],
+            "/proc/nowhere",
+        ),
+        (vec!["up", "--listen", "nonsense"], "nonsense"),
+        (vec!["up", "--cas-size", "many"], "64GiB"),
+        (vec!["up", "--instance", "a/blobs"], "blobs"),
+        (
+            vec!["up", "--default-timeout", "2h", "--max-timeout", "1h"],
+            "--max-timeout",
+        ),
+        (vec!["join", "http://127.0.0.1:1"], "--token"),
+        (
+            vec![
+                "join",
+                "http://127.0.0.1:1",
+                "--token",
+                "x",
+                "--data-dir",
+                &elsewhere,
+            ],
+            "127.0.0.1:1",
+        ),
+        (vec!["nonsense"], "nonsense"),
+    ] {
+        let output = farrier(&words)?;
+        ensure!(!output.status.success(), "{words:?} succeeded");
+        ensure!(
+            said(&output).contains(mentions),
+            "{words:?} does not mention {mentions}: {}",
+            said(&output)
+        );
+        ensure!(
+            !said(&output).contains("panicked"),
+            "{words:?}: {}",
+            said(&output)
+        );
+    }
+    Ok(())
+}
