@@ -1,11 +1,13 @@
 //! Named task groups: who started a task also waits for it.
 //!
-//! The only home of `tokio::spawn`. A [`Group`] names its tasks, tells them to stop through a
+//! The only way to start a task. A [`Group`] names its tasks, tells them to stop through a
 //! [`CancellationToken`], and joins them. A task that panics is logged with its name; it takes nobody along.
 
 use std::future::Future;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
+use futures::FutureExt;
 pub use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -37,21 +39,18 @@ impl Group {
     }
 
     /// Starts a task. It is expected to end soon after [`stopping`](Self::stopping) says so.
-    #[allow(clippy::disallowed_methods, reason = "this is the one home of tokio::spawn")]
     pub fn spawn<F>(&self, task: &'static str, future: F)
     where
         F: Future<Output = ()> + Send + 'static,
     {
         let group = self.name;
-        let guarded = async move {
-            // A second task only to catch a panic: joining reports it, unwinding through the tracker would not.
-            if let Err(error) = tokio::spawn(future).await
-                && error.is_panic()
-            {
+        // Nothing of the future is looked at again after a panic, so it cannot be seen half-changed.
+        let guarded = AssertUnwindSafe(future).catch_unwind();
+        self.tracker.spawn(async move {
+            if guarded.await.is_err() {
                 tracing::error!(group, task, "a task panicked; the rest goes on");
             }
-        };
-        self.tracker.spawn(guarded);
+        });
     }
 
     /// What the group's tasks watch to know when to stop.
