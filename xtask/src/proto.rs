@@ -103,7 +103,7 @@ pub(crate) fn write() -> Result<()> {
     Ok(())
 }
 
-/// Fails, naming the files, if the committed code is not what [`write`] would write.
+/// Fails, naming the files, if the committed code is not what [`write()`] would write.
 pub(crate) fn check() -> Result<()> {
     let root = workspace_root()?;
     let files = generate(&root)?;

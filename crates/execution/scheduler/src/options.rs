@@ -43,7 +43,8 @@ impl Default for SchedulerOptions {
     fn default() -> Self {
         SchedulerOptions {
             lease_duration: Duration::from_secs(30),
-            reconnect_grace: Duration::from_secs(2),
+            // Longer than a worker's longest pause between two tries.
+            reconnect_grace: Duration::from_secs(5),
             startup_grace: Duration::from_secs(15),
             worker_memory: Duration::from_secs(60),
             unreported_max: Duration::from_secs(60),

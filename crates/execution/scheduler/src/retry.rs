@@ -80,7 +80,7 @@ impl Scheduler {
                 format!("{message} {memory} s; try again when one is back"),
             )
         } else {
-            (Code::FailedPrecondition, self.why_impossible(&queue.platform))
+            self.why_impossible(&queue.platform)
         };
         for task in queue.waiting().collect::<Vec<_>>() {
             self.fail_task(task, code, message.clone());

@@ -157,15 +157,8 @@ impl Scheduler {
                 .collect(),
         };
         if pools.is_empty() && !self.in_startup_grace() {
-            // Without any worker nothing is known to be impossible, and trying again may help; with some it will not.
-            let code = match self.pools.possible().next() {
-                None => Code::Unavailable,
-                Some(_) => Code::FailedPrecondition,
-            };
-            return Err(Refusal {
-                code,
-                message: self.why_impossible(platform),
-            });
+            let (code, message) = self.why_impossible(platform);
+            return Err(Refusal { code, message });
         }
         if let Some(queue) = known {
             return Ok(queue);
@@ -183,12 +176,17 @@ impl Scheduler {
         Ok(queue)
     }
 
-    pub(crate) fn why_impossible(&self, platform: &action::Platform) -> String {
+    /// Without any worker nothing is known to be impossible, and trying again may help; with some it will not.
+    pub(crate) fn why_impossible(&self, platform: &action::Platform) -> (Code, String) {
+        let code = match self.pools.possible().next() {
+            None => Code::Unavailable,
+            Some(_) => Code::FailedPrecondition,
+        };
         let offers = self
             .pools
             .possible()
             .map(|(_, pool)| (pool.last_name.as_str(), &pool.offer));
-        explain_unmatched(platform, offers)
+        (code, explain_unmatched(platform, offers))
     }
 
     /// Puts a task that is nowhere into its queue.

@@ -270,7 +270,7 @@ impl Scheduler {
             let grace = self.options.startup_grace.as_secs();
             format!(
                 "waits for workers to connect in the first {grace} s; {}",
-                self.why_impossible(&queue.platform)
+                self.why_impossible(&queue.platform).1
             )
         };
         match task.failures.last.as_str() {

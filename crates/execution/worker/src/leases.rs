@@ -40,7 +40,7 @@ pub(crate) enum RunReport {
 /// A lease to start on.
 pub(crate) struct Start {
     pub(crate) run: RunId,
-    pub(crate) assignment: Option<proto::Assignment>,
+    pub(crate) assignment: proto::Assignment,
     pub(crate) cancel: CancellationToken,
 }
 
@@ -78,6 +78,9 @@ impl Leases {
     }
 
     /// Stops and forgets what is no longer desired, also what is completed: the server has it. Returns what is new.
+    ///
+    /// A lease without its assignment is one the server believes to be here, or one whose turn comes in a later
+    /// message: what is held goes on, and for what is not the server is told at once what is.
     pub(crate) fn obey(&mut self, desired: Vec<proto::Lease>) -> (Vec<Start>, Urgency) {
         let wanted: BTreeSet<u64> = desired.iter().map(|lease| lease.lease_id).collect();
         let mut urgency = Urgency::Never;
@@ -94,6 +97,10 @@ impl Leases {
             if self.held.contains_key(&lease.lease_id) {
                 continue;
             }
+            let Some(assignment) = lease.assignment else {
+                urgency = Urgency::Now;
+                continue;
+            };
             if self.held.len() >= self.held_max {
                 tracing::warn!(
                     lease_id = lease.lease_id,
@@ -102,15 +109,15 @@ impl Leases {
                 );
                 continue;
             }
-            starts.push(self.start(lease));
+            starts.push(self.start(lease.lease_id, assignment));
         }
         (starts, urgency)
     }
 
-    fn start(&mut self, lease: proto::Lease) -> Start {
+    fn start(&mut self, lease_id: u64, assignment: proto::Assignment) -> Start {
         self.next_run += 1;
         let run = RunId {
-            lease_id: lease.lease_id,
+            lease_id,
             run: self.next_run,
         };
         let cancel = self.stop.child_token();
@@ -119,10 +126,10 @@ impl Leases {
             phase: Phase::FetchingInputs,
             metadata: None,
         };
-        self.held.insert(lease.lease_id, Held { run, state });
+        self.held.insert(lease_id, Held { run, state });
         Start {
             run,
-            assignment: lease.assignment,
+            assignment,
             cancel,
         }
     }
@@ -220,7 +227,7 @@ mod tests {
             .iter()
             .map(|lease_id| proto::Lease {
                 lease_id: *lease_id,
-                assignment: None,
+                assignment: Some(proto::Assignment::default()),
             })
             .collect()
     }
@@ -234,6 +241,22 @@ mod tests {
             result: Some(result),
             ..Default::default()
         }))
+    }
+
+    #[test]
+    fn a_lease_without_its_assignment_goes_on_if_held_and_is_asked_for_if_not() {
+        let mut leases = Leases::new(4);
+        let bare = |lease_id| proto::Lease {
+            lease_id,
+            assignment: None,
+        };
+        assert_eq!(leases.obey(desired(&[1])).0.len(), 1);
+        let (starts, urgency) = leases.obey(vec![bare(1)]);
+        assert!(starts.is_empty() && urgency == Urgency::Never);
+        let (starts, urgency) = leases.obey(vec![bare(1), bare(2)]);
+        assert!(starts.is_empty() && urgency == Urgency::Now);
+        let (starts, _) = leases.obey(desired(&[1, 2]));
+        assert_eq!(starts.len(), 1);
     }
 
     #[test]

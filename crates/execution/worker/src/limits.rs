@@ -79,7 +79,8 @@ pub(crate) const LEASE_DURATION_DEFAULT: Duration = Duration::from_secs(30);
 /// The server's lease duration is taken within these bounds.
 pub(crate) const LEASE_DURATION_BOUNDS: (Duration, Duration) =
     (Duration::from_millis(500), Duration::from_secs(3600));
-/// First pause before connecting again; it doubles up to the second.
-pub(crate) const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// First pause before connecting again; it doubles up to the second, which has to be well below the grace that the
+/// scheduler gives to a worker that is cut off.
+pub(crate) const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// Longest wait for the server to accept a stream and answer its first message.
 pub(crate) const CONNECT_PATIENCE: Duration = Duration::from_secs(20);

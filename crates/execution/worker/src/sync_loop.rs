@@ -233,8 +233,7 @@ impl SyncLoop {
                 () = cancel.cancelled() => return,
                 slot = slots.acquire_owned() => slot,
             };
-            let assignment = assignment.ok_or_else(|| "the lease has no assignment".to_owned());
-            let response = match assignment.and_then(Assignment::from_proto) {
+            let response = match Assignment::from_proto(assignment) {
                 Ok(assignment) => {
                     tracing::debug!(operation = assignment.operation_name, action = %assignment.action_digest, "starts");
                     executor.execute(assignment, &progress, &cancel).await

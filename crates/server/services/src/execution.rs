@@ -16,12 +16,14 @@ use std::sync::Arc;
 use reapi::execution::execution_server::Execution as ExecutionService;
 use reapi::execution::{ExecuteRequest, WaitExecutionRequest};
 use tasks::CancellationToken;
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 pub use self::actor::SchedulerActor;
 use self::execute::OperationStream;
 pub use self::prepare::Timeouts;
 use crate::Instances;
+use crate::limits::PREPARING_MAX;
 
 /// Priorities that may be asked for; the lower, the sooner (checklist C5, E12).
 pub const PRIORITIES: RangeInclusive<i32> = -1000..=1000;
@@ -33,6 +35,8 @@ pub struct Execution {
     instances: Arc<Instances>,
     timeouts: Timeouts,
     closing: CancellationToken,
+    /// Calls that fetch and check an action hold what they fetch; only so many may at once.
+    preparing: Arc<Semaphore>,
 }
 
 impl Execution {
@@ -48,6 +52,7 @@ impl Execution {
             instances,
             timeouts,
             closing,
+            preparing: Arc::new(Semaphore::new(PREPARING_MAX)),
         }
     }
 }

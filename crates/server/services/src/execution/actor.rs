@@ -4,17 +4,20 @@
 //! worker, and publishes results. Locks are held for the length of one `handle`, never across an await.
 
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
 
-use action::is_cacheable;
+use action::{Report, is_cacheable};
+use futures::FutureExt;
 use parking_lot::Mutex;
 use reapi::execution::ExecuteResponse;
+use reapi::rpc::Code;
 use scheduler::{
     Desired, Effect, Event, OperationName, OperationView, QueueView, Scheduler, SchedulerOptions, TaskId,
     Time, Work, WorkerId,
 };
-use tasks::Group;
+use tasks::{CancellationToken, Group};
 use tokio::sync::{Notify, watch};
 
 use super::publish::publish;
@@ -134,6 +137,11 @@ impl SchedulerActor {
         unsubscribe(&mut self.shared.state.lock().workers, worker);
     }
 
+    /// Fires when the server ends.
+    pub(crate) fn stopping(&self) -> CancellationToken {
+        self.shared.group.stopping()
+    }
+
     fn now(&self) -> Time {
         Time::from_micros(self.shared.started.elapsed().as_micros() as u64)
     }
@@ -142,7 +150,12 @@ impl SchedulerActor {
         let actor = self.clone();
         self.shared.group.spawn("publish result", async move {
             let cacheable = is_cacheable(work.do_not_cache, &response);
-            let response = publish(&actor.shared.instances, &work, response, cacheable).await;
+            let published = AssertUnwindSafe(publish(&actor.shared.instances, &work, response, cacheable));
+            // Somebody waits for this operation: whatever happens here, it ends.
+            let response = published.catch_unwind().await.unwrap_or_else(|_| {
+                let message = "publishing the result failed inside the server; its log says more";
+                Box::new(Report::failed(Code::Internal, message).into_response())
+            });
             actor.dispatch(Event::Published(task, response));
         });
     }

@@ -54,13 +54,21 @@ pub(crate) async fn execute(
             "this server is shutting down; try again when it is back",
         ));
     }
+    let prepared = {
+        let _turn = execution
+            .preparing
+            .acquire()
+            .await
+            .expect("this semaphore is never closed");
+        prepare(&*instance.cas, &action_digest, execution.timeouts).await
+    };
     let Prepared {
         action,
         action_proto,
         command_proto,
         platform,
         timeout,
-    } = match prepare(&*instance.cas, &action_digest, execution.timeouts).await {
+    } = match prepared {
         Ok(prepared) => prepared,
         Err(Unprepared::Missing(missing)) if missing.len() > MISSING_IN_STATUS_MAX => {
             let response = Report::missing(&missing).into_response();

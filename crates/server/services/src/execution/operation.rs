@@ -101,9 +101,11 @@ impl Watcher {
     pub(crate) fn into_stream(self) -> impl Stream<Item = Result<Operation, Status>> + Send + 'static {
         stream::unfold(Some((self, false)), |state| async move {
             let (mut watcher, seen) = state?;
-            if seen {
-                watcher.changed().await;
-            } else if let Some(changes) = &mut watcher.changes {
+            if seen && watcher.changed().await.is_err() {
+                let message = "this server is shutting down; execute again when it is back";
+                return Some((Err(Status::unavailable(message)), None));
+            }
+            if let Some(changes) = &mut watcher.changes {
                 changes.mark_unchanged();
             }
             let Some(view) = watcher.actor.operation(&watcher.name) else {
@@ -116,12 +118,24 @@ impl Watcher {
         })
     }
 
-    async fn changed(&mut self) {
-        let Some(changes) = &mut self.changes else { return };
-        // The sender lives as long as this watcher, so `changed` cannot fail; the timeout is the repetition.
-        let _ = tokio::time::timeout(REPEAT_AFTER, changes.changed()).await;
+    /// Returns at the next change, or after a while without one; an error when the server stops.
+    async fn changed(&mut self) -> Result<(), Stopping> {
+        let stopping = self.actor.stopping();
+        let Some(changes) = &mut self.changes else {
+            return Ok(());
+        };
+        tokio::select! {
+            biased;
+            // The sender lives as long as this watcher, so this cannot fail.
+            _ = changes.changed() => Ok(()),
+            () = stopping.cancelled() => Err(Stopping),
+            () = tokio::time::sleep(REPEAT_AFTER) => Ok(()),
+        }
     }
 }
+
+/// The server ends, and with it every stream.
+struct Stopping;
 
 impl Drop for Watcher {
     fn drop(&mut self) {

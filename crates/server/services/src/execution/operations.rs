@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::StreamExt;
+use prost::Message;
 use reapi::longrunning as proto;
 use reapi::longrunning::operations_server::Operations;
 use scheduler::{Event, OperationName};
@@ -14,6 +15,8 @@ use super::wait_execution::unknown;
 
 /// Most operations in one page, also when the client asks for more or for any number.
 const PAGE_OPERATIONS_MAX: usize = 500;
+/// Most bytes of operations in one page: results carry inline output, and clients take 4 MiB (checklist G14).
+const PAGE_BYTES_MAX: usize = 3 << 20;
 /// Longest that `WaitOperation` waits when the client names no timeout.
 const WAIT_DEFAULT: Duration = Duration::from_secs(60);
 
@@ -37,22 +40,26 @@ impl Operations for Execution {
         };
         let after = (!request.page_token.is_empty()).then(|| OperationName::new(request.page_token.as_str()));
         let views = self.actor.operations(after.as_ref(), limit);
-        let next_page_token = if views.len() == limit {
-            views.last().map(|view| view.name.to_string())
-        } else {
-            None
-        };
         let collection = collection_prefix(&request.name);
-        let operations = views
-            .iter()
-            .filter(|view| view.name.as_str().starts_with(&collection))
-            .map(to_proto)
-            .collect();
-        Ok(Response::new(proto::ListOperationsResponse {
-            operations,
-            next_page_token: next_page_token.unwrap_or_default(),
-            ..Default::default()
-        }))
+        let mut page = proto::ListOperationsResponse::default();
+        let mut page_bytes = 0;
+        let mut last = None;
+        for view in &views {
+            let operation = to_proto(view);
+            page_bytes += operation.encoded_len();
+            if page_bytes > PAGE_BYTES_MAX && last.is_some() {
+                page.next_page_token = last.unwrap_or_default();
+                return Ok(Response::new(page));
+            }
+            last = Some(operation.name.clone());
+            if operation.name.starts_with(&collection) {
+                page.operations.push(operation);
+            }
+        }
+        if views.len() == limit {
+            page.next_page_token = last.unwrap_or_default();
+        }
+        Ok(Response::new(page))
     }
 
     async fn get_operation(

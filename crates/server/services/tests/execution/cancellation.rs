@@ -86,3 +86,23 @@ async fn e8_an_unknown_operation_is_not_found() {
     let status = farm.wait("operations/of-long-ago").await.err().unwrap();
     assert_eq!(status.code(), tonic::Code::NotFound);
 }
+
+#[tokio::test]
+async fn when_the_server_stops_clients_are_told_to_come_back() {
+    let farm = Farm::start().await;
+    let mut worker = FakeWorker::join(&farm, "w", 1).await;
+    let mut watch = farm.execute(farm.echo("a").await).await.unwrap();
+    worker.until_leases(1).await;
+    farm.stop();
+    let status = loop {
+        match watch
+            .next_result()
+            .await
+            .expect("the stream ended without a word")
+        {
+            Ok(operation) => assert!(!operation.done),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), tonic::Code::Unavailable);
+}

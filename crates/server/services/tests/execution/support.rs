@@ -101,6 +101,11 @@ impl Farm {
         OperationsClient::new(self.channel.clone())
     }
 
+    /// Ends the server, as `farrier up` does after its worker has drained.
+    pub fn stop(&self) {
+        self.group.stop();
+    }
+
     /// Stores a blob.
     pub async fn put(&self, bytes: impl Into<bytes::Bytes>) -> Digest {
         let blob = Blob::from_bytes(F, bytes.into());
@@ -185,6 +190,13 @@ impl Watch {
             .await
             .expect("the stream says nothing");
         next.transpose().unwrap()
+    }
+
+    /// The next state, or the error that ends the stream.
+    pub async fn next_result(&mut self) -> Option<Result<Operation, Status>> {
+        tokio::time::timeout(PATIENCE, self.states.next())
+            .await
+            .expect("the stream says nothing")
     }
 
     /// Skips to the first state in this stage.
@@ -284,6 +296,7 @@ impl FakeWorker {
         let bearer = MetadataValue::try_from(format!("Bearer {TOKEN}")).unwrap();
         request.metadata_mut().insert("authorization", bearer);
         let mut desired = WorkersClient::new(farm.channel.clone())
+            .max_decoding_message_size(64 << 20)
             .synchronize(request)
             .await?
             .into_inner();
@@ -329,6 +342,16 @@ impl FakeWorker {
                 state: Some(state.clone()),
             })
             .collect();
+        self.sync().await;
+    }
+
+    /// Says that it runs exactly these.
+    pub async fn hold(&mut self, lease_ids: &std::collections::BTreeSet<u64>) {
+        let running = |lease_id: &u64| wire::LeaseState {
+            lease_id: *lease_id,
+            state: Some(wire::lease_state::State::Running(wire::Running::default())),
+        };
+        self.state.leases = lease_ids.iter().map(running).collect();
         self.sync().await;
     }
 

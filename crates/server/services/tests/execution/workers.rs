@@ -128,3 +128,40 @@ async fn a_draining_worker_gets_nothing_new() {
     other.until_leases(1).await;
     assert!(draining.leases().is_empty());
 }
+
+#[tokio::test]
+async fn more_work_than_a_message_carries_follows_in_the_next_and_nothing_is_sent_twice() {
+    let farm = Farm::with(SchedulerOptions::default()).await;
+    let word = "x".repeat(100_000);
+    let mut watches = Vec::new();
+    for number in 0..4 {
+        let number = number.to_string();
+        let words: Vec<&str> = ["echo", &number]
+            .into_iter()
+            .chain(std::iter::repeat_n(&*word, 60))
+            .collect();
+        let command = command(&words);
+        let action = farm.action(command, Default::default(), Default::default()).await;
+        watches.push(farm.execute(action).await.unwrap());
+    }
+    let mut worker = FakeWorker::join(&farm, "w", 4).await;
+    let mut seen = std::collections::BTreeSet::new();
+    for _ in 0..10 {
+        let leases = worker.leases().to_vec();
+        assert!(leases.len() <= 4);
+        let carried: Vec<u64> = leases
+            .iter()
+            .filter(|lease| lease.assignment.is_some())
+            .map(|lease| lease.lease_id)
+            .collect();
+        assert!(carried.len() <= 2, "three of these do not fit into a message");
+        for lease_id in carried {
+            assert!(seen.insert(lease_id), "sent although the worker holds it");
+        }
+        if seen.len() == 4 {
+            return;
+        }
+        worker.hold(&seen).await;
+    }
+    panic!("the worker was told of {seen:?} only");
+}

@@ -137,7 +137,7 @@ impl Fixture {
         let assignment = Assignment::from_proto(assignment).unwrap();
         let lease = worker_api::v1::Lease {
             lease_id: 1,
-            assignment: None,
+            assignment: Some(Default::default()),
         };
         let run = Leases::new(1).obey(vec![lease]).0.remove(0).run;
         let (reports, mut received) = mpsc::channel(10);
