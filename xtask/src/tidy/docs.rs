@@ -46,6 +46,10 @@ pub(super) fn check(root: &Path) -> Result<Vec<String>> {
                 complaints.push(format!("{shown}: `{claim}`: {complaint}"));
             }
         }
+        let folder = document.parent().unwrap_or(root);
+        for target in links(&text).filter(|target| !folder.join(target).exists()) {
+            complaints.push(format!("{shown}: links to {target}, which does not exist"));
+        }
         if shown == "docs/reapi.md" {
             complaints.extend(missing_items(&text).map(|item| format!("{shown}: no row for item {item}")));
         }
@@ -63,6 +67,15 @@ fn backquoted(text: &str) -> impl Iterator<Item = &str> {
             !in_block && !fence
         })
         .flat_map(|line| line.split('`').skip(1).step_by(2))
+}
+
+/// Targets of Markdown links to files, without their anchors.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    text.split("](")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(')'))
+        .map(|(target, _)| target.split('#').next().unwrap_or(target))
+        .filter(|target| !target.is_empty() && !target.contains("://") && !target.contains(['`', ' ', '\n']))
 }
 
 /// Why `path` or `path::test` is not true.
@@ -103,6 +116,12 @@ mod tests {
     fn claims_are_found_outside_code_blocks() {
         let text = "see `a/b.rs` and `c`\n```\n`not/this`\n```\n`d`";
         assert_eq!(backquoted(text).collect::<Vec<_>>(), ["a/b.rs", "c", "d"]);
+    }
+
+    #[test]
+    fn links_to_files_are_found_and_others_are_not() {
+        let text = "[a](docs/a.md#part) and [web](https://example.org), [here](#below), [b](b.md)";
+        assert_eq!(links(text).collect::<Vec<_>>(), ["docs/a.md", "b.md"]);
     }
 
     #[test]

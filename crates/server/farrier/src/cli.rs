@@ -1,10 +1,13 @@
 //! The command line: what can be said, and where each word leads.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
+use crate::bad_options::{EXIT_BAD_OPTIONS, exit_code};
 use crate::commands::{action, cas, exec};
 use crate::wire;
 
@@ -53,10 +56,17 @@ enum Command {
 
 /// Parses the command line and runs what it says.
 pub(crate) fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) if error.kind() == ErrorKind::InvalidUtf8 => {
+            eprintln!("farrier: {}", not_utf8(std::env::args_os().skip(1)));
+            return ExitCode::from(EXIT_BAD_OPTIONS);
+        }
+        Err(error) => error.exit(),
+    };
     if let Err(error) = start_logging(&cli.log) {
         eprintln!("farrier: {error:#}");
-        return ExitCode::from(2);
+        return ExitCode::from(EXIT_BAD_OPTIONS);
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -83,8 +93,22 @@ pub(crate) fn run() -> ExitCode {
     runtime.shutdown_background();
     outcome.unwrap_or_else(|error| {
         eprintln!("farrier: {error:#}");
-        ExitCode::FAILURE
+        exit_code(&error)
     })
+}
+
+/// Names the words that are no text, which the parser does not. Local paths may be such words; those that are not
+/// meant are named too.
+fn not_utf8(words: impl Iterator<Item = OsString>) -> String {
+    let named: Vec<_> = words
+        .enumerate()
+        .filter(|(_, word)| word.to_str().is_none())
+        .map(|(index, word)| format!("word {} is {word:?}", index + 1))
+        .collect();
+    format!(
+        "the command line holds bytes that are not UTF-8, where only UTF-8 can be sent to a server: {}",
+        named.join(", ")
+    )
 }
 
 fn start_logging(filter: &str) -> anyhow::Result<()> {
@@ -100,4 +124,20 @@ fn start_logging(filter: &str) -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .init();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn words_that_are_not_utf8_are_named() {
+        let words = [b"exec".to_vec(), b"--".to_vec(), b"caf\xe9".to_vec()].map(OsString::from_vec);
+        let refused = Cli::try_parse_from([OsString::from("farrier")].iter().chain(&words)).unwrap_err();
+        assert_eq!(refused.kind(), ErrorKind::InvalidUtf8);
+        let told = not_utf8(words.into_iter());
+        assert!(told.ends_with(r#"word 3 is "caf\xE9""#), "{told}");
+    }
 }

@@ -1,11 +1,13 @@
 //! farrier: Remote Build Execution in one program. Every role and every command starts here.
 
+mod bad_options;
 mod banner;
 mod byte_size;
 mod cli;
 mod commands;
 mod data_directory;
 mod durations;
+mod slots;
 mod wire;
 
 use std::ffi::{OsStr, OsString};

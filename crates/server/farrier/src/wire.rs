@@ -1,6 +1,7 @@
 //! Where the parts are put together, in the order a reader meets them. Nothing else knows both options and objects.
 
 pub(crate) mod join;
+mod runner_process;
 mod server;
 mod signals;
 mod storage;

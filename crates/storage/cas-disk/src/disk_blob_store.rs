@@ -45,6 +45,11 @@ impl DiskBlobStore {
     pub fn usage(&self) -> Usage {
         self.files.usage()
     }
+
+    /// Bytes of the largest blob that it can hold: less than its capacity, by the room that checksums take.
+    pub fn size_bytes_max(&self) -> u64 {
+        self.files.payload_bytes_max()
+    }
 }
 
 #[async_trait]
@@ -88,7 +93,7 @@ impl BlobStore for DiskBlobStore {
 
     async fn put(&self, blob: Blob) -> Result<(), StoreError> {
         let digest = blob.digest();
-        let size_bytes_max = self.files.payload_bytes_max();
+        let size_bytes_max = self.size_bytes_max();
         if digest.size_bytes() > size_bytes_max {
             return Err(StoreError::TooLarge {
                 digest,

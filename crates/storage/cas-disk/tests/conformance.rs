@@ -4,8 +4,9 @@
 
 use std::sync::Arc;
 
-use cas::BlobStore;
+use blob::{Blob, ByteRange};
 use cas::conformance::{self, Fresh};
+use cas::{BlobStore, StoreError};
 
 mod support;
 
@@ -41,4 +42,21 @@ async fn conforms_when_bounded() {
         8 << 20,
     )
     .await;
+}
+
+#[tokio::test]
+async fn the_largest_blob_is_as_large_as_it_says() {
+    for capacity_bytes in [64 << 10, (1 << 20) + 5, 5 << 20] {
+        let directory = tempfile::tempdir().unwrap();
+        let store = support::open(directory.path(), capacity_bytes);
+        let size_bytes_max = store.size_bytes_max();
+        assert!(size_bytes_max < capacity_bytes && size_bytes_max > capacity_bytes / 2);
+        let blob = |size_bytes: u64| Blob::from_bytes(support::F, support::bytes_of(1, size_bytes as usize));
+        let refused = store.put(blob(size_bytes_max + 1)).await;
+        assert!(matches!(refused, Err(StoreError::TooLarge { .. })), "{refused:?}");
+        let largest = blob(size_bytes_max);
+        let digest = largest.digest();
+        store.put(largest).await.unwrap();
+        assert!(store.get(&digest, ByteRange::FULL).await.unwrap().is_some());
+    }
 }

@@ -2,22 +2,22 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
-use cas_remote::{RemoteChannel, RemoteOptions};
+use anyhow::{Context, Result, bail};
+use cas_remote::{ConnectError, RemoteChannel, RemoteOptions};
 use clap::{Args, ValueEnum};
-use runner_api::{Capabilities, UidMode, UnixRunner};
+use runner_api::{Capabilities, UidMode};
 use tasks::{CancellationToken, Group};
-use tokio::process::{Child, ChildStdin, Command};
-use worker::{Stores, Worker, WorkerOptions, WorkerParts, default_properties};
+use worker::{Stores, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};
 
+use super::runner_process::RunnerProcess;
 use super::signals::{EndSignals, stdin_closed};
+use crate::bad_options::BadOptions;
 use crate::byte_size::ByteSize;
 use crate::data_directory::DataDirectory;
-use crate::durations;
+use crate::{durations, slots};
 
 /// What `farrier join` can be told.
 #[derive(Args, Debug)]
@@ -38,8 +38,8 @@ pub(crate) struct JoinOptions {
     /// Where input files are cached and actions run [default: ~/.local/share/farrier-worker].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Actions to run at once [default: one a core].
-    #[arg(long, value_name = "N")]
+    /// Actions to run at once, at most 256 [default: one a core].
+    #[arg(long, value_name = "N", value_parser = slots::parse)]
     slots: Option<u32>,
     /// Most bytes of cached input files.
     #[arg(long, default_value = "16GiB", value_name = "SIZE")]
@@ -88,9 +88,6 @@ impl SandboxChoice {
     }
 }
 
-/// How long the runner may take to probe the kernel and listen.
-const RUNNER_START_MAX: Duration = Duration::from_secs(20);
-
 /// Works until a signal, or until the parent is gone, then drains.
 pub(crate) async fn join(options: JoinOptions) -> Result<()> {
     let token = token(&options)?;
@@ -100,7 +97,8 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
     };
     let directory = DataDirectory::open(&path)?;
     let mut signals = EndSignals::listen()?;
-    let (mut runner_process, _runner_stdin, runner) = start_runner(&directory, options.sandbox).await?;
+    let mut runner_process = RunnerProcess::start(directory.path(), options.sandbox).await?;
+    let runner = runner_process.client();
     let capabilities = runner
         .capabilities()
         .await
@@ -110,7 +108,10 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
     }
     let remote = RemoteChannel::connect(RemoteOptions::new(&options.endpoint))
         .await
-        .with_context(|| format!("cannot connect to {}", options.endpoint))?;
+        .map_err(|error| match error {
+            ConnectError::Unreachable { .. } => error.into(),
+            ConnectError::Endpoint(_) | ConnectError::Header(_) => BadOptions::mark(error),
+        })?;
 
     let group = Group::new("worker");
     let parts = WorkerParts {
@@ -120,13 +121,18 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
         channel: remote.channel(),
         token: Some(token),
     };
-    let worker = Worker::open(worker_options(&options, &directory), parts, &group).await?;
+    let worker = Worker::open(worker_options(&options, &directory), parts, &group)
+        .await
+        .map_err(|error| match error {
+            WorkerError::Option { .. } => BadOptions::mark(error),
+            error => error.into(),
+        })?;
     let drain = CancellationToken::new();
     let working = worker.run(drain.clone());
     tokio::pin!(working);
     tokio::select! {
         outcome = &mut working => return outcome.context("the worker stopped"),
-        status = runner_process.wait() => bail!("the runner ended: {}", status.context("cannot wait for it")?),
+        status = runner_process.ended() => bail!("the runner ended: {}", status.context("cannot wait for it")?),
         _ = stdin_closed(), if options.exit_with_stdin => return Ok(()),
         _ = signals.next() => drain.cancel(),
     }
@@ -146,54 +152,16 @@ fn stores(remote: RemoteChannel) -> Stores {
 
 fn worker_options(options: &JoinOptions, directory: &DataDirectory) -> WorkerOptions {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u32);
     let mut properties = default_properties();
     properties.extend(options.properties.iter().cloned());
     WorkerOptions {
         name: options.name.clone().unwrap_or(host),
-        slots: options.slots.unwrap_or(cores),
+        slots: options.slots.unwrap_or_else(slots::default),
         properties,
         directory: directory.path().to_owned(),
         cache_bytes_max: options.cache_size.0,
         log_bytes_max: options.log_size.0,
         network: options.allow_network,
-    }
-}
-
-/// Starts the runner as a child that dies with this process, and waits until it listens.
-///
-/// The pipe has to be kept as long as the runner is to live: waiting for a [`Child`] closes the one that it holds.
-async fn start_runner(
-    directory: &DataDirectory,
-    sandbox: SandboxChoice,
-) -> Result<(Child, Option<ChildStdin>, UnixRunner)> {
-    let socket = directory.path().join("runner.sock");
-    match fs::remove_file(&socket) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error).with_context(|| format!("cannot remove {}", socket.display()));
-        }
-        _ => {}
-    }
-    let mut child = Command::new(std::env::current_exe().context("cannot find this program's own file")?)
-        .arg("runner")
-        .arg("--socket")
-        .arg(&socket)
-        .args(["--sandbox", sandbox.as_argument(), "--exit-with-stdin"])
-        .stdin(Stdio::piped())
-        .process_group(0)
-        .kill_on_drop(true)
-        .spawn()
-        .context("cannot start the runner")?;
-    let stdin = child.stdin.take();
-    let listening = async {
-        while !socket.exists() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    tokio::select! {
-        () = listening => Ok((child, stdin, UnixRunner::new(socket))),
-        status = child.wait() => bail!("the runner did not start: {}", status.context("cannot wait for it")?),
-        () = tokio::time::sleep(RUNNER_START_MAX) => bail!("the runner did not listen within {RUNNER_START_MAX:?}"),
     }
 }
 
@@ -211,13 +179,15 @@ fn missing_mechanisms(capabilities: &Capabilities) -> Vec<String> {
 
 fn token(options: &JoinOptions) -> Result<String> {
     if let Some(path) = &options.token_file {
-        let token = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let token = fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))
+            .map_err(BadOptions::mark)?;
         return Ok(token.trim().to_owned());
     }
     options
         .token
         .clone()
-        .ok_or_else(|| anyhow!("--token is missing; paste the line that `farrier up` prints"))
+        .ok_or_else(|| BadOptions::message("--token is missing; paste the line that `farrier up` prints"))
 }
 
 fn parse_property(text: &str) -> Result<(String, String), String> {

@@ -31,18 +31,26 @@ pub(crate) fn default_sizes(free_bytes: u64) -> Sizes {
     }
 }
 
+/// The stores, opened.
+pub(crate) struct Storage {
+    pub(crate) instances: Instances,
+    /// No larger blob can be kept.
+    pub(crate) blob_size_bytes_max: u64,
+}
+
 /// Opens the stores below the data directory. All instances share the blobs; each has its own action cache.
 pub(crate) fn open(
     directory: &DataDirectory,
     sizes: Sizes,
     names: &[InstanceName],
     clients_may_update_action_cache: bool,
-) -> Result<Instances> {
+) -> Result<Storage> {
     let within = |capacity_bytes| DiskOptions {
         directory: directory.storage(),
         capacity_bytes,
     };
     let blobs = DiskBlobStore::open(within(sizes.cas.0)).context("cannot open the blob store")?;
+    let blob_size_bytes_max = blobs.size_bytes_max();
     let cas: Arc<dyn BlobStore> = always_has_empty(blobs);
     let share = sizes.action_cache.0 / names.len().max(1) as u64;
     let mut instances = Vec::new();
@@ -56,7 +64,10 @@ pub(crate) fn open(
         };
         instances.push((name.clone(), instance));
     }
-    Ok(instances.into_iter().collect())
+    Ok(Storage {
+        instances: instances.into_iter().collect(),
+        blob_size_bytes_max,
+    })
 }
 
 #[cfg(test)]

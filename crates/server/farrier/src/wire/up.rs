@@ -1,13 +1,13 @@
 //! `farrier up`: all roles in one process tree, on one port.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use blob::InstanceName;
 use clap::{Args, ValueEnum};
 use services::Timeouts;
@@ -20,11 +20,12 @@ use super::signals::EndSignals;
 use super::storage;
 pub(crate) use super::storage::Sizes;
 use super::worker_process::WorkerProcess;
+use crate::bad_options::BadOptions;
 use crate::banner::{Banner, reachable};
 use crate::byte_size::ByteSize;
 use crate::commands::exec;
 use crate::data_directory::DataDirectory;
-use crate::durations;
+use crate::{durations, slots};
 
 /// What `farrier up` can be told.
 #[derive(Args, Debug)]
@@ -52,8 +53,8 @@ pub(crate) struct UpOptions {
     /// Most bytes of the worker's own copies of input files [default: up to 16GiB].
     #[arg(long, value_name = "SIZE")]
     worker_cache_size: Option<ByteSize>,
-    /// Actions to run at once on this machine [default: one a core]. 0 starts no worker: `farrier join` adds some.
-    #[arg(long, value_name = "N")]
+    /// Actions to run at once on this machine, at most 256 [default: one a core]. 0 starts no worker: `farrier join` adds some.
+    #[arg(long, value_name = "N", value_parser = slots::parse_or_none)]
     slots: Option<u32>,
     /// How strictly actions are confined.
     #[arg(long, value_enum, default_value_t = SandboxChoice::BestEffort, value_name = "HOW")]
@@ -93,23 +94,21 @@ const GOODBYE: Duration = Duration::from_secs(3);
 /// Runs until SIGINT or SIGTERM, then drains.
 pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
     if options.default_timeout > options.max_timeout {
-        bail!("--default-timeout is longer than --max-timeout");
+        return Err(BadOptions::message(
+            "--default-timeout is longer than --max-timeout",
+        ));
     }
+    let names = instance_names(&options.instances)?;
     let path = options
         .data_dir
         .clone()
         .map_or_else(DataDirectory::default_path, Ok)?;
     let directory = DataDirectory::open(&path)?;
     let sizes = sizes(&options, directory.free_bytes()?);
-    let names = if options.instances.is_empty() {
-        vec![InstanceName::default()]
-    } else {
-        options.instances.clone()
-    };
     let client_results = may_clients_write(options.client_results, options.listen);
-    let instances = Arc::new(storage::open(&directory, sizes, &names, client_results)?);
+    let storage = storage::open(&directory, sizes, &names, client_results)?;
     let worker_token = directory.worker_token()?;
-    let slots = options.slots.unwrap_or_else(cores);
+    let slots = options.slots.unwrap_or_else(slots::default);
 
     let listener = TcpListener::bind(options.listen)
         .await
@@ -132,12 +131,12 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
             max: options.max_timeout,
         },
         worker_token: worker_token.clone(),
-        blob_size_bytes_max: sizes.cas.0,
+        blob_size_bytes_max: storage.blob_size_bytes_max,
     };
     let (failed_sender, failed) = tokio::sync::oneshot::channel();
     let serving = serve(
         listener,
-        instances,
+        Arc::new(storage.instances),
         server_options,
         closing.clone(),
         stop_server.clone(),
@@ -148,9 +147,16 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
             let _ = failed_sender.send(error);
         }
     });
+    let (no_worker_sender, no_worker) = tokio::sync::oneshot::channel();
     if slots > 0 {
         let process = worker_process(&options, &directory, address, slots, sizes)?;
-        workers.spawn("worker process", process.keep_alive(stop_worker.clone()));
+        let working = process.keep_alive(stop_worker.clone());
+        workers.spawn("worker process", async move {
+            if let Err(error) = working.await {
+                // The receiver is gone only when we are stopping anyway.
+                let _ = no_worker_sender.send(error);
+            }
+        });
     }
     let banner = Banner {
         address,
@@ -165,11 +171,13 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
 
     let first_command = first_command(&options, address, &names[0]);
     let end = tokio::select! {
-        exit = first_command => Some(exit?),
+        exit = first_command => Ok(exit?),
         signal = signals.next() => {
             eprintln!("\nfarrier: {signal}: finishing what runs (again to stop at once)");
-            None
+            Ok(ExitCode::SUCCESS)
         }
+        // Without its worker this machine would take actions and never run them; better to end where people look.
+        Ok(error) = no_worker => Err(error),
         Ok(error) = failed => return Err(error),
     };
     closing.cancel();
@@ -183,7 +191,7 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
         () = orderly => eprintln!("farrier: stopped; everything acknowledged is kept in {}", directory.path().display()),
         signal = signals.next() => eprintln!("farrier: {signal}: stopped at once"),
     }
-    Ok(end.unwrap_or(ExitCode::SUCCESS))
+    end
 }
 
 /// Prints a line. A reader that has gone away is no reason to stop serving.
@@ -223,16 +231,21 @@ fn worker_process(
     sizes: Sizes,
 ) -> Result<WorkerProcess> {
     let program = std::env::current_exe().context("cannot find this program's own file")?;
+    let with_path = |option: &str, path: PathBuf| {
+        let mut argument = OsString::from(option);
+        argument.push(path);
+        argument
+    };
     let arguments = [
-        "worker".to_owned(),
-        format!("http://{}", reachable(address)),
-        "--exit-with-stdin".to_owned(),
-        format!("--token-file={}", directory.token_file().display()),
-        format!("--data-dir={}", directory.worker().display()),
-        format!("--slots={slots}"),
-        format!("--cache-size={}", sizes.worker_cache.0),
-        format!("--sandbox={}", options.sandbox.as_argument()),
-        format!("--drain={}ms", options.drain.as_millis()),
+        "worker".into(),
+        format!("http://{}", reachable(address)).into(),
+        "--exit-with-stdin".into(),
+        with_path("--token-file=", directory.token_file()),
+        with_path("--data-dir=", directory.worker()),
+        format!("--slots={slots}").into(),
+        format!("--cache-size={}", sizes.worker_cache.0).into(),
+        format!("--sandbox={}", options.sandbox.as_argument()).into(),
+        format!("--drain={}ms", options.drain.as_millis()).into(),
     ];
     Ok(WorkerProcess {
         program,
@@ -259,8 +272,21 @@ fn may_clients_write(asked: Option<ClientResults>, listen: SocketAddr) -> bool {
     }
 }
 
-fn cores() -> u32 {
-    std::thread::available_parallelism().map_or(NonZeroU32::MIN.get(), |cores| cores.get() as u32)
+/// The names to serve: those asked for, each once, or the unnamed one.
+fn instance_names(asked: &[InstanceName]) -> Result<Vec<InstanceName>> {
+    if asked.is_empty() {
+        return Ok(vec![InstanceName::default()]);
+    }
+    for (index, name) in asked.iter().enumerate() {
+        if asked[..index].contains(name) {
+            let text = format!(
+                "--instance {:?} is given twice; name each instance once",
+                name.as_str()
+            );
+            return Err(BadOptions::message(text));
+        }
+    }
+    Ok(asked.to_vec())
 }
 
 fn parse_instance(name: &str) -> Result<InstanceName, String> {
@@ -270,6 +296,18 @@ fn parse_instance(name: &str) -> Result<InstanceName, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instance_is_named_once_or_not_at_all() {
+        let names = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| parse_instance(name).unwrap()).collect();
+            instance_names(&names).map(|names| names.len())
+        };
+        assert_eq!(names(&[]).unwrap(), 1);
+        assert_eq!(names(&["a", "b", "a/b"]).unwrap(), 3);
+        let error = names(&["a", "b", "a"]).unwrap_err().to_string();
+        assert!(error.contains("\"a\" is given twice"), "{error}");
+    }
 
     #[test]
     fn clients_write_results_on_loopback_or_when_allowed() {

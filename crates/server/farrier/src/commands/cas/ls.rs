@@ -13,7 +13,12 @@ pub(super) async fn ls(options: LsOptions) -> Result<()> {
     let server = options.server.connect().await?;
     let digest = options.digest.resolve(server.function)?;
     let (_, tree) = trees::fetch(&*server.store, digest).await?;
-    print(&listing(&tree)?)?;
+    let listing = listing(&tree)?;
+    if listing.is_empty() {
+        // On standard error: whoever counts lines gets none.
+        eprintln!("farrier: {digest} is an empty directory");
+    }
+    print(&listing)?;
     match tree.missing().len() {
         0 => Ok(()),
         missing => bail!("{missing} directories are not on the server; they are marked `?`"),

@@ -1,0 +1,131 @@
+//! `farrier up` and `farrier join` with unusual options and impossible ones.
+
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// Far more than any step takes, so that a hang is a failure and not a wait.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+async fn farrier(words: &[OsString]) -> Output {
+    let running = Command::new(env!("CARGO_BIN_EXE_farrier"))
+        .args(words)
+        .env_remove("FARRIER_WORKER_TOKEN")
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    timeout(PATIENCE, running)
+        .await
+        .expect("it ends in time")
+        .unwrap()
+}
+
+fn words(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// `farrier up` in this data directory, for one command.
+async fn up_once(data_directory: &Path, options: &[&str], command: &[&str]) -> Output {
+    let mut up = words(&["up", "--listen=127.0.0.1:0", "--cas-size=1GiB", "--data-dir"]);
+    up.push(data_directory.into());
+    up.extend(words(options));
+    up.extend(words(&["--once", "--"]));
+    up.extend(words(command));
+    farrier(&up).await
+}
+
+#[tokio::test]
+async fn data_directories_may_have_long_and_odd_names() {
+    let scratch = tempfile::tempdir().unwrap();
+    let long = OsString::from("d".repeat(200));
+    for name in [long.as_os_str(), OsStr::from_bytes(b"caf\xe9 data")] {
+        let output = up_once(&scratch.path().join(name), &[], &["echo", "from a worker"]).await;
+        assert!(output.status.success(), "{name:?}: {}", stderr(&output));
+        assert!(
+            String::from_utf8_lossy(&output.stdout).contains("\nfrom a worker\n"),
+            "{output:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_worker_that_cannot_work_with_its_options_ends_up() {
+    let scratch = tempfile::tempdir().unwrap();
+    // A token that no header can carry: the first thing that only the worker itself finds out.
+    std::fs::write(scratch.path().join("worker-token"), "two\nlines").unwrap();
+    let output = up_once(scratch.path(), &[], &["true"]).await;
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert_eq!(said.matches("worker option token").count(), 1, "{said}");
+    assert!(said.contains("it is not started again"), "{said}");
+}
+
+#[tokio::test]
+async fn options_that_cannot_be_are_refused_with_the_reason() {
+    let scratch = tempfile::tempdir().unwrap();
+    let directory = format!("--data-dir={}", scratch.path().display());
+    let missing_file = format!("--token-file={}/nothing", scratch.path().display());
+    for (refused, said) in [
+        (&["up", "--slots=257"][..], "from 0 to 256 slots"),
+        (&["up", "--slots=99999999999"], "from 0 to 256 slots"),
+        (
+            &["join", "http://127.0.0.1:1", "--token=x", "--slots=257"],
+            "from 1 to 256 slots",
+        ),
+        (
+            &["join", "http://127.0.0.1:1", "--token=x", "--slots=0"],
+            "from 1 to 256 slots",
+        ),
+        (
+            &["up", "--instance=a", "--instance=b", "--instance=a"],
+            "\"a\" is given twice",
+        ),
+        (
+            &["up", "--default-timeout=2h", "--max-timeout=1h"],
+            "--max-timeout",
+        ),
+        (&["join", "http://127.0.0.1:1"], "--token is missing"),
+        (&["join", "http://127.0.0.1:1", &missing_file], "nothing"),
+        (
+            &["join", "ftp://127.0.0.1:1", "--token=x", &directory],
+            "ftp://127.0.0.1:1",
+        ),
+    ] {
+        let output = farrier(&words(refused)).await;
+        let told = stderr(&output);
+        assert_eq!(output.status.code(), Some(2), "{refused:?}: {told}");
+        assert!(told.contains(said), "{refused:?}: {told}");
+    }
+    let mut odd = words(&["exec", "--", "echo"]);
+    odd.push(OsStr::from_bytes(b"caf\xe9").into());
+    let output = farrier(&odd).await;
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(
+        stderr(&output).contains(r#"word 4 is "caf\xE9""#),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_named_once() {
+    let scratch = tempfile::tempdir().unwrap();
+    let mut join = words(&["join", "http://127.0.0.1:1", "--token=x", "--data-dir"]);
+    join.push(scratch.path().into());
+    let output = farrier(&join).await;
+    // Not an error of the options: the next attempt may find the server.
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let told = stderr(&output);
+    assert_eq!(told.matches("cannot connect to").count(), 1, "{told}");
+}
