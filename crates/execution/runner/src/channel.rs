@@ -6,7 +6,8 @@ use runner_api::ResourceUsage;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-use crate::limits::MESSAGE_BYTES_MAX;
+use crate::descriptors;
+use crate::limits::{ERRAND_BYTES_MAX, MESSAGE_BYTES_MAX};
 
 /// One end.
 pub(crate) struct Channel {
@@ -61,6 +62,27 @@ impl Channel {
             (_, 0) => Err(Errno::PIPE),
             _ => Ok(()),
         }
+    }
+
+    /// Supervisor: gives a waiting init its command: an encoded request and what belongs to it. Never waits.
+    pub(crate) fn send_errand(
+        &self,
+        encoded_request: &[u8],
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), Errno> {
+        descriptors::send(&self.socket, encoded_request, descriptors)
+    }
+
+    /// Init: waits for [`send_errand`](Self::send_errand). An error when the supervisor is gone.
+    pub(crate) fn wait_for_errand(&self) -> Result<(Vec<u8>, Vec<OwnedFd>), Errno> {
+        // An init that waits long should not hold room for the longest one.
+        let flags = RecvFlags::PEEK | RecvFlags::TRUNC;
+        let (_, length) =
+            rustix::io::retry_on_intr(|| rustix::net::recv(&self.socket, &mut [0; 1][..], flags))?;
+        let mut encoded_request = vec![0; length.clamp(1, ERRAND_BYTES_MAX)];
+        let (length, descriptors) = descriptors::receive(&self.socket, &mut encoded_request)?;
+        encoded_request.truncate(length);
+        Ok((encoded_request, descriptors))
     }
 
     /// Init: an error when the supervisor is gone.
@@ -183,10 +205,26 @@ mod tests {
     }
 
     #[test]
+    fn an_errand_arrives_whole_up_to_its_bound() {
+        let (supervisor, init) = Channel::pair().unwrap();
+        for length in [1, 179, ERRAND_BYTES_MAX] {
+            let request = vec![7; length];
+            supervisor.send_errand(&request, &[supervisor.as_fd()]).unwrap();
+            let (received, descriptors) = init.wait_for_errand().unwrap();
+            assert_eq!((received, descriptors.len()), (request, 1));
+        }
+        supervisor
+            .send_errand(&vec![7; ERRAND_BYTES_MAX + 1], &[])
+            .unwrap();
+        assert_eq!(init.wait_for_errand().unwrap_err(), Errno::MSGSIZE);
+    }
+
+    #[test]
     fn init_notices_a_supervisor_that_is_gone() {
         let (supervisor, init) = Channel::pair().unwrap();
         drop(supervisor);
         assert_eq!(init.wait_for_go(), Err(Errno::PIPE));
+        assert_eq!(init.wait_for_errand().unwrap_err(), Errno::PIPE);
         assert_eq!(init.send(&Message::Ready), Err(Errno::PIPE));
     }
 

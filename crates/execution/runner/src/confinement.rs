@@ -27,6 +27,8 @@ pub(crate) struct Confinement {
     pub(crate) host_paths: Vec<PathBuf>,
     /// Whether commands lose the runner's capabilities. Only a sandbox that is switched off leaves them.
     pub(crate) drops_capabilities: bool,
+    /// Whether the runner itself can clone the mount of a build directory, so that init need not see the host's tree.
+    pub(crate) clones_mounts: bool,
     /// The runner's own arguments, which an init would otherwise show: they name places of the worker.
     pub(crate) command_line: Option<CommandLine>,
 }

@@ -5,29 +5,38 @@
 //! it was cloned from.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
-use runner_api::Mechanism;
+use runner_api::{Mechanism, Request};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
 use crate::channel::{Channel, Culprit, Message};
 use crate::confinement::Confinement;
-use crate::mounts::BuildDirectory;
+use crate::mounts::{BuildDirectory, Tree};
 use crate::program::Program;
 use crate::rusage::resource_usage;
 use crate::setup_error::{Result, Step};
 use crate::sys::{self, InitSignal};
-use crate::{id_map, mounts, namespaces, privileges};
+use crate::{id_map, namespaces, privileges};
 
 /// What a command's world is made of.
 pub(crate) struct World<'a> {
     pub(crate) confinement: &'a Confinement,
-    pub(crate) build: BuildDirectory,
-    /// Nothing to run when only the world is tried.
-    pub(crate) command: Option<Command>,
+    pub(crate) errand: Errand,
+}
+
+/// What a world is built for.
+pub(crate) enum Errand {
+    /// Nothing: it is only tried.
+    Trial,
+    /// The command that is known when the world is built.
+    Given { build: BuildDirectory, command: Command },
+    /// A command that comes over the channel when the rest is ready.
+    ToCome,
 }
 
 /// What runs in it.
@@ -51,66 +60,12 @@ pub(crate) fn live(world: World<'_>, channel: &Channel) -> ! {
 
 /// Builds the world, outside in.
 fn build(world: World<'_>, channel: &Channel) -> Result<Option<Program>> {
-    let World {
-        confinement,
-        build,
-        command,
-    } = world;
+    let World { confinement, errand } = world;
     die_with_parent()?;
     channel.wait_for_go().step("waiting for the id map")?;
-    let program = keep_only_what_is_needed(channel, &build, command)?;
-    sys::prepare_init_signals();
-    if let Some(command_line) = confinement.command_line {
-        command_line.blank();
-    }
-    rustix::thread::set_name(c"farrier-init").step("naming init")?;
-    rustix::process::umask(Mode::from_raw_mode(0o022));
-    namespaces::furnish(confinement)?;
-    let own_tree = confinement.has(Mechanism::MountNamespace);
-    if let (false, BuildDirectory::Path(path)) = (own_tree, &build) {
-        // While directories above it are still open to us.
-        rustix::process::chdir(path).step_with(|| format!("entering {path:?}"))?;
-    }
-    let own_ids = confinement.has(Mechanism::UserNamespace);
-    if own_ids {
-        id_map::become_inner(&confinement.ids)?;
-    }
-    if own_tree {
-        mounts::enter(confinement, build)?;
-    }
-    if confinement.has(Mechanism::NoNestedNamespaces) {
-        namespaces::forbid_nesting()?;
-    }
-    if !own_ids {
-        id_map::become_host(&confinement.ids)?;
-    }
-    privileges::no_core_files()?;
-    match confinement.drops_capabilities {
-        true => privileges::drop_all()?,
-        false => privileges::no_new_privs()?,
-    }
-    privileges::hide_from_trace()?;
-    // Changing ids made the kernel forget. A supervisor that died meanwhile is noticed when Ready is sent.
-    die_with_parent()?;
-    open_stdin()?;
-    Ok(program)
-}
-
-fn die_with_parent() -> Result<()> {
-    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-        .step("asking to die with the supervisor")
-}
-
-/// Forgets every descriptor of the supervisor: its connection, its ends of the pipes, its logs.
-fn keep_only_what_is_needed(
-    channel: &Channel,
-    build: &BuildDirectory,
-    command: Option<Command>,
-) -> Result<Option<Program>> {
-    let mut keep = vec![channel.as_fd().as_raw_fd()];
-    if let BuildDirectory::Tree(tree) = build {
-        keep.push(tree.as_fd().as_raw_fd());
-    }
+    keep_only_what_is_needed(channel, &errand)?;
+    let tree = prepare(confinement, &errand)?;
+    let (build, command) = errand.settle(channel)?;
     let program = match command {
         None => None,
         Some(Command {
@@ -123,8 +78,133 @@ fn keep_only_what_is_needed(
             Some(program)
         }
     };
-    sys::close_all_but(&keep).step("closing the supervisor's descriptors")?;
+    complete(confinement, tree, build)?;
     Ok(program)
+}
+
+/// All that does not depend on the command. What comes after it is what a command that comes later has to wait for.
+fn prepare(confinement: &Confinement, errand: &Errand) -> Result<Option<Tree>> {
+    sys::prepare_init_signals();
+    if let Some(command_line) = confinement.command_line {
+        command_line.blank();
+    }
+    rustix::thread::set_name(c"farrier-init").step("naming init")?;
+    rustix::process::umask(Mode::from_raw_mode(0o022));
+    namespaces::furnish(confinement)?;
+    let own_tree = confinement.has(Mechanism::MountNamespace);
+    if let (false, Some(path)) = (own_tree, errand.host_path()) {
+        // While directories above it are still open to us.
+        rustix::process::chdir(path).step_with(|| format!("entering {path:?}"))?;
+    }
+    let own_ids = confinement.has(Mechanism::UserNamespace);
+    if own_ids {
+        id_map::become_inner(&confinement.ids)?;
+    }
+    let mut tree = own_tree.then(|| Tree::build(confinement)).transpose()?;
+    if let (Some(tree), false) = (&mut tree, errand.needs_host(confinement)) {
+        tree.leave_host()?;
+    }
+    if confinement.has(Mechanism::NoNestedNamespaces) {
+        namespaces::forbid_nesting()?;
+    }
+    privileges::no_core_files()?;
+    match confinement.drops_capabilities {
+        true => privileges::renounce()?,
+        false => privileges::no_new_privs()?,
+    }
+    privileges::hide_from_trace()?;
+    // Changing ids made the kernel forget. A supervisor that died meanwhile is noticed at the channel.
+    die_with_parent()?;
+    Ok(tree)
+}
+
+/// The build directory, and the end of every right.
+fn complete(confinement: &Confinement, tree: Option<Tree>, build: BuildDirectory) -> Result<()> {
+    if let Some(tree) = tree {
+        tree.complete(build)?;
+    }
+    if !confinement.has(Mechanism::UserNamespace) {
+        id_map::become_host(&confinement.ids)?;
+    }
+    if confinement.drops_capabilities {
+        privileges::drop_capabilities()?;
+    }
+    // Changing ids and rights made the kernel forget these.
+    privileges::hide_from_trace()?;
+    die_with_parent()?;
+    open_stdin()
+}
+
+impl Errand {
+    /// The build directory's path, when it is known and a path.
+    fn host_path(&self) -> Option<&Path> {
+        match self {
+            Errand::Given {
+                build: BuildDirectory::Path(path),
+                ..
+            } => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Whether the host's tree must stay in reach until the build directory is known.
+    fn needs_host(&self, confinement: &Confinement) -> bool {
+        match self {
+            Errand::Trial => false,
+            Errand::Given { .. } => self.host_path().is_some(),
+            Errand::ToCome => !confinement.clones_mounts,
+        }
+    }
+
+    /// The command and where it runs; waits for it if it is still to come.
+    fn settle(self, channel: &Channel) -> Result<(BuildDirectory, Option<Command>)> {
+        match self {
+            Errand::Trial => Ok((BuildDirectory::None, None)),
+            Errand::Given { build, command } => Ok((build, Some(command))),
+            Errand::ToCome => {
+                let (encoded_request, descriptors) =
+                    channel.wait_for_errand().step("waiting for a command")?;
+                arrived(&encoded_request, descriptors)
+                    .ok_or(Errno::BADMSG)
+                    .step("reading the command")
+            }
+        }
+    }
+}
+
+/// What a supervisor sent, which has checked the request before. `None` if it did not.
+fn arrived(encoded_request: &[u8], descriptors: Vec<OwnedFd>) -> Option<(BuildDirectory, Option<Command>)> {
+    let Ok(Request::Run(request)) = Request::decode(encoded_request) else {
+        return None;
+    };
+    let mut descriptors = descriptors.into_iter();
+    let command = Command {
+        program: Program::of(&request).ok()?,
+        stdout: descriptors.next()?,
+        stderr: descriptors.next()?,
+    };
+    let build = match descriptors.next() {
+        Some(tree) => BuildDirectory::Tree(tree),
+        None => BuildDirectory::Path(request.input_root),
+    };
+    Some((build, Some(command)))
+}
+
+fn die_with_parent() -> Result<()> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .step("asking to die with the supervisor")
+}
+
+/// Forgets every descriptor of the supervisor: its connection, its ends of the pipes, its logs.
+fn keep_only_what_is_needed(channel: &Channel, errand: &Errand) -> Result<()> {
+    let mut keep = vec![channel.as_fd().as_raw_fd()];
+    if let Errand::Given { build, command } = errand {
+        keep.extend([command.stdout.as_raw_fd(), command.stderr.as_raw_fd()]);
+        if let BuildDirectory::Tree(tree) = build {
+            keep.push(tree.as_raw_fd());
+        }
+    }
+    sys::close_all_but(&keep).step("closing the supervisor's descriptors")
 }
 
 /// Last, so that it is the world's own `/dev/null`.

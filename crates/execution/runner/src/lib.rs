@@ -5,13 +5,17 @@
 //! command meets very little code.
 //!
 //! ```text
-//! runner ── accepts; one supervisor per connection; reaps             serve.rs
+//! runner ── accepts; one supervisor per connection; reaps             serve.rs, spares.rs
 //!   supervisor ── reads the request, copies logs, watches the         supervise.rs, run.rs
 //!     │           clock and the client, kills, answers
 //!     init ── pid 1 of the command's world: builds it, drops          spawn.rs, init.rs, namespaces.rs,
 //!       │     every right, starts the command, reaps, reports         mounts.rs, id_map.rs, privileges.rs
 //!       command                                                       program.rs
 //! ```
+//!
+//! Building a world takes longer than a short command, so a few supervisors are forked, each with an init that has
+//! built all of its world that does not depend on a request, before one comes (`spares.rs`, `ready_world.rs`). What they
+//! cannot serve is built afresh, so they change when things are done and nothing else.
 //!
 //! Each dies with the one above it, so a killed runner leaves no process of any command. (Without a pid namespace that
 //! holds for what has not detached itself; an orderly end, and a supervisor's, still finds those too.)
@@ -32,20 +36,24 @@ mod args;
 mod channel;
 mod confinement;
 mod descendants;
+mod descriptors;
 mod id_map;
 mod init;
 mod limits;
 mod log_file;
+mod mount_table;
 mod mounts;
 mod namespaces;
 mod options;
 mod privileges;
 mod probe;
 mod program;
+mod ready_world;
 mod run;
 mod rusage;
 mod serve;
 mod setup_error;
+mod spares;
 mod spawn;
 mod supervise;
 mod sys;

@@ -47,3 +47,22 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 2048;
 /// How large each of a command's private tmpfs (`/tmp`, `/dev/shm`) may grow, as tmpfs understands it: half of
 /// the memory, the kernel's own default, said aloud. Their pages count as the command's memory.
 pub(crate) const TMPFS_SIZE: &str = "50%";
+
+/// How many supervisors wait for a command, at most. More commands than this rarely start in the few milliseconds that
+/// it takes to replace them.
+pub(crate) const SPARES_MAX: usize = 8;
+
+/// How long after the last connection the waiting supervisors are made complete again: what was connected for is
+/// started by then, and nobody is slowed down.
+pub(crate) const REFILL_PAUSE: Duration = Duration::from_millis(3);
+
+/// How old a waiting supervisor and its world may be to be used: what of the host changes without a change of mounts
+/// (a tool directory renamed) is seen by commands after this long.
+pub(crate) const SPARE_AGE_MAX: Duration = Duration::from_secs(30);
+
+/// How long a request may be to be sent into a world that is ready; a longer one's world is built with it. Half of
+/// what sockets take by default.
+pub(crate) const ERRAND_BYTES_MAX: usize = 96 * 1024;
+
+/// How many descriptors a message between our processes carries: two logs and the build directory.
+pub(crate) const DESCRIPTORS_MAX: usize = 3;

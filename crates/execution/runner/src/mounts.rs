@@ -55,33 +55,76 @@ impl BuildDirectory {
     }
 }
 
-/// Init: builds the tree, enters it, and stands in the build directory.
-pub(crate) fn enter(confinement: &Confinement, build: BuildDirectory) -> Result<()> {
-    // Nothing we do may propagate back to the host.
-    rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
-        .step("making mounts private")?;
-    let old_root = rustix::fs::open(
-        "/",
-        OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )
-    .step("opening the old root")?;
+/// The tree of init, complete but for the build directory.
+pub(crate) struct Tree {
+    root: OwnedFd,
+    /// The host's, until it is left.
+    old_root: Option<OwnedFd>,
+}
 
-    // Over the old root; absolute paths still mean the host's until pivot_root, relative ones our own tree.
-    let root = new_tmpfs()?;
-    attach(&root, "/").step("mounting the new root")?;
-    rustix::process::fchdir(&root).step("entering the new root")?;
-    place_tmp()?;
-    place_devices()?;
-    place_proc(confinement)?;
-    show_host(&confinement.host_paths)?;
-    place_build_directory(build)?;
-    restrict(&root, MountAttrFlags::MOUNT_ATTR_RDONLY, false).step("making the new root read-only")?;
+impl Tree {
+    /// Init: builds it over the old root. Absolute paths still mean the host's until that is left.
+    pub(crate) fn build(confinement: &Confinement) -> Result<Tree> {
+        // Nothing we do may propagate back to the host.
+        rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+            .step("making mounts private")?;
+        let old_root = rustix::fs::open(
+            "/",
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .step("opening the old root")?;
 
-    rustix::process::pivot_root(".", ".").step("changing the root")?;
-    rustix::process::fchdir(&old_root).step("entering the old root")?;
-    rustix::mount::unmount(".", UnmountFlags::DETACH).step("unmounting the old root")?;
-    rustix::process::chdir(BUILD_PATH).step("entering the build directory")
+        let root = new_tmpfs()?;
+        attach(&root, "/").step("mounting the new root")?;
+        // Relative paths mean our own tree.
+        rustix::process::fchdir(&root).step("entering the new root")?;
+        place_tmp()?;
+        place_devices()?;
+        place_proc(confinement)?;
+        show_host(&confinement.host_paths)?;
+        make_directories(Path::new(BUILD_PATH.trim_start_matches('/')))
+            .step("making the build directory's place")?;
+        restrict(&root, MountAttrFlags::MOUNT_ATTR_RDONLY, false).step("making the new root read-only")?;
+        Ok(Tree {
+            root,
+            old_root: Some(old_root),
+        })
+    }
+
+    /// Init: makes it the root and unmounts the host's. For good: a build directory that is a path can be reached no
+    /// more.
+    pub(crate) fn leave_host(&mut self) -> Result<()> {
+        let Some(old_root) = self.old_root.take() else {
+            return Ok(());
+        };
+        rustix::process::fchdir(&self.root).step("entering the new root")?;
+        rustix::process::pivot_root(".", ".").step("changing the root")?;
+        rustix::process::fchdir(&old_root).step("entering the old root")?;
+        rustix::mount::unmount(".", UnmountFlags::DETACH).step("unmounting the old root")?;
+        rustix::process::chdir("/").step("entering the new root")
+    }
+
+    /// Init: puts the build directory into it, leaves the host, and stands in the build directory.
+    pub(crate) fn complete(mut self, build: BuildDirectory) -> Result<()> {
+        let build = match build {
+            BuildDirectory::Tree(tree) => Some(tree),
+            BuildDirectory::Path(path) => Some(clone_tree(&path)?),
+            BuildDirectory::None => None,
+        };
+        self.leave_host()?;
+        if let Some(tree) = build {
+            restrict(&tree, no_surprises(), true).step("restricting the build directory")?;
+            attach(&tree, BUILD_PATH).step("mounting the build directory")?;
+        }
+        rustix::process::chdir(BUILD_PATH).step("entering the build directory")
+    }
+}
+
+/// Whether this process, as it is, can clone mounts.
+pub(crate) fn may_clone() -> bool {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    rustix::mount::open_tree(CWD, "/", flags).is_ok()
 }
 
 fn new_tmpfs() -> Result<OwnedFd> {
@@ -125,18 +168,6 @@ fn show_host_path(path: &Path) -> std::result::Result<(), Errno> {
     let tree = clone_tree_raw(path)?;
     restrict(&tree, MountAttrFlags::MOUNT_ATTR_RDONLY | no_surprises(), true)?;
     attach(&tree, target)
-}
-
-fn place_build_directory(build: BuildDirectory) -> Result<()> {
-    let target = BUILD_PATH.trim_start_matches('/');
-    make_directories(Path::new(target)).step("making the build directory's place")?;
-    let tree = match build {
-        BuildDirectory::Tree(tree) => tree,
-        BuildDirectory::Path(path) => clone_tree(&path)?,
-        BuildDirectory::None => return Ok(()),
-    };
-    restrict(&tree, no_surprises(), true).step("restricting the build directory")?;
-    attach(&tree, target).step("mounting the build directory")
 }
 
 fn place_tmp() -> Result<()> {

@@ -6,8 +6,8 @@ use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::setup_error::{Result, Step};
 
-/// Init: from here on neither this process nor anything it starts can do more than its user id allows.
-pub(crate) fn drop_all() -> Result<()> {
+/// Init: from here on neither this process nor anything it starts can get rights that it does not have.
+pub(crate) fn renounce() -> Result<()> {
     no_new_privs()?;
     for capability in CapabilitySet::all().iter() {
         // One that this kernel does not know is not in the set either.
@@ -20,7 +20,11 @@ pub(crate) fn drop_all() -> Result<()> {
             Err(errno) => return Err(errno).step("emptying the bounding set"),
         }
     }
-    rustix::thread::clear_ambient_capability_set().step("emptying the ambient capabilities")?;
+    rustix::thread::clear_ambient_capability_set().step("emptying the ambient capabilities")
+}
+
+/// Init: gives up the rights it has. From here on it can do no more than its user id allows.
+pub(crate) fn drop_capabilities() -> Result<()> {
     let none = CapabilitySet::empty();
     let sets = CapabilitySets {
         effective: none,

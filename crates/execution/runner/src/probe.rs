@@ -8,9 +8,9 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::channel::Message;
 use crate::confinement::{Confinement, Ids};
-use crate::init::World;
+use crate::init::{Errand, World};
 use crate::limits::{DEATH_TIMEOUT, RUNS_MAX, SETUP_TIMEOUT};
-use crate::mounts::BuildDirectory;
+use crate::mounts;
 use crate::options::{RunnerOptions, Sandbox};
 use crate::spawn::Init;
 use crate::sys::CommandLine;
@@ -78,11 +78,16 @@ pub(crate) fn probe(options: &RunnerOptions) -> (Confinement, Capabilities) {
 
 fn confinement(options: &RunnerOptions, mechanisms: BTreeSet<Mechanism>, ids: Ids) -> Confinement {
     let drops_capabilities = options.sandbox != Sandbox::Off;
+    // Root may lack the right (in a container).
+    let clones_mounts = ids.mode == UidMode::Privileged
+        && mechanisms.contains(&Mechanism::MountNamespace)
+        && mounts::may_clone();
     Confinement {
         mechanisms,
         ids,
         host_paths: options.host_paths.clone(),
         drops_capabilities,
+        clones_mounts,
         command_line: CommandLine::find(),
     }
 }
@@ -197,8 +202,7 @@ fn attempt(options: &RunnerOptions, mechanisms: &BTreeSet<Mechanism>, ids: Ids) 
     let confinement = confinement(options, mechanisms.clone(), ids);
     let world = World {
         confinement: &confinement,
-        build: BuildDirectory::None,
-        command: None,
+        errand: Errand::Trial,
     };
     let init = Init::start(world).map_err(|error| error.to_string())?;
     let mut death = [PollFd::from_borrowed_fd(init.death(), PollFlags::IN)];

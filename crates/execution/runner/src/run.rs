@@ -1,22 +1,23 @@
 //! One command, from the supervisor's side: started, watched, ended.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use runner_api::{Mechanism, Outcome, Reply, ResourceUsage, RunRequest, RunResponse, UidMode};
+use runner_api::{Mechanism, Outcome, Reply, ResourceUsage, RunRequest, RunResponse};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
 use crate::channel::{Culprit, Message};
 use crate::confinement::Confinement;
 use crate::descendants;
-use crate::init::{Command, World};
+use crate::init::{Command, Errand, World};
 use crate::limits::{COPY_BYTES, DEATH_TIMEOUT, SETUP_TIMEOUT, STOP_TIMEOUT};
 use crate::log_file::LogFile;
 use crate::mounts::BuildDirectory;
 use crate::program::{self, Program};
+use crate::ready_world::ReadyWorld;
 use crate::rusage::resource_usage;
 use crate::spawn::Init;
 use crate::sys;
@@ -77,27 +78,40 @@ impl Run {
         if !confinement.has(Mechanism::PidNamespace) {
             descendants::adopt_orphans().map_err(|error| format!("becoming a subreaper: {error}"))?;
         }
-        let log = |name, path| {
-            LogFile::new(name, path, request.output_log_bytes_max, &confinement.ids)
-                .map_err(|error| error.to_string())
-        };
-        let (stdout_log, stdout) = log("stdout", &request.stdout_path)?;
-        let (stderr_log, stderr) = log("stderr", &request.stderr_path)?;
+        let (logs, [stdout, stderr]) = logs(request, confinement)?;
         let build = build_directory(&request.input_root, confinement);
-        let command = Some(Command {
+        let command = Command {
             program,
             stdout,
             stderr,
-        });
+        };
         let init = Init::start(World {
             confinement,
-            build,
-            command,
+            errand: Errand::Given { build, command },
         })
         .map_err(|error| error.to_string())?;
-        Ok(Run {
+        Ok(Run::of(init, logs, request, confinement))
+    }
+
+    /// Starts in a world that is ready. An error means that it cannot be used, and that nothing runs.
+    pub(crate) fn start_in(
+        world: ReadyWorld,
+        request: &RunRequest,
+        encoded_request: &[u8],
+        confinement: &Confinement,
+    ) -> Result<Run, String> {
+        let (logs, [stdout, stderr]) = logs(request, confinement)?;
+        let build = build_directory(&request.input_root, confinement);
+        let init = world
+            .enter(encoded_request, &build, &stdout, &stderr)
+            .map_err(|errno| format!("entering a world that was ready: {errno}"))?;
+        Ok(Run::of(init, logs, request, confinement))
+    }
+
+    fn of(init: Init, logs: [LogFile; 2], request: &RunRequest, confinement: &Confinement) -> Run {
+        Run {
             init,
-            logs: [stdout_log, stderr_log],
+            logs,
             buffer: Vec::with_capacity(COPY_BYTES),
             timeout: request.timeout,
             init_owns_pids: confinement.has(Mechanism::PidNamespace),
@@ -107,7 +121,12 @@ impl Run {
             was_ready: false,
             last_words: None,
             killed_for: None,
-        })
+        }
+    }
+
+    /// Whether init has died by itself before it could start the command; so nothing ran, and another may try.
+    pub(crate) fn never_began(&self) -> bool {
+        !self.was_ready && self.killed_for.is_none()
     }
 
     /// Copies logs, and watches init, the clock and the client. Returns when init is dead; or when it should be but is
@@ -365,10 +384,23 @@ fn of_status(status: i32) -> Outcome {
     }
 }
 
-/// The way in for the build directory. A root that has no rights over mounts (in a container) lets init try.
+/// Where the command's output goes, and the command's ends of the pipes there.
+fn logs(request: &RunRequest, confinement: &Confinement) -> Result<([LogFile; 2], [OwnedFd; 2]), String> {
+    let log = |name, path| {
+        LogFile::new(name, path, request.output_log_bytes_max, &confinement.ids)
+            .map_err(|error| error.to_string())
+    };
+    let (stdout_log, stdout) = log("stdout", &request.stdout_path)?;
+    let (stderr_log, stderr) = log("stderr", &request.stderr_path)?;
+    Ok(([stdout_log, stderr_log], [stdout, stderr]))
+}
+
+/// The way in for the build directory. A runner without rights over mounts lets init try.
 fn build_directory(path: &Path, confinement: &Confinement) -> BuildDirectory {
-    let as_root = confinement.ids.mode == UidMode::Privileged && confinement.has(Mechanism::MountNamespace);
-    match as_root.then(|| BuildDirectory::clone_as_root(path)) {
+    match confinement
+        .clones_mounts
+        .then(|| BuildDirectory::clone_as_root(path))
+    {
         Some(Ok(tree)) => tree,
         Some(Err(_)) | None => BuildDirectory::Path(path.to_path_buf()),
     }
@@ -383,7 +415,7 @@ pub(crate) fn unix_ns() -> u64 {
 }
 
 /// Rounded up, so that the deadline has passed when the wait ends. Too long for the kernel's type is for ever.
-fn timespec(duration: Duration) -> Timespec {
+pub(crate) fn timespec(duration: Duration) -> Timespec {
     let rounded = duration.saturating_add(Duration::from_nanos(1));
     Timespec {
         tv_sec: i64::try_from(rounded.as_secs()).unwrap_or(i64::MAX),

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use runner_api::{Capabilities, Refusal, Reply, write_frame};
 use rustix::event::{PollFd, PollFlags};
@@ -19,8 +19,12 @@ use rustix::process::Signal;
 use crate::confinement::Confinement;
 use crate::descendants;
 use crate::limits::{BACKLOG, DEATH_TIMEOUT, RUNS_MAX};
+use crate::mount_table::MountTable;
 use crate::options::{RunnerOptions, Sandbox};
 use crate::probe::probe;
+use crate::ready_world::ReadyWorld;
+use crate::run::timespec;
+use crate::spares::{self, Spares};
 use crate::supervise::supervise;
 use crate::sys::{self, Fork};
 
@@ -47,6 +51,9 @@ pub fn serve(options: RunnerOptions) -> io::Result<()> {
         listener,
         signals,
         supervisors: BTreeSet::new(),
+        spares: Spares::new(Instant::now()),
+        // Without it spares keep to themselves whether their worlds do.
+        mounts: MountTable::open().ok(),
     };
     let served = runner.accept_until_told_to_stop();
     // No new commands; then an end to the old ones, whatever the reason.
@@ -141,6 +148,16 @@ struct Runner {
     signals: OwnedFd,
     /// At most [`RUNS_MAX`].
     supervisors: BTreeSet<libc::pid_t>,
+    spares: Spares,
+    mounts: Option<MountTable>,
+}
+
+/// What a supervisor is forked for.
+enum Calling {
+    /// This connection.
+    Client(UnixStream),
+    /// The one that will come over this socket.
+    Spare(OwnedFd),
 }
 
 impl Runner {
@@ -150,8 +167,13 @@ impl Runner {
             if woken.stdin_ended || self.read_signals()? == Verdict::Stop {
                 return Ok(());
             }
+            if woken.mounts_changed {
+                self.spares.dismiss_all();
+            }
             if woken.client {
                 self.accept()?;
+            } else if self.spares.refill_after(Instant::now()) == Some(Duration::ZERO) {
+                self.fork_spare();
             }
         }
     }
@@ -163,12 +185,15 @@ impl Runner {
             // Nothing is expected there, so its end is all that can wake us, and whatever else does is as final.
             PollFd::from_borrowed_fd(stdin.as_fd(), PollFlags::IN)
         });
+        let has_mounts = self.mounts.is_some();
         let mut descriptors: Vec<PollFd<'_>> =
             [readable(self.listener.as_fd()), readable(self.signals.as_fd())]
                 .into_iter()
+                .chain(self.mounts.as_ref().map(MountTable::change))
                 .chain(watched)
                 .collect();
-        rustix::io::retry_on_intr(|| rustix::event::poll(&mut descriptors, None))?;
+        let patience = self.spares.refill_after(Instant::now()).map(timespec);
+        rustix::io::retry_on_intr(|| rustix::event::poll(&mut descriptors, patience.as_ref()))?;
         let woke = |index: usize| {
             descriptors
                 .get(index)
@@ -176,7 +201,8 @@ impl Runner {
         };
         Ok(Woken {
             client: woke(0),
-            stdin_ended: woke(2),
+            mounts_changed: has_mounts && woke(2),
+            stdin_ended: woke(2 + usize::from(has_mounts)),
         })
     }
 
@@ -197,10 +223,14 @@ impl Runner {
         loop {
             match sys::wait4(-1, libc::WNOHANG) {
                 Ok(Some((pid, status, _))) => {
+                    if self.spares.forget(pid) {
+                        continue;
+                    }
                     let was_supervisor = self.supervisors.remove(&pid);
                     if was_supervisor && libc::WIFSIGNALED(status) {
                         // It died before its command; without a pid namespace that leaves orphans, by now ours.
-                        descendants::kill_below(&self.supervisors)?;
+                        let spared = self.supervisors.iter().copied().chain(self.spares.pids());
+                        descendants::kill_below(&spared.collect())?;
                     }
                 }
                 Ok(None) | Err(Errno::CHILD) => return Ok(()),
@@ -223,9 +253,15 @@ impl Runner {
             answer(connection, &refusal);
             return Ok(());
         }
+        let now = Instant::now();
+        self.spares.note_runs(self.supervisors.len() + 1, now);
+        if let Some(pid) = self.spares.hand_over(&connection, now) {
+            self.supervisors.insert(pid);
+            return Ok(());
+        }
         let own_pid = rustix::process::getpid();
         match sys::fork() {
-            Ok(Fork::Child) => self.live_as_supervisor(connection, own_pid),
+            Ok(Fork::Child) => self.live_as_supervisor(Calling::Client(connection), own_pid),
             Ok(Fork::Parent(pid)) => {
                 self.supervisors.insert(pid);
             }
@@ -241,6 +277,20 @@ impl Runner {
             }
         }
         Ok(())
+    }
+
+    /// When there are no resources for a spare there are better uses for them; the next connection asks again.
+    fn fork_spare(&mut self) {
+        let Ok((ours, theirs)) = spares::hand_over_pair() else {
+            self.spares.stop_refilling();
+            return;
+        };
+        let own_pid = rustix::process::getpid();
+        match sys::fork() {
+            Ok(Fork::Child) => self.live_as_supervisor(Calling::Spare(theirs), own_pid),
+            Ok(Fork::Parent(pid)) => self.spares.add(pid, ours, Instant::now()),
+            Err(_) => self.spares.stop_refilling(),
+        }
     }
 
     fn refusal(&self, connection: &UnixStream) -> Option<Reply> {
@@ -265,15 +315,25 @@ impl Runner {
         }
     }
 
-    fn live_as_supervisor(&self, connection: UnixStream, runner: rustix::process::Pid) -> ! {
+    fn live_as_supervisor(&self, calling: Calling, runner: rustix::process::Pid) -> ! {
         let lived = catch_unwind(AssertUnwindSafe(|| {
             rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
             if rustix::process::getppid() != Some(runner) {
                 // It died before we asked to be told.
                 return Ok(());
             }
-            sys::close_all_but(&[connection.as_raw_fd()])?;
-            supervise(connection, &self.confinement, &self.capabilities)
+            let (connection, world) = match calling {
+                Calling::Client(connection) => {
+                    sys::close_all_but(&[connection.as_raw_fd()])?;
+                    (connection, None)
+                }
+                Calling::Spare(socket) => {
+                    sys::close_all_but(&[socket.as_raw_fd()])?;
+                    let world = ReadyWorld::build(&self.confinement);
+                    (spares::wait_for_connection(&socket)?, world)
+                }
+            };
+            supervise(connection, &self.confinement, &self.capabilities, world)
         }));
         sys::exit(if matches!(lived, Ok(Ok(()))) { 0 } else { 1 })
     }
@@ -281,6 +341,7 @@ impl Runner {
 
 struct Woken {
     client: bool,
+    mounts_changed: bool,
     stdin_ended: bool,
 }
 

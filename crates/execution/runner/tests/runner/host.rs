@@ -87,9 +87,31 @@ impl Host {
     }
 
     pub(crate) async fn start_with(mode: Mode, args: &[&str]) -> Host {
+        Host::start_by(mode, Command::new(env!("CARGO_BIN_EXE_farrier-runner")), args).await
+    }
+
+    /// As root only: in a mount namespace of its own, so that mounting there is no other test's business.
+    pub(crate) async fn start_on_own_mounts(mode: Mode, args: &[&str]) -> Host {
+        let mut command = Command::new("unshare");
+        command.arg("--mount");
+        if mode == Mode::Rootless {
+            let nobody = NOBODY.to_string();
+            command.args([
+                "setpriv",
+                "--clear-groups",
+                "--reuid",
+                &nobody,
+                "--regid",
+                &nobody,
+            ]);
+        }
+        command.arg(env!("CARGO_BIN_EXE_farrier-runner"));
+        Host::start_by(mode, command, args).await
+    }
+
+    async fn start_by(mode: Mode, mut command: Command, args: &[&str]) -> Host {
         let directory = tempfile::tempdir().unwrap();
         let socket = directory.path().join("socket");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_farrier-runner"));
         command
             .arg("--socket")
             .arg(&socket)
@@ -99,7 +121,9 @@ impl Host {
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         if mode == Mode::Rootless && rustix::process::geteuid().is_root() {
             chown(directory.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-            command.uid(NOBODY).gid(NOBODY);
+            if command.get_program() != "unshare" {
+                command.uid(NOBODY).gid(NOBODY);
+            }
         }
         let mut process = command.spawn().unwrap();
         let start = Instant::now();
@@ -127,6 +151,22 @@ impl Host {
 
     pub(crate) fn pid(&self) -> i32 {
         self.process.id().try_into().unwrap()
+    }
+
+    /// Pids of the runner's supervisors, waiting ones too, oldest first.
+    pub(crate) fn supervisors(&self) -> Vec<i32> {
+        children(self.pid())
+    }
+
+    /// Waits until nothing runs and `count` supervisors wait, each with the init of a world and nothing more.
+    pub(crate) async fn spares(&self, count: std::ops::RangeInclusive<usize>) -> Vec<i32> {
+        let mut spares = Vec::new();
+        eventually("only spares are left", || {
+            spares = self.supervisors();
+            count.contains(&spares.len()) && spares.iter().all(|spare| waits_with_a_world(*spare))
+        })
+        .await;
+        spares
     }
 
     /// A fresh, empty build directory as a worker would make it: under a directory that is closed to others, itself
@@ -229,6 +269,49 @@ pub(crate) fn processes_marked(mark: &str) -> Vec<i32> {
         }
     }
     found
+}
+
+/// Kills a process that these tests started.
+pub(crate) fn kill(pid: i32) {
+    let pid = rustix::process::Pid::from_raw(pid).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+}
+
+/// Pids of a process's children, oldest first; none if it is gone.
+pub(crate) fn children(pid: i32) -> Vec<i32> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children
+        .split_whitespace()
+        .map(|pid| pid.parse().unwrap())
+        .collect()
+}
+
+/// Pids of everything below a process.
+pub(crate) fn descendants(pid: i32) -> Vec<i32> {
+    let mut found = children(pid);
+    let mut index = 0;
+    while let Some(parent) = found.get(index) {
+        found.extend(children(*parent));
+        index += 1;
+    }
+    found
+}
+
+/// Whether it has an init that has built its tree and does nothing.
+fn waits_with_a_world(supervisor: i32) -> bool {
+    let inits = children(supervisor);
+    let asleep = |pid| {
+        fs::read_to_string(format!("/proc/{pid}/status")).is_ok_and(|status| status.contains("State:\tS"))
+    };
+    // Set when its tree is built, among the last things it does before it waits.
+    let no_new_privs = |pid| {
+        fs::read_to_string(format!("/proc/{pid}/status"))
+            .is_ok_and(|status| status.contains("NoNewPrivs:\t1"))
+    };
+    inits.len() == 1
+        && inits.iter().all(|init| {
+            children(*init).is_empty() && no_new_privs(*init) && asleep(*init) && asleep(supervisor)
+        })
 }
 
 /// Waits until `condition` holds; says `what` did not happen if it never does.

@@ -3,12 +3,13 @@
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use runner_api::{Outcome, Refusal, Reply, Request, RunError, RunRequest, Runner, read_frame, write_frame};
 use tokio_util::sync::CancellationToken;
 
-use crate::host::{Host, eventually, mark, modes, processes_marked, shell};
+use crate::host::{Host, children, descendants, eventually, kill, mark, modes, processes_marked, shell};
 
 /// Leaves processes behind in every way there is, then waits.
 fn clinging(mark: &str) -> String {
@@ -169,16 +170,20 @@ async fn a_killed_runner_leaves_no_process() {
         let mut host = Host::start(*mode).await;
         let (build, mark) = (host.build().await, mark(14));
         let never = CancellationToken::new();
+        let runner_pid = host.pid();
+        let mut all = Vec::new();
         let kill = async {
             eventually("the command starts", || processes_marked(&mark).len() >= 6).await;
+            eventually("there is a spare too", || children(runner_pid).len() >= 2).await;
+            all = descendants(runner_pid);
+            assert!(all.len() >= 10, "{all:?}");
             host.process.kill().unwrap();
         };
         let (result, ()) = tokio::join!(host.runner.run(shell(&build, &clinging(&mark)), &never), kill);
         assert!(matches!(result, Err(RunError::Lost { .. })), "{result:?}");
         eventually("its processes die", || processes_marked(&mark).is_empty()).await;
-        let binary = host.directory.path().join("farrier-runner");
-        eventually("supervisors and inits die", || {
-            processes_marked(binary.to_str().unwrap()).is_empty()
+        eventually("supervisors, spares and inits die", || {
+            all.iter().all(|pid| !Path::new(&format!("/proc/{pid}")).exists())
         })
         .await;
         host.process = std::process::Command::new("true").spawn().unwrap();
@@ -191,19 +196,13 @@ async fn a_killed_supervisor_takes_its_command_along() {
         let host = Host::start(*mode).await;
         let (build, mark) = (host.build().await, mark(15));
         let never = CancellationToken::new();
-        let kill = async {
+        let killing = async {
             eventually("the command starts", || processes_marked(&mark).len() >= 6).await;
-            let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", host.pid())).unwrap();
-            let supervisor = children.split_whitespace().next().unwrap();
-            assert!(
-                std::process::Command::new("kill")
-                    .args(["-9", supervisor])
-                    .status()
-                    .unwrap()
-                    .success()
-            );
+            let marked = processes_marked(&mark);
+            let has_it = |supervisor: &&i32| descendants(**supervisor).contains(&marked[0]);
+            kill(*host.supervisors().iter().find(has_it).unwrap());
         };
-        let (result, ()) = tokio::join!(host.runner.run(shell(&build, &clinging(&mark)), &never), kill);
+        let (result, ()) = tokio::join!(host.runner.run(shell(&build, &clinging(&mark)), &never), killing);
         assert!(matches!(result, Err(RunError::Lost { .. })), "{result:?}");
         eventually("its processes die", || processes_marked(&mark).is_empty()).await;
         host.shell("true").await.ok();
@@ -280,7 +279,7 @@ async fn a_dead_runners_socket_is_replaced_and_a_live_ones_is_not() {
 }
 
 #[tokio::test]
-async fn two_hundred_runs_leave_nothing() {
+async fn two_hundred_runs_leave_nothing_but_spares() {
     for mode in modes() {
         let host = Host::start(*mode).await;
         host.shell("true").await.ok();
@@ -291,15 +290,21 @@ async fn two_hundred_runs_leave_nothing() {
                 .unwrap()
                 .read_to_string(&mut mounts)
                 .unwrap();
-            let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", host.pid())).unwrap();
+            // The runner has a socket to each spare.
             (
-                count(format!("/proc/{}/fd", host.pid())),
+                count(format!("/proc/{}/fd", host.pid())) - host.supervisors().len(),
                 mounts.lines().count(),
-                children,
             )
         };
-        eventually("the first supervisors are reaped", || state().2.is_empty()).await;
-        let before = state();
+        host.spares(1..=8).await;
+        let mut before = state();
+        // A spare may just be on its way.
+        eventually("the first spares are there", || {
+            std::thread::sleep(Duration::from_millis(50));
+            let earlier = std::mem::replace(&mut before, state());
+            before == earlier
+        })
+        .await;
         let build = host.build().await;
         for number in 0..50 {
             let script = format!("echo {number}; setsid sleep 100 & exit 0");
@@ -315,6 +320,7 @@ async fn two_hundred_runs_leave_nothing() {
                 assert_eq!(run.as_mut().await.outcome, Outcome::Exited(0));
             }
         }
+        host.spares(1..=8).await;
         eventually("everything is as before", || state() == before).await;
     }
 }

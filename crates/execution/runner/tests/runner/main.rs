@@ -11,4 +11,5 @@ mod fallback;
 mod host;
 mod lifecycle;
 mod outcomes;
+mod spares;
 mod speed;
