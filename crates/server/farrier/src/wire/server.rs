@@ -23,6 +23,8 @@ pub(crate) struct ServerOptions {
 
 /// Most bytes of one message from a worker: a finished action with everything it inlines.
 const WORKER_MESSAGE_BYTES_MAX: usize = 64 << 20;
+/// How long results that drained workers left may take to be stored.
+const LAST_RESULTS_MAX: Duration = Duration::from_secs(2);
 /// How often a worker reports when nothing changes; several of these fit into a lease.
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -48,6 +50,7 @@ pub(crate) async fn serve(
         options.timeouts,
         closing.clone(),
     );
+    let last_results = actor.clone();
     let door = WorkersDoor::new(actor, &options.worker_token, workers_options);
 
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -93,6 +96,7 @@ pub(crate) async fn serve(
     let streams = group.clone();
     let ending = async move {
         stop.cancelled_owned().await;
+        last_results.finish_publications(LAST_RESULTS_MAX).await;
         streams.stop();
     };
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use action::{Report, is_cacheable};
 use futures::FutureExt;
@@ -35,6 +35,8 @@ struct Shared {
     wakeup_moved: Notify,
     instances: Arc<Instances>,
     group: Group,
+    /// Results on their way to whoever waits for them.
+    publications: Group,
 }
 
 struct State {
@@ -62,6 +64,7 @@ impl SchedulerActor {
             wakeup_moved: Notify::new(),
             instances,
             group: group.clone(),
+            publications: group.child("publications"),
         };
         let actor = SchedulerActor {
             shared: Arc::new(shared),
@@ -137,6 +140,12 @@ impl SchedulerActor {
         unsubscribe(&mut self.shared.state.lock().workers, worker);
     }
 
+    /// Waits until every result that workers have handed over is with those who wait for it, at most `patience`: a
+    /// worker that has drained is done, but its last results may still be on their way.
+    pub async fn finish_publications(&self, patience: Duration) {
+        self.shared.publications.shut_down(patience).await;
+    }
+
     /// Fires when the server ends.
     pub(crate) fn stopping(&self) -> CancellationToken {
         self.shared.group.stopping()
@@ -148,7 +157,7 @@ impl SchedulerActor {
 
     fn spawn_publication(&self, task: TaskId, work: Arc<Work>, response: Box<ExecuteResponse>) {
         let actor = self.clone();
-        self.shared.group.spawn("publish result", async move {
+        self.shared.publications.spawn("publish result", async move {
             let cacheable = is_cacheable(work.do_not_cache, &response);
             let published = AssertUnwindSafe(publish(&actor.shared.instances, &work, response, cacheable));
             // Somebody waits for this operation: whatever happens here, it ends.
@@ -167,7 +176,7 @@ impl SchedulerActor {
             let timer = async {
                 match wakeup {
                     Some(at) => {
-                        let at = self.shared.started + std::time::Duration::from_micros(at.as_micros());
+                        let at = self.shared.started + Duration::from_micros(at.as_micros());
                         tokio::time::sleep_until(at.into()).await;
                     }
                     None => std::future::pending().await,
