@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::Write;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow};
@@ -84,6 +84,23 @@ impl DataDirectory {
         Ok(token)
     }
 
+    /// Bytes that everything in here takes on the disk. What comes and goes meanwhile is not an error.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        let mut used_bytes = 0;
+        let mut folders = vec![self.path.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                // Of the entry itself: links out of the directory are not followed.
+                match entry.metadata() {
+                    Ok(metadata) if metadata.is_dir() => folders.push(entry.path()),
+                    Ok(metadata) => used_bytes += metadata.blocks() * 512,
+                    Err(_) => {}
+                }
+            }
+        }
+        used_bytes
+    }
+
     /// Bytes that this user may still write where the directory lies.
     pub(crate) fn free_bytes(&self) -> Result<u64> {
         let stat = rustix::fs::statvfs(&self.path)
@@ -97,6 +114,16 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     use super::*;
+
+    #[test]
+    fn what_is_kept_is_counted_at_every_depth() {
+        let scratch = tempfile::tempdir().unwrap();
+        let directory = DataDirectory::open(scratch.path()).unwrap();
+        assert_eq!(directory.used_bytes(), 0);
+        fs::create_dir_all(directory.storage().join("a/b")).unwrap();
+        fs::write(directory.storage().join("a/b/blob"), vec![1; 1 << 20]).unwrap();
+        assert!((1 << 20..2 << 20).contains(&directory.used_bytes()));
+    }
 
     #[test]
     fn the_token_is_made_once_and_is_private() {

@@ -21,7 +21,7 @@ pub(crate) struct Sizes {
 }
 
 /// Sizes that were not given: half of the free space for blobs up to 64 GiB, a quarter for the worker's copies up to
-/// 16 GiB. What is stored already counts as free, so that the sizes do not shrink from start to start.
+/// 16 GiB.
 pub(crate) fn default_sizes(free_bytes: u64) -> Sizes {
     let share = |part: u64, max: u64| ByteSize((free_bytes / part).clamp(64 << 20, max));
     Sizes {

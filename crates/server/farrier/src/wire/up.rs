@@ -104,7 +104,7 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
         .clone()
         .map_or_else(DataDirectory::default_path, Ok)?;
     let directory = DataDirectory::open(&path)?;
-    let sizes = sizes(&options, directory.free_bytes()?);
+    let sizes = sizes(&options, &directory)?;
     let client_results = may_clients_write(options.client_results, options.listen);
     let storage = storage::open(&directory, sizes, &names, client_results)?;
     let worker_token = directory.worker_token()?;
@@ -254,13 +254,26 @@ fn worker_process(
     })
 }
 
-fn sizes(options: &UpOptions, free_bytes: u64) -> Sizes {
-    let default = storage::default_sizes(free_bytes);
-    Sizes {
+/// What was given, and shares of the disk for the rest. What farrier itself keeps there counts as free, so that the
+/// shares do not shrink, and blobs are not evicted, from start to start.
+fn sizes(options: &UpOptions, directory: &DataDirectory) -> Result<Sizes> {
+    if let (Some(cas), Some(action_cache), Some(worker_cache)) = (
+        options.cas_size,
+        options.action_cache_size,
+        options.worker_cache_size,
+    ) {
+        return Ok(Sizes {
+            cas,
+            action_cache,
+            worker_cache,
+        });
+    }
+    let default = storage::default_sizes(directory.free_bytes()?.saturating_add(directory.used_bytes()));
+    Ok(Sizes {
         cas: options.cas_size.unwrap_or(default.cas),
         action_cache: options.action_cache_size.unwrap_or(default.action_cache),
         worker_cache: options.worker_cache_size.unwrap_or(default.worker_cache),
-    }
+    })
 }
 
 /// Whoever writes the action cache decides what everybody else's build contains. On loopback that is the user

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use blob::Digest;
 use futures::Stream;
 use futures::stream;
 use prost::{Message, Name};
 use prost_types::Any;
-use reapi::execution::{ExecuteOperationMetadata, execution_stage};
+use reapi::execution::{ExecuteOperationMetadata, ExecuteResponse, ExecutedActionMetadata, execution_stage};
 use reapi::longrunning::{Operation, operation};
 use scheduler::{Event, OperationName, OperationView, Stage};
 use tokio::sync::watch;
@@ -18,50 +19,49 @@ use super::SchedulerActor;
 /// each) see it is alive (checklist E6).
 const REPEAT_AFTER: Duration = Duration::from_secs(20);
 
-/// The scheduler's view as a protocol message. `done` if and only if there is a response (E5); `error` is never set
-/// (E1).
+/// The scheduler's view as a protocol message.
 pub(crate) fn to_proto(view: &OperationView) -> Operation {
-    let digest = view.work.action_digest.digest();
     let stage = match view.stage {
         Stage::Queued => execution_stage::Value::Queued,
         Stage::Executing => execution_stage::Value::Executing,
         Stage::Completed => execution_stage::Value::Completed,
     };
+    let digest = view.work.action_digest.digest();
+    let partial = view.partial_metadata.as_deref().cloned();
+    operation(&view.name, &digest, stage, partial, view.response.as_deref())
+}
+
+/// An operation that was over before it was queued.
+pub(crate) fn done(name: &OperationName, digest: &Digest, response: &ExecuteResponse) -> Operation {
+    operation(
+        name,
+        digest,
+        execution_stage::Value::Completed,
+        None,
+        Some(response),
+    )
+}
+
+/// `done` if and only if there is a response (E5); `error` is never set (E1).
+fn operation(
+    name: &OperationName,
+    digest: &Digest,
+    stage: execution_stage::Value,
+    partial_execution_metadata: Option<ExecutedActionMetadata>,
+    response: Option<&ExecuteResponse>,
+) -> Operation {
     let metadata = ExecuteOperationMetadata {
         stage: stage as i32,
         action_digest: Some(digest.to_proto()),
-        partial_execution_metadata: view.partial_metadata.as_deref().cloned(),
-        digest_function: digest.function().to_proto() as i32,
-        ..Default::default()
-    };
-    Operation {
-        name: view.name.to_string(),
-        metadata: Some(any(&metadata)),
-        done: view.response.is_some(),
-        result: view
-            .response
-            .as_deref()
-            .map(|response| operation::Result::Response(any(response))),
-    }
-}
-
-/// An operation that was over before it was queued: an answer from the action cache.
-pub(crate) fn done(
-    name: &OperationName,
-    digest: &blob::Digest,
-    response: &reapi::execution::ExecuteResponse,
-) -> Operation {
-    let metadata = ExecuteOperationMetadata {
-        stage: execution_stage::Value::Completed as i32,
-        action_digest: Some(digest.to_proto()),
+        partial_execution_metadata,
         digest_function: digest.function().to_proto() as i32,
         ..Default::default()
     };
     Operation {
         name: name.to_string(),
         metadata: Some(any(&metadata)),
-        done: true,
-        result: Some(operation::Result::Response(any(response))),
+        done: response.is_some(),
+        result: response.map(|response| operation::Result::Response(any(response))),
     }
 }
 
