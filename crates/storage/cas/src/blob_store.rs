@@ -21,8 +21,17 @@ pub trait BlobStore: Send + Sync + 'static {
     /// refreshes its life.
     async fn put(&self, blob: Blob) -> Result<(), StoreError>;
 
-    /// Exactly those that are not here. Whatever is not in the answer is refreshed, as if just written.
+    /// Exactly those that are not here. Whatever is not in the answer is promised: it stays readable for the build
+    /// that asked (see [`Invocation`](crate::Invocation)), as what was just put does.
     async fn find_missing(&self, digests: &DigestSet) -> Result<DigestSet, StoreError>;
+
+    /// The bytes from `offset` on as a sequence of complete zstd frames, for a store that holds them so and can give
+    /// them without compressing anything. `None` says only that: the blob is read by [`get`](Self::get) then, which
+    /// also tells a miss. What is damaged ends as in `get`. Decorators hand it on where that keeps their promise.
+    async fn get_zstd(&self, digest: &Digest, offset: u64) -> Result<Option<BlobStream>, StoreError> {
+        let (_, _) = (digest, offset);
+        Ok(None)
+    }
 }
 
 /// Why a store could not do what was asked. A miss is not an error.

@@ -56,6 +56,10 @@ impl BlobStore for AlwaysHasEmpty {
             )
             .await
     }
+
+    async fn get_zstd(&self, digest: &Digest, offset: u64) -> Result<Option<BlobStream>, StoreError> {
+        self.inner.get_zstd(digest, offset).await
+    }
 }
 
 #[cfg(test)]

@@ -7,13 +7,19 @@ mod blob_store;
 #[cfg(any(test, doc, feature = "conformance"))]
 pub mod conformance;
 mod empty_blob;
+mod invocation;
+mod leases;
 mod lru;
 mod memory;
+mod recipes;
 mod size_limited;
 pub mod tree;
 
 pub use blob_store::{BlobStore, StoreError};
 pub use empty_blob::always_has_empty;
+pub use invocation::Invocation;
+pub use leases::{Hold, Leases};
 pub use lru::Lru;
 pub use memory::memory;
+pub use recipes::{ChunkingFunction, Recipe, Recipes, SpliceError};
 pub use size_limited::size_limited;

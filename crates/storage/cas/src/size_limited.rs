@@ -41,6 +41,10 @@ impl BlobStore for SizeLimited {
     async fn find_missing(&self, digests: &DigestSet) -> Result<DigestSet, StoreError> {
         self.inner.find_missing(digests).await
     }
+
+    async fn get_zstd(&self, digest: &Digest, offset: u64) -> Result<Option<BlobStream>, StoreError> {
+        self.inner.get_zstd(digest, offset).await
+    }
 }
 
 #[cfg(test)]
