@@ -1,27 +1,49 @@
-//! The local engine: blobs and action results on one disk, checked on every read.
+//! The local engine: blobs and action results in a log of segments, checked on every read.
 //!
-//! One file per entry, complete before it has a name, its checksums behind its bytes. What is acknowledged
-//! survives the death of the process (`kill -9`): it is then in the kernel's page cache. It does **not** survive the
-//! death of the machine: nothing is synced in this version. A file torn by a power cut is noticed, at start by
-//! its length or at the first read by its checksums, and then reported missing; it is never served.
+//! Records are appended to segments, large files that are written once from beginning to end; each says what it is and
+//! carries checksums of its header, its table and every block. An index in memory knows where each entry is, in 32
+//! bytes. Writes that wait at the same time are written and synced together before any of them is acknowledged.
+//! Room is made by dropping the oldest segment and carrying forward what is promised to somebody or was asked for
+//! lately.
 //!
-//! It never serves a byte that has not just passed its checksum, never shares a directory with another process,
-//! and never holds more than it was given. The inside is expected to change (a log instead of files); the two
-//! contracts it implements are not.
+//! It never serves a byte that has not just passed its checksum, never shares a directory with another process, never
+//! holds more than it was given, and never drops what it promised to a build that is going on.
 //!
-//! Read `checked_file.rs` first (the format), then `file_store.rs` (what both stores share), then
-//! `disk_blob_store.rs`.
+//! Read `record.rs` first (the form on disk), then `writer.rs` (how things get there), `read.rs` (and back), `leases.rs`
+//! and `evict.rs` (what stays), `recover.rs` (what a start finds).
 
-mod checked_file;
+mod active;
+mod clock;
 mod directory_lock;
 mod disk_action_cache;
 mod disk_blob_store;
-mod file_store;
-mod incoming;
-mod layout;
+mod encode;
+mod engine;
+mod evict;
+mod footer;
+mod format;
+mod frames;
+mod index;
+mod key;
+mod leases;
+mod marks;
 mod options;
+mod read;
+mod recipe;
+mod record;
 mod recover;
+mod scan;
+mod scrub;
+mod segment;
+mod solo;
+mod store;
+mod volume;
+mod writer;
 
-pub use disk_action_cache::DiskActionCache;
+pub use clock::Clock;
+pub use disk_action_cache::{DiskActionCache, DiskResults};
 pub use disk_blob_store::DiskBlobStore;
-pub use options::{DiskOptions, OpenError, Usage};
+pub use encode::Compression;
+pub use leases::LeaseUsage;
+pub use options::{DiskOptions, Durability, LeaseOptions, NextEviction, OpenError, Usage};
+pub use scrub::ScrubReport;

@@ -1,133 +1,245 @@
 //! What a store finds when it starts.
+//!
+//! Footers tell what finished segments hold. The segment in use when the process died has none: it is read record by
+//! record, every block of it, and then gets one.
 
-use std::fs::{self, DirEntry};
+use std::collections::{BTreeMap, HashSet};
 use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::SystemTime;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use blob::{Digest, DigestFunction};
 use parking_lot::Mutex;
 
-use crate::OpenError;
-use crate::checked_file::file_bytes;
-use crate::file_store::Kind;
-use crate::layout::Layout;
-use crate::options::on_disk_bytes;
+use crate::evict::read_footer;
+use crate::footer::{Footer, Row};
+use crate::index::{Index, Slot, Stamp};
+use crate::key::{Key, Keys};
+use crate::leases::{BEFORE, Leases, NOBODY};
+use crate::marks::Marks;
+use crate::options::{DiskOptions, Sizes, on_disk_bytes};
+use crate::record::Kind;
+use crate::scan::scan;
+use crate::segment::{NewSegment, Segment, Segments, file_name, number_of};
+use crate::store::{Counters, Store, now_ms};
+use crate::volume::{Volume, VolumeFile};
+use crate::writer::Writer;
 
-/// Threads that list directories: enough to keep a disk busy while a cold directory is read.
-const THREADS: usize = 8;
+/// Threads that read footers.
+const THREADS: usize = 4;
 
-/// What is on the disk.
+/// A store as it was found, and the writer that goes on from there.
 pub(crate) struct Recovered {
-    /// Longest ago first.
-    pub(crate) entries: Vec<Entry>,
-    /// Files that could not be what their name says and have been removed.
-    pub(crate) damaged: u64,
+    pub(crate) store: Arc<Store>,
+    pub(crate) writer: Writer,
 }
 
-/// One file.
-pub(crate) struct Entry {
-    pub(crate) digest: Digest,
-    pub(crate) on_disk_bytes: u64,
-    written: SystemTime,
+/// One segment as it was found.
+struct Found {
+    number: u64,
+    volume: Arc<dyn Volume>,
+    footer: Footer,
+    length: u64,
 }
 
-/// Clears away what was being written and lists what was complete. No content is read: names and lengths are
-/// enough to tell a file torn by a power cut, and the rest shows at the first read. Asking for each file's length
-/// also gives the time it was written, the best order of use there is: reads leave no trace on disk.
-pub(crate) fn recover(layout: &Layout, kind: Kind) -> Result<Recovered, OpenError> {
-    empty_directory(&layout.incoming())?;
-    let shards: Vec<(DigestFunction, PathBuf)> = layout.shards().collect();
-    let recovered = Mutex::new(Recovered {
-        entries: Vec::new(),
-        damaged: 0,
+/// Reads what is on the volumes.
+pub(crate) fn recover(
+    name: &'static str,
+    options: DiskOptions,
+    keys: Keys,
+    volumes: Vec<Arc<dyn Volume>>,
+) -> io::Result<Recovered> {
+    let now = options.clock.now();
+    let sizes = Sizes::of(options.capacity_bytes);
+    let (marks, marked) = Marks::open(volumes[0].clone())?;
+    let mut names = Vec::new();
+    for volume in &volumes {
+        for name in volume.list()? {
+            names.extend(number_of(&name).map(|number| (number, volume.clone())));
+        }
+    }
+    names.sort_unstable_by_key(|(number, _)| *number);
+    let next_number = names.last().map_or(0, |(number, _)| number + 1);
+    let gaps = AtomicU64::new(0);
+    let found = each(&names, |(number, volume)| {
+        read_segment(*number, volume, keys, &gaps)
+    })?;
+    let mut found: Vec<Found> = found.into_iter().flatten().collect();
+    found.sort_unstable_by_key(|found| found.number);
+
+    let index = Index::new();
+    index.reserve(found.iter().map(|found| found.footer.rows.len()).sum());
+    let segments = Segments::default();
+    let mut order = BTreeMap::new();
+    let mut held_bytes = 0;
+    // Ids go up with numbers, so that "younger" can be told from a slot alone.
+    let placed: Vec<(Arc<Segment>, Vec<Row>)> = found
+        .into_iter()
+        .enumerate()
+        .map(|(at, found)| {
+            let bytes = on_disk_bytes(found.length);
+            held_bytes += bytes;
+            let segment = segments.add(NewSegment {
+                number: found.number,
+                is_solo: found.footer.rows.len() == 1 && found.length > sizes.shared_bytes_max,
+                created_ms: found.footer.created_ms,
+                created_lease: NOBODY,
+                volume: found.volume,
+                bytes,
+                file: None,
+            });
+            order.insert(at as u64, segment.clone());
+            (segment, found.footer.rows)
+        })
+        .collect();
+    fill(&index, &placed, &marked);
+
+    let store = Arc::new(Store {
+        name,
+        sizes,
+        keys,
+        volumes,
+        index,
+        segments,
+        leases: Leases::new(options.leases, options.capacity_bytes, now, !marked.is_empty()),
+        marks,
+        counters: Counters::default(),
+        options,
     });
-    let next = AtomicUsize::new(0);
-    let list = || {
-        while let Some((function, shard)) = shards.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let found = list_shard(kind, *function, shard)?;
-            let mut recovered = recovered.lock();
-            recovered.entries.extend(found.entries);
-            recovered.damaged += found.damaged;
+    let gaps = gaps.into_inner();
+    if gaps > 0 {
+        tracing::warn!(
+            kind = name,
+            gaps,
+            "stretches of segments were no records: what was being written at the end, or damage"
+        );
+    }
+    store.counters.held_bytes.store(held_bytes, Ordering::Relaxed);
+    let next_order = order.len() as u64;
+    let writer = Writer {
+        store: store.clone(),
+        active: None,
+        order,
+        next_order,
+        next_number,
+        held_bytes,
+        full_until: Duration::ZERO,
+    };
+    Ok(Recovered { store, writer })
+}
+
+/// Puts every row where it belongs: the youngest record of an entry counts, and a tombstone ends what is older.
+fn fill(index: &Index, placed: &[(Arc<Segment>, Vec<Row>)], marked: &HashSet<u64>) {
+    let tombstones: Mutex<Vec<(Key, u32, u32)>> = Mutex::new(Vec::new());
+    let done: io::Result<Vec<()>> = each(placed, |(segment, rows)| {
+        let lease = if marked.contains(&segment.number) {
+            BEFORE
+        } else {
+            NOBODY
+        };
+        for row in rows {
+            if row.kind == Kind::Tombstone {
+                tombstones.lock().push((row.key, segment.id, row.offset));
+                continue;
+            }
+            let slot = Slot {
+                segment: segment.id,
+                offset: row.offset,
+                length: row.length,
+                stamp: Stamp::new(lease, row.kind == Kind::Recipe),
+            };
+            index.insert(row.key, slot, |there| {
+                (there.segment, there.offset) > (slot.segment, slot.offset)
+            });
         }
         Ok(())
-    };
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(list)).collect();
-        threads
-            .into_iter()
-            .try_for_each(|thread| thread.join().expect("listing a directory does not panic"))
-    })?;
-    let mut recovered = recovered.into_inner();
-    recovered.entries.sort_unstable_by_key(|entry| entry.written);
-    Ok(recovered)
+    });
+    debug_assert!(done.is_ok());
+    for (key, segment, offset) in tombstones.into_inner() {
+        index.remove_if(key, |there| (there.segment, there.offset) < (segment, offset));
+    }
 }
 
-fn list_shard(kind: Kind, function: DigestFunction, shard: &Path) -> Result<Recovered, OpenError> {
-    let listing = || OpenError::io(format!("list {}", shard.display()));
-    let mut found = Recovered {
-        entries: Vec::new(),
-        damaged: 0,
+fn read_segment(
+    number: u64,
+    volume: &Arc<dyn Volume>,
+    keys: Keys,
+    gaps: &AtomicU64,
+) -> io::Result<Option<Found>> {
+    let name = file_name(number);
+    let file = match volume.open(&name) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
     };
-    let files = match fs::read_dir(shard) {
-        Ok(files) => files,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
-        Err(error) => return Err(listing()(error)),
-    };
-    for file in files {
-        let file = file.map_err(listing())?;
-        let name = file.file_name();
-        let Some(digest) = name
-            .to_str()
-            .and_then(|name| Layout::digest_of(function, shard, name))
-        else {
-            tracing::warn!(path = %file.path().display(), "this file is not ours; it is left alone and not counted");
-            continue;
-        };
-        match check(kind, &digest, &file).map_err(listing())? {
-            Ok(entry) => found.entries.push(entry),
-            Err(reason) => {
-                tracing::error!(kind = kind.name, %digest, reason, "a stored entry was damaged and has been dropped");
-                found.damaged += 1;
-                let path = file.path();
-                fs::remove_file(&path).map_err(OpenError::io(format!("remove {}", path.display())))?;
-            }
+    let read = read_footer(&*file).and_then(|footer| match footer {
+        Some(footer) if footer.seed == keys.seed() => Ok(Some(footer)),
+        _ => repair(&*file, keys, gaps),
+    });
+    let footer = match read {
+        Ok(Some(footer)) => footer,
+        Ok(None) => {
+            // Nothing in it, or an upload that was never finished.
+            volume.remove(&name)?;
+            return Ok(None);
         }
-    }
-    Ok(found)
-}
-
-/// The entry, or why the file cannot be it.
-fn check(kind: Kind, digest: &Digest, file: &DirEntry) -> io::Result<Result<Entry, String>> {
-    let metadata = file.metadata()?;
-    let length = metadata.len();
-    if !metadata.is_file() {
-        return Ok(Err("it is not a file".into()));
-    }
-    if kind.has_size_of_digest && length != file_bytes(digest.size_bytes()) {
-        return Ok(Err(format!(
-            "it has {length} bytes instead of {}",
-            file_bytes(digest.size_bytes())
-        )));
-    }
-    if length < file_bytes(0) {
-        return Ok(Err(format!("{length} bytes are too few")));
-    }
-    Ok(Ok(Entry {
-        digest: *digest,
-        on_disk_bytes: on_disk_bytes(length),
-        written: metadata.modified()?,
+        Err(error) => {
+            // Its entries are misses. It stays, so that somebody can look at it, and is not counted.
+            tracing::error!(path = %volume.path().join(&name).display(), %error, "a segment cannot be read; it is left alone");
+            return Ok(None);
+        }
+    };
+    let length = file.length()?;
+    Ok(Some(Found {
+        number,
+        volume: volume.clone(),
+        footer,
+        length,
     }))
 }
 
-/// Makes sure that a directory is there and empty.
-fn empty_directory(directory: &Path) -> Result<(), OpenError> {
-    fs::create_dir_all(directory).map_err(OpenError::io(format!("create {}", directory.display())))?;
-    let emptying = || OpenError::io(format!("empty {}", directory.display()));
-    for file in fs::read_dir(directory).map_err(emptying())? {
-        let path = file.map_err(emptying())?.path();
-        fs::remove_file(&path).map_err(OpenError::io(format!("remove {}", path.display())))?;
+/// Reads a segment through and gives it a footer. `None` if it holds nothing.
+fn repair(file: &dyn VolumeFile, keys: Keys, gaps: &AtomicU64) -> io::Result<Option<Footer>> {
+    let scanned = scan(file, keys, true)?;
+    gaps.fetch_add(scanned.gaps, Ordering::Relaxed);
+    if scanned.rows.is_empty() {
+        return Ok(None);
     }
-    Ok(())
+    let footer = Footer {
+        rows: scanned.rows,
+        created_ms: now_ms(),
+        seed: keys.seed(),
+    };
+    // Without a footer it is only read again the next time, so a full or failing disk is no reason not to start.
+    let written = file
+        .truncate(scanned.end)
+        .and_then(|()| file.write_at(scanned.end, &footer.encode(scanned.end)))
+        .and_then(|()| file.sync());
+    if let Err(error) = written {
+        tracing::warn!(%error, "a segment cannot be given a footer");
+    }
+    Ok(Some(footer))
+}
+
+/// Does `work` for each item on a few threads; the results in any order, or the first error.
+fn each<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> io::Result<R> + Sync) -> io::Result<Vec<R>> {
+    let next = AtomicUsize::new(0);
+    let run = || {
+        let mut results = Vec::new();
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            results.push(work(item)?);
+        }
+        Ok(results)
+    };
+    if items.len() < 2 {
+        return run();
+    }
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..THREADS.min(items.len())).map(|_| scope.spawn(run)).collect();
+        let mut all = Vec::new();
+        for thread in threads {
+            all.extend(thread.join().expect("reading a segment does not panic")?);
+        }
+        Ok(all)
+    })
 }

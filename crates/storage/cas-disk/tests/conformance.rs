@@ -7,6 +7,7 @@ use std::sync::Arc;
 use blob::{Blob, ByteRange};
 use cas::conformance::{self, Fresh};
 use cas::{BlobStore, StoreError};
+use cas_disk::{Compression, DiskBlobStore, DiskOptions, Durability};
 
 mod support;
 
@@ -43,10 +44,45 @@ async fn conforms_when_bounded() {
     )
     .await;
 }
+#[tokio::test]
+async fn conforms_without_compression_and_sync() {
+    let fresh = || {
+        let directory = tempfile::tempdir().unwrap();
+        let options = DiskOptions {
+            compression: Compression::None,
+            durability: Durability::Process,
+            ..DiskOptions::new(directory.path(), 256 << 20)
+        };
+        Fresh {
+            store: DiskBlobStore::open(options).unwrap(),
+            keep: Box::new(directory),
+        }
+    };
+    conformance::check(async || fresh()).await;
+}
+
+#[tokio::test]
+async fn conforms_on_several_directories() {
+    let fresh = || {
+        let directories = [(); 3].map(|()| tempfile::tempdir().unwrap());
+        let options = DiskOptions {
+            directories: directories
+                .iter()
+                .map(|directory| directory.path().to_owned())
+                .collect(),
+            ..DiskOptions::new("", 256 << 20)
+        };
+        Fresh {
+            store: DiskBlobStore::open(options).unwrap(),
+            keep: Box::new(directories),
+        }
+    };
+    conformance::check(async || fresh()).await;
+}
 
 #[tokio::test]
 async fn the_largest_blob_is_as_large_as_it_says() {
-    for capacity_bytes in [64 << 10, (1 << 20) + 5, 5 << 20] {
+    for capacity_bytes in [1 << 20, (3 << 20) + 5, 50 << 20] {
         let directory = tempfile::tempdir().unwrap();
         let store = support::open(directory.path(), capacity_bytes);
         let size_bytes_max = store.size_bytes_max();
@@ -54,9 +90,11 @@ async fn the_largest_blob_is_as_large_as_it_says() {
         let blob = |size_bytes: u64| Blob::from_bytes(support::F, support::bytes_of(1, size_bytes as usize));
         let refused = store.put(blob(size_bytes_max + 1)).await;
         assert!(matches!(refused, Err(StoreError::TooLarge { .. })), "{refused:?}");
+        store.put(support::blob_of(7, 100)).await.unwrap();
         let largest = blob(size_bytes_max);
         let digest = largest.digest();
         store.put(largest).await.unwrap();
         assert!(store.get(&digest, ByteRange::FULL).await.unwrap().is_some());
+        assert!(store.usage().bytes <= capacity_bytes, "{:?}", store.usage());
     }
 }

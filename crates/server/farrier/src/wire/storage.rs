@@ -6,7 +6,7 @@ use action_cache::complete_only;
 use anyhow::{Context, Result};
 use blob::InstanceName;
 use cas::{BlobStore, always_has_empty};
-use cas_disk::{DiskActionCache, DiskBlobStore, DiskOptions};
+use cas_disk::{DiskBlobStore, DiskOptions, DiskResults};
 use services::{Instance, Instances};
 
 use crate::byte_size::ByteSize;
@@ -45,27 +45,21 @@ pub(crate) fn open(
     names: &[InstanceName],
     clients_may_update_action_cache: bool,
 ) -> Result<Storage> {
-    let within = |capacity_bytes| DiskOptions {
-        directory: directory.storage(),
-        capacity_bytes,
-    };
-    let blobs = DiskBlobStore::open(within(sizes.cas.0)).context("cannot open the blob store")?;
+    let within = |size: ByteSize| DiskOptions::new(directory.storage(), size.0);
+    let blobs = DiskBlobStore::open(within(sizes.cas)).context("cannot open the blob store")?;
     let blob_size_bytes_max = blobs.size_bytes_max();
     let cas: Arc<dyn BlobStore> = always_has_empty(blobs);
-    let share = sizes.action_cache.0 / names.len().max(1) as u64;
-    let mut instances = Vec::new();
-    for name in names {
-        let results = DiskActionCache::open(within(share), name)
-            .with_context(|| format!("cannot open the action cache of instance {name:?}"))?;
+    let results = DiskResults::open(within(sizes.action_cache)).context("cannot open the action cache")?;
+    let instances = names.iter().map(|name| {
         let instance = Instance {
             cas: cas.clone(),
-            action_cache: complete_only(results, cas.clone()),
+            action_cache: complete_only(results.of(name), cas.clone()),
             clients_may_update_action_cache,
         };
-        instances.push((name.clone(), instance));
-    }
+        (name.clone(), instance)
+    });
     Ok(Storage {
-        instances: instances.into_iter().collect(),
+        instances: instances.collect(),
         blob_size_bytes_max,
     })
 }

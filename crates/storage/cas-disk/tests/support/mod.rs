@@ -14,14 +14,10 @@ use futures::StreamExt;
 pub(crate) const F: DigestFunction = DigestFunction::Sha256;
 
 pub(crate) fn open(directory: &Path, capacity_bytes: u64) -> Arc<DiskBlobStore> {
-    DiskBlobStore::open(DiskOptions {
-        directory: directory.to_owned(),
-        capacity_bytes,
-    })
-    .unwrap()
+    DiskBlobStore::open(DiskOptions::new(directory, capacity_bytes)).unwrap()
 }
 
-/// Bytes that depend on `seed` only.
+/// Bytes that depend on `seed` only and cannot be compressed.
 pub(crate) fn bytes_of(seed: u64, size_bytes: usize) -> Bytes {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut bytes = Vec::with_capacity(size_bytes + 8);
@@ -33,6 +29,18 @@ pub(crate) fn bytes_of(seed: u64, size_bytes: usize) -> Bytes {
     }
     bytes.truncate(size_bytes);
     bytes.into()
+}
+
+/// Bytes that depend on `seed` only and compress about as source text does.
+pub(crate) fn text_of(seed: u64, size_bytes: usize) -> Bytes {
+    let mut text = String::with_capacity(size_bytes + 40);
+    let mut line = seed;
+    while text.len() < size_bytes {
+        line = line.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        text.push_str(&format!("static int value_{} = {};\n", line >> 52, line >> 44));
+    }
+    text.truncate(size_bytes);
+    text.into()
 }
 
 pub(crate) fn blob_of(seed: u64, size_bytes: usize) -> Blob {
@@ -53,7 +61,11 @@ pub(crate) async fn read(store: &dyn BlobStore, digest: &Digest) -> Read {
 }
 
 pub(crate) async fn read_range(store: &dyn BlobStore, digest: &Digest, range: ByteRange) -> Read {
-    let mut stream = match store.get(digest, range).await {
+    collect(store.get(digest, range).await).await
+}
+
+pub(crate) async fn collect(stream: Result<Option<blob::BlobStream>, StoreError>) -> Read {
+    let mut stream = match stream {
         Ok(Some(stream)) => stream,
         Ok(None) => return Read::Miss,
         Err(error) => return Read::Error(0, error.to_string()),
@@ -68,34 +80,15 @@ pub(crate) async fn read_range(store: &dyn BlobStore, digest: &Digest, range: By
     Read::Bytes(bytes)
 }
 
-/// Every regular file below a directory.
-pub(crate) fn files_below(directory: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    let mut directories = vec![directory.to_owned()];
-    while let Some(directory) = directories.pop() {
-        for entry in std::fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                directories.push(path)
-            } else {
-                files.push(path)
-            }
-        }
-    }
-    files.sort();
-    files
-}
-
-/// The files that hold entries.
-pub(crate) fn entry_files(directory: &Path) -> Vec<PathBuf> {
-    let is_entry = |path: &PathBuf| {
-        !path.ends_with("lock")
-            && path
-                .parent()
-                .and_then(Path::file_name)
-                .is_none_or(|name| name != "incoming")
-    };
-    files_below(directory).into_iter().filter(is_entry).collect()
+/// The segments of the store of blobs, oldest first.
+pub(crate) fn segments(directory: &Path) -> Vec<PathBuf> {
+    let mut segments: Vec<PathBuf> = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "segment"))
+        .collect();
+    segments.sort();
+    segments
 }
 
 /// Waits for what an upload that was dropped is still tidying away.

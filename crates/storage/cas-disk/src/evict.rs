@@ -1,0 +1,294 @@
+//! How room is made: the oldest segments go, and what is still wanted in them is carried forward.
+//!
+//! Wanted is what is promised to somebody, always; and what has been asked for in the younger half of the store's
+//! time, as far as that leaves something to be gained. Nothing is decided when entries are read: the stamps that
+//! promises leave are enough.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use cas::StoreError;
+
+use crate::footer::{Footer, Row, TRAILER_BYTES, Trailer};
+use crate::index::{Slot, Stamp};
+use crate::leases::Alive;
+use crate::record::{ALIGNMENT, Kind};
+use crate::scan::{record_at, scan};
+use crate::segment::Segment;
+use crate::volume::VolumeFile;
+use crate::writer::Writer;
+
+/// A segment goes first if at most this part of it has to be carried forward, in percent …
+const CARRIED_PERCENT_MAX: u64 = 75;
+/// … and if nothing else helps, if there is anything to gain at all.
+const CARRIED_PERCENT_LAST: u64 = 97;
+/// Of what nobody was promised, so much of a segment may be carried because it is in use.
+const IN_USE_PERCENT_MAX: u64 = 50;
+/// After everything was found promised, this long passes before it is looked for again.
+const FULL_FOR: Duration = Duration::from_secs(1);
+
+/// How much effort making room may take.
+#[derive(Clone, Copy)]
+struct Policy {
+    carried_percent_max: u64,
+    /// Whether what is in use but not promised is spared.
+    spares_what_is_in_use: bool,
+}
+
+/// An entry of a segment that the index still knows.
+struct Live {
+    row: Row,
+    slot: Slot,
+}
+
+impl Writer {
+    /// Makes room for `bytes` more, or says why there is none.
+    pub(crate) fn make_room(&mut self, bytes: u64) -> Result<(), StoreError> {
+        if self.fits(bytes) {
+            return Ok(());
+        }
+        let now = self.store.now();
+        if now < self.full_until {
+            return Err(self.full(bytes));
+        }
+        let policies = [
+            Policy {
+                carried_percent_max: CARRIED_PERCENT_MAX,
+                spares_what_is_in_use: true,
+            },
+            Policy {
+                carried_percent_max: CARRIED_PERCENT_LAST,
+                spares_what_is_in_use: false,
+            },
+        ];
+        for policy in policies {
+            let candidates: Vec<_> = self
+                .order
+                .iter()
+                .map(|(order, segment)| (*order, segment.clone()))
+                .collect();
+            let used_since = middle_of(&candidates);
+            for (order, segment) in candidates {
+                if self.fits(bytes) {
+                    return Ok(());
+                }
+                let alive = self.store.leases.alive(now);
+                self.drop_segment(order, &segment, &alive, policy, used_since)?;
+            }
+        }
+        if self.fits(bytes) {
+            return Ok(());
+        }
+        self.full_until = now + FULL_FOR;
+        Err(self.full(bytes))
+    }
+
+    fn fits(&self, bytes: u64) -> bool {
+        self.held_bytes + bytes <= self.store.sizes.held_bytes_max
+    }
+
+    fn full(&self, size_bytes: u64) -> StoreError {
+        self.store.counters.refused.fetch_add(1, Ordering::Relaxed);
+        let leases = self.store.leases.usage(self.store.now());
+        StoreError::NoSpace {
+            size_bytes,
+            reason: format!(
+                "all that is kept ({} of {} bytes) is promised to {} builds that are going on or was just written; wait for them to end, or give the store more room",
+                self.held_bytes, self.store.options.capacity_bytes, leases.builds
+            ),
+        }
+    }
+
+    /// Drops a segment if the policy lets it go.
+    fn drop_segment(
+        &mut self,
+        order: u64,
+        segment: &Arc<Segment>,
+        alive: &Alive,
+        policy: Policy,
+        used_since: u32,
+    ) -> Result<(), StoreError> {
+        let live = match self.live_entries(segment) {
+            Ok(live) => live,
+            Err(error) => {
+                // Nothing of it can be read, so nothing of it can be kept.
+                tracing::error!(kind = self.store.name, segment = segment.path(), %error, "a segment cannot be read and is dropped");
+                self.drop_unreadable(segment);
+                return Ok(());
+            }
+        };
+        let promised = |live: &Live| alive.holds(live.slot.stamp.lease());
+        let in_use = |live: &Live| policy.spares_what_is_in_use && live.slot.stamp.lease() > used_since;
+        let promised_bytes: u64 = live
+            .iter()
+            .filter(|live| promised(live))
+            .map(|live| live.slot.length_bytes())
+            .sum();
+        if promised_bytes * 100 > segment.bytes() * policy.carried_percent_max {
+            return Ok(());
+        }
+        if segment.is_solo {
+            if live.iter().any(in_use) && segment.created_lease < used_since {
+                // Nothing to copy: it is counted as young again, once for each time that it is asked for.
+                if let Some(segment) = self.order.remove(&order) {
+                    self.enqueue(segment);
+                }
+                return Ok(());
+            }
+        }
+        let mut in_use_bytes = (segment.bytes() * IN_USE_PERCENT_MAX / 100).saturating_sub(promised_bytes);
+        let mut carried = Vec::new();
+        for live in live {
+            let fits = live.slot.length_bytes() <= in_use_bytes;
+            let wanted = promised(&live) || !segment.is_solo && fits && in_use(&live);
+            if wanted {
+                if !promised(&live) {
+                    in_use_bytes -= live.slot.length_bytes();
+                }
+                carried.push(live);
+                continue;
+            }
+            // Asked under the lock of the entry: a promise made just now is seen, or finds the entry gone.
+            let gone = self.store.index.remove_if(live.row.key, |slot| {
+                slot.is_at(segment.id, live.row.offset) && !alive.holds(slot.stamp.lease())
+            });
+            match gone {
+                Some(_) => drop(self.store.counters.evicted.fetch_add(1, Ordering::Relaxed)),
+                None => carried.push(live),
+            }
+        }
+        if segment.is_solo && !carried.is_empty() {
+            // Promised while we looked.
+            return Ok(());
+        }
+        self.carry(segment, carried)?;
+        self.forget(segment);
+        Ok(())
+    }
+
+    /// The entries of a segment that are still what the index knows.
+    fn live_entries(&self, segment: &Arc<Segment>) -> io::Result<Vec<Live>> {
+        let file = self.store.segments.open(segment)?;
+        let rows = match read_footer(&*file)? {
+            Some(footer) if footer.seed == self.store.keys.seed() => footer.rows,
+            _ => scan(&*file, self.store.keys, false)?.rows,
+        };
+        let live = rows.into_iter().filter_map(|row| {
+            let slot = self.store.index.get(row.key)?;
+            slot.is_at(segment.id, row.offset).then_some(Live { row, slot })
+        });
+        Ok(live.collect())
+    }
+
+    /// Copies records, as they are, to the segment in use; then the index leads there. Damaged ones are left behind.
+    fn carry(&mut self, segment: &Arc<Segment>, carried: Vec<Live>) -> Result<(), StoreError> {
+        if carried.is_empty() {
+            return Ok(());
+        }
+        let failed = |error| StoreError::io(format!("carrying entries out of {}", segment.path()), error);
+        let file = self.store.segments.open(segment).map_err(failed)?;
+        let length = file.length().map_err(failed)?;
+        let mut moves = Vec::new();
+        for live in carried {
+            let record_bytes = live.slot.length_bytes();
+            let header = record_at(&*file, live.slot.offset_bytes(), length, true).map_err(failed)?;
+            let header = match header {
+                Ok(header) => header,
+                Err(damage) => {
+                    self.drop_damaged_row(&live, &damage.0);
+                    continue;
+                }
+            };
+            let record = file
+                .read_at(live.slot.offset_bytes(), record_bytes as usize)
+                .map_err(failed)?;
+            if !self
+                .active
+                .as_ref()
+                .is_some_and(|active| active.fits(record_bytes))
+            {
+                self.settle_moves(segment, &mut moves)?;
+                self.seal()?;
+                self.open_segment(self.room_for(record_bytes))?;
+            }
+            let active = self.active.as_mut().expect("opened above");
+            let placed = active.push(live.row.key, header.kind, &record);
+            moves.push((live, placed));
+        }
+        self.settle_moves(segment, &mut moves)
+    }
+
+    fn settle_moves(
+        &mut self,
+        segment: &Arc<Segment>,
+        moves: &mut Vec<(Live, crate::active::Placed)>,
+    ) -> Result<(), StoreError> {
+        self.flush()?;
+        let mut numbers = Vec::new();
+        let mut to = None;
+        for (live, placed) in moves.drain(..) {
+            let moved = self.store.index.update(live.row.key, |slot| {
+                slot.is_at(segment.id, live.row.offset).then(|| Slot {
+                    segment: placed.segment,
+                    offset: (placed.offset / ALIGNMENT) as u32,
+                    length: (placed.length / ALIGNMENT) as u32,
+                    stamp: Stamp::new(slot.stamp.lease(), live.row.kind == Kind::Recipe),
+                })
+            });
+            if let Some(slot) = moved {
+                numbers.push(slot.stamp.lease());
+                to = Some(placed.segment);
+                self.store
+                    .counters
+                    .carried_bytes
+                    .fetch_add(placed.length, Ordering::Relaxed);
+            }
+        }
+        let Some(to) = to.and_then(|id| self.store.segments.get(id)) else {
+            return Ok(());
+        };
+        let fresh = self.store.leases.carried(numbers, to.number);
+        let marked = self
+            .store
+            .marks
+            .add(&fresh)
+            .and_then(|()| self.store.marks.tidy(|| self.store.leases.segments()));
+        marked.map_err(|error| StoreError::io("noting what is promised", error))
+    }
+
+    fn drop_damaged_row(&self, live: &Live, reason: &str) {
+        self.store.drop_unnamed(live.row.key, &live.slot, reason);
+    }
+
+    /// Drops a segment and whatever entries claim to be in it.
+    fn drop_unreadable(&mut self, segment: &Arc<Segment>) {
+        let dropped = self.store.index.remove_all(|slot| slot.segment == segment.id);
+        self.store
+            .counters
+            .corrupt
+            .fetch_add(dropped as u64, Ordering::Relaxed);
+        self.forget(segment);
+    }
+}
+
+/// The lease number at the time when the middle one of these segments was made.
+fn middle_of(segments: &[(u64, Arc<Segment>)]) -> u32 {
+    segments
+        .get(segments.len() / 2)
+        .map_or(u32::MAX, |(_, segment)| segment.created_lease)
+}
+
+/// The footer of a finished segment; `None` if it has none that can be trusted.
+pub(crate) fn read_footer(file: &dyn VolumeFile) -> io::Result<Option<Footer>> {
+    let length = file.length()?;
+    let Some(trailer_at) = length.checked_sub(TRAILER_BYTES as u64) else {
+        return Ok(None);
+    };
+    let Ok(trailer) = Trailer::parse(&file.read_at(trailer_at, TRAILER_BYTES)?, length) else {
+        return Ok(None);
+    };
+    let bytes = file.read_at(trailer.rows_at, (length - trailer.rows_at) as usize)?;
+    Ok(Footer::parse(&bytes).ok())
+}

@@ -1,0 +1,255 @@
+//! Large blobs: each is written to a segment of its own while it arrives.
+
+use std::sync::Arc;
+
+use blob::{BlobError, BlobStream, Digest};
+use bytes::{Bytes, BytesMut};
+use cas::StoreError;
+use futures::StreamExt;
+use tokio::runtime::Handle;
+
+use crate::encode::BlockEncoder;
+use crate::engine::{Engine, blocking, finished};
+use crate::footer::{Footer, Row, footer_bytes};
+use crate::options::{Durability, on_disk_bytes};
+use crate::record::{ALIGNMENT, BLOCK_BYTES, Header, Kind, ROW_BYTES};
+use crate::segment::file_name;
+use crate::store::now_ms;
+use crate::volume::VolumeFile;
+use crate::writer::{Operation, Publish, Reserved, write_failed};
+
+/// Bytes that are written at a time. Two pieces of a blob are in memory: one being written, one arriving.
+const PIECE_BYTES: usize = 16 * BLOCK_BYTES;
+
+impl Engine {
+    /// Writes a blob that is too large to be gathered in memory. Whatever goes wrong, nothing of it stays.
+    pub(crate) async fn put_solo(
+        self: &Arc<Self>,
+        digest: Digest,
+        body: BlobStream,
+    ) -> Result<(), StoreError> {
+        let mut pieces = Pieces {
+            body,
+            arriving: BytesMut::new(),
+        };
+        let guard = Guard::reserve(self, digest).await?;
+        let mut writing = tokio::task::spawn_blocking(move || Upload::create(guard, digest));
+        while let Some(piece) = pieces.next().await? {
+            let mut upload = finished(writing).await?;
+            writing = tokio::task::spawn_blocking(move || {
+                upload.write(&piece)?;
+                Ok(upload)
+            });
+        }
+        let upload = finished(writing).await?;
+        blocking(move || upload.finish()).await?.publish().await
+    }
+}
+
+/// A body cut as blocks are: every piece but the last is whole blocks.
+struct Pieces {
+    body: BlobStream,
+    arriving: BytesMut,
+}
+
+impl Pieces {
+    async fn next(&mut self) -> Result<Option<Bytes>, BlobError> {
+        while self.arriving.len() < PIECE_BYTES {
+            let Some(chunk) = self.body.next().await.transpose()? else {
+                let last = self.arriving.split().freeze();
+                return Ok((!last.is_empty()).then_some(last));
+            };
+            if self.arriving.is_empty()
+                && chunk.len() >= PIECE_BYTES / 2
+                && chunk.len().is_multiple_of(BLOCK_BYTES)
+            {
+                // As it came, without a copy.
+                return Ok(Some(chunk));
+            }
+            self.arriving.extend_from_slice(&chunk);
+        }
+        let whole_blocks = self.arriving.len() / BLOCK_BYTES * BLOCK_BYTES;
+        Ok(Some(self.arriving.split_to(whole_blocks).freeze()))
+    }
+}
+
+/// Room for the file, which goes with the guard unless it has become a segment.
+struct Guard {
+    engine: Arc<Engine>,
+    reserved: Option<Reserved>,
+    bytes: u64,
+    has_file: bool,
+}
+
+impl Guard {
+    async fn reserve(engine: &Arc<Engine>, digest: Digest) -> Result<Self, StoreError> {
+        let content_bytes = digest.size_bytes();
+        let rows_bytes = (content_bytes.div_ceil(BLOCK_BYTES as u64) + 2) * ROW_BYTES as u64;
+        let bytes = on_disk_bytes(content_bytes + rows_bytes + 512);
+        let reserved = engine.ask(|reply| Operation::Reserve { bytes, reply }).await?;
+        Ok(Guard {
+            engine: engine.clone(),
+            reserved: Some(reserved),
+            bytes,
+            has_file: false,
+        })
+    }
+
+    fn name(&self) -> String {
+        self.reserved
+            .as_ref()
+            .map(|reserved| file_name(reserved.number))
+            .unwrap_or_default()
+    }
+
+    fn path(&self) -> String {
+        let path = self
+            .reserved
+            .as_ref()
+            .map(|reserved| reserved.volume.path().join(self.name()));
+        path.unwrap_or_default().display().to_string()
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let Some(reserved) = self.reserved.take() else {
+            return;
+        };
+        let (engine, bytes, has_file) = (self.engine.clone(), self.bytes, self.has_file);
+        let remove = move || {
+            let name = file_name(reserved.number);
+            if has_file && let Err(error) = reserved.volume.remove(&name) {
+                let path = reserved.volume.path().join(&name);
+                tracing::warn!(path = %path.display(), %error, "cannot remove an unfinished blob; the next start will");
+            }
+            engine.release(bytes);
+        };
+        // Removing a large file takes the kernel a while; whoever drops an upload may be serving others.
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
+            Err(_) => remove(),
+        }
+    }
+}
+
+/// A file that is growing.
+struct Upload {
+    guard: Guard,
+    file: Arc<dyn VolumeFile>,
+    encoder: BlockEncoder,
+    digest: Digest,
+    /// Where the next block goes.
+    at: u64,
+    buffer: Vec<u8>,
+}
+
+impl Upload {
+    fn create(mut guard: Guard, digest: Digest) -> Result<Self, StoreError> {
+        let volume = guard.reserved.as_ref().map(|reserved| reserved.volume.clone());
+        let volume = volume.expect("taken only when it becomes a segment");
+        let file = volume
+            .create(&guard.name())
+            .map_err(|error| write_failed(&guard.path(), guard.bytes, error))?;
+        guard.has_file = true;
+        let compression = guard.engine.store.options.compression;
+        let mut upload = Upload {
+            guard,
+            file,
+            encoder: BlockEncoder::new(compression, digest.size_bytes()),
+            digest,
+            at: 0,
+            buffer: Vec::new(),
+        };
+        upload.at = upload.header().length() as u64;
+        Ok(upload)
+    }
+
+    fn header(&self) -> Header {
+        Header {
+            kind: Kind::Blob,
+            digest: self.digest,
+            content_bytes: self.digest.size_bytes(),
+            stored_bytes: self.encoder.stored_bytes(),
+            scope: 0,
+        }
+    }
+
+    fn write(&mut self, piece: &[u8]) -> Result<(), StoreError> {
+        if self.encoder.take_raw(piece) {
+            return self.write_bytes(piece);
+        }
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.clear();
+        self.encoder.encode(piece, &mut buffer);
+        let written = self.write_bytes(&buffer);
+        self.buffer = buffer;
+        written
+    }
+
+    fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.file
+            .write_at(self.at, bytes)
+            .map_err(|error| write_failed(&self.guard.path(), bytes.len() as u64, error))?;
+        self.at += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Writes what follows the payload, then what precedes it: without a header it is nothing.
+    fn finish(mut self) -> Result<Finished, StoreError> {
+        let header = self.header();
+        let key = self.guard.engine.store.keys.of(0, &self.digest);
+        let footer = Footer {
+            rows: vec![Row {
+                key,
+                offset: 0,
+                length: (header.record_bytes() / ALIGNMENT) as u32,
+                kind: Kind::Blob,
+            }],
+            created_ms: now_ms(),
+            seed: self.guard.engine.store.keys.seed(),
+        };
+        let encoder = std::mem::replace(&mut self.encoder, BlockEncoder::new(Default::default(), 0));
+        let mut end = encoder.finish(&header);
+        end.extend_from_slice(&footer.encode(header.record_bytes()));
+        self.write_bytes(&end)?;
+        let failed = |error| write_failed(&self.guard.path(), header.record_bytes(), error);
+        self.file.write_at(0, &header.encode()).map_err(failed)?;
+        if self.guard.engine.store.options.durability == Durability::Disk {
+            self.file.sync().map_err(failed)?;
+        }
+        Ok(Finished {
+            guard: self.guard,
+            file: self.file,
+            header,
+        })
+    }
+}
+
+/// A file that is complete and waits to become a segment.
+struct Finished {
+    guard: Guard,
+    file: Arc<dyn VolumeFile>,
+    header: Header,
+}
+
+impl Finished {
+    async fn publish(mut self) -> Result<(), StoreError> {
+        let engine = self.guard.engine.clone();
+        let reserved = self.guard.reserved.take().expect("taken only here");
+        let record_bytes = self.header.record_bytes();
+        let published = engine.ask(|reply| {
+            Operation::Publish(Publish {
+                key: engine.store.keys.of(0, &self.header.digest),
+                ticket: engine.store.ticket(),
+                reserved,
+                reserved_bytes: self.guard.bytes,
+                file_bytes: record_bytes + footer_bytes(1),
+                record_bytes,
+                file: self.file.clone(),
+                reply,
+            })
+        });
+        published.await
+    }
+}

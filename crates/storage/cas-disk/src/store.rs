@@ -1,0 +1,241 @@
+//! What all parts of the engine share: where entries are, what is promised, what has happened.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use blob::Digest;
+use cas::{Invocation, StoreError};
+
+use crate::Usage;
+use crate::index::{Index, Slot, Stamp};
+use crate::key::{Key, Keys};
+use crate::leases::{Leases, NOBODY, Ticket};
+use crate::marks::Marks;
+use crate::options::{DiskOptions, NextEviction, Sizes};
+use crate::segment::Segments;
+use crate::volume::Volume;
+
+/// The state of a store.
+pub(crate) struct Store {
+    /// What entries are called in logs.
+    pub(crate) name: &'static str,
+    pub(crate) options: DiskOptions,
+    pub(crate) sizes: Sizes,
+    pub(crate) keys: Keys,
+    pub(crate) volumes: Vec<Arc<dyn Volume>>,
+    pub(crate) index: Index,
+    pub(crate) segments: Segments,
+    pub(crate) leases: Leases,
+    pub(crate) marks: Marks,
+    pub(crate) counters: Counters,
+}
+
+/// What has happened since the start.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) evicted: AtomicU64,
+    pub(crate) carried_bytes: AtomicU64,
+    pub(crate) corrupt: AtomicU64,
+    pub(crate) refused: AtomicU64,
+    /// Room that uploads which came to nothing give back; whoever keeps the books takes it from here.
+    pub(crate) released_bytes: AtomicU64,
+    /// Bytes of all segments and reservations, as the writer last counted.
+    pub(crate) held_bytes: AtomicU64,
+}
+
+/// What asking for many entries came to.
+#[derive(Default)]
+pub(crate) struct Promised {
+    pub(crate) missing: Vec<Digest>,
+    /// Those that are there if their chunks are.
+    pub(crate) recipes: Vec<(Digest, Slot)>,
+}
+
+impl Store {
+    pub(crate) fn now(&self) -> Duration {
+        self.options.clock.now()
+    }
+
+    /// Begins a promise to whoever is asking.
+    pub(crate) fn ticket(&self) -> Ticket {
+        self.leases.begin(Invocation::current().as_ref(), self.now())
+    }
+
+    /// Promises every entry of `digests` that is here. Nothing that is reported here can be dropped after this.
+    pub(crate) fn promise(&self, scope: u64, digests: &[Digest]) -> Result<Promised, StoreError> {
+        let mut promised = Promised::default();
+        let mut booking = Booking::new(self.ticket());
+        for digest in digests {
+            match self.stamp(self.keys.of(scope, digest), &mut booking) {
+                None => promised.missing.push(*digest),
+                Some(slot) if slot.stamp.is_recipe() => promised.recipes.push((*digest, slot)),
+                Some(_) => {}
+            }
+        }
+        self.book(booking)?;
+        Ok(promised)
+    }
+
+    /// Promises one entry and says where it is.
+    pub(crate) fn promise_one(&self, key: Key) -> Result<Option<Slot>, StoreError> {
+        let mut booking = Booking::new(self.ticket());
+        let slot = self.stamp(key, &mut booking);
+        self.book(booking)?;
+        Ok(slot)
+    }
+
+    fn stamp(&self, key: Key, booking: &mut Booking) -> Option<Slot> {
+        let number = booking.ticket.number;
+        let slot = self.index.update(key, |slot| {
+            (slot.stamp.lease() != number).then(|| Slot {
+                stamp: Stamp::new(number, slot.stamp.is_recipe()),
+                ..*slot
+            })
+        })?;
+        if slot.stamp.lease() != number {
+            booking.moved(&slot);
+        }
+        Some(slot)
+    }
+
+    /// Makes a promise count. After an error nothing may be reported present.
+    pub(crate) fn book(&self, booking: Booking) -> Result<(), StoreError> {
+        let Booking {
+            ticket,
+            bytes,
+            moved,
+            mut segments,
+        } = booking;
+        if bytes == 0 {
+            return Ok(());
+        }
+        segments.sort_unstable();
+        segments.dedup();
+        let numbers: Vec<u64> = segments
+            .iter()
+            .filter_map(|id| self.segments.get(*id))
+            .map(|segment| segment.number)
+            .collect();
+        let fresh = self.leases.book(ticket, bytes, &moved, &numbers);
+        self.marks
+            .add(&fresh)
+            .map_err(|error| StoreError::io("noting what is promised", error))
+    }
+
+    /// Drops an entry that turned out not to be readable, unless it has moved meanwhile. True if it was dropped.
+    pub(crate) fn drop_damaged(&self, key: Key, digest: &Digest, slot: &Slot, reason: &str) -> bool {
+        let dropped = self
+            .index
+            .remove_if(key, |there| there.is_at(slot.segment, slot.offset))
+            .is_some();
+        if dropped {
+            self.counters.corrupt.fetch_add(1, Ordering::Relaxed);
+            let segment = self.segments.get(slot.segment).map(|segment| segment.path());
+            tracing::error!(kind = self.name, %digest, reason, segment, offset = slot.offset_bytes(),
+                "a stored entry was damaged and has been dropped");
+        }
+        dropped
+    }
+
+    /// As `drop_damaged`, for an entry whose name can no longer be read.
+    pub(crate) fn drop_unnamed(&self, key: Key, slot: &Slot, reason: &str) -> bool {
+        let dropped = self
+            .index
+            .remove_if(key, |there| there.is_at(slot.segment, slot.offset))
+            .is_some();
+        if dropped {
+            self.counters.corrupt.fetch_add(1, Ordering::Relaxed);
+            let segment = self.segments.get(slot.segment).map(|segment| segment.path());
+            tracing::error!(
+                kind = self.name,
+                reason,
+                segment,
+                offset = slot.offset_bytes(),
+                "a stored entry was damaged and has been dropped"
+            );
+        }
+        dropped
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        let segments = self.segments.all();
+        let oldest = segments.iter().min_by_key(|segment| segment.number);
+        let age_of = |created_ms: u64| Duration::from_millis(now_ms().saturating_sub(created_ms));
+        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Usage {
+            blobs: self.index.len() as u64,
+            bytes: count(&self.counters.held_bytes),
+            capacity_bytes: self.options.capacity_bytes,
+            segments: segments.len() as u64,
+            index_bytes: self.index.memory_bytes() as u64,
+            evicted: count(&self.counters.evicted),
+            carried_bytes: count(&self.counters.carried_bytes),
+            corrupt: count(&self.counters.corrupt),
+            refused: count(&self.counters.refused),
+            retention: oldest
+                .map(|segment| age_of(segment.created_ms))
+                .unwrap_or_default(),
+            next: oldest
+                .map(|segment| NextEviction {
+                    bytes: segment.bytes(),
+                    age: age_of(segment.created_ms),
+                })
+                .unwrap_or_default(),
+            leases: self.leases.usage(self.now()),
+        }
+    }
+}
+
+/// A promise being made, before it is booked.
+pub(crate) struct Booking {
+    pub(crate) ticket: Ticket,
+    bytes: u64,
+    /// Few: an old number covers minutes of work.
+    moved: Vec<(u32, u64)>,
+    segments: Vec<u32>,
+}
+
+impl Booking {
+    pub(crate) fn new(ticket: Ticket) -> Self {
+        Booking {
+            ticket,
+            bytes: 0,
+            moved: Vec::new(),
+            segments: Vec::new(),
+        }
+    }
+
+    /// An entry now bears the number of this promise.
+    pub(crate) fn took(&mut self, segment: u32, bytes: u64) {
+        self.bytes += bytes;
+        if self.segments.last() != Some(&segment) {
+            self.segments.push(segment);
+        }
+    }
+
+    /// As `took`, and it bore another number before.
+    pub(crate) fn moved(&mut self, before: &Slot) {
+        let bytes = before.length_bytes();
+        self.took(before.segment, bytes);
+        self.left(before.stamp.lease(), bytes);
+    }
+
+    /// Bytes that no longer bear a number.
+    pub(crate) fn left(&mut self, number: u32, bytes: u64) {
+        if number == NOBODY {
+            return;
+        }
+        match self.moved.iter_mut().find(|(other, _)| *other == number) {
+            Some((_, sum)) => *sum += bytes,
+            None => self.moved.push((number, bytes)),
+        }
+    }
+}
+
+/// The wall clock, for what is written down. Only ages shown to people depend on it.
+pub(crate) fn now_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as u64)
+}
