@@ -52,9 +52,8 @@ struct Lease {
     windows: VecDeque<Window>,
     /// Leases whose promises bear numbers of this one.
     also: HashSet<u64>,
-    /// Numbers given up by this lease and kept for those.
-    kept_for_others: Vec<u32>,
-    segments: HashSet<u64>,
+    /// What this lease gave up and is kept for those.
+    kept_for_others: Vec<Window>,
 }
 
 struct Window {
@@ -62,6 +61,8 @@ struct Window {
     opened: Duration,
     last_used: Duration,
     bytes: u64,
+    /// Where entries were that got its number.
+    segments: HashSet<u64>,
 }
 
 /// What a promise is made under.
@@ -96,18 +97,26 @@ pub struct LeaseUsage {
 }
 
 impl Leases {
-    /// `before` says whether the number [`BEFORE`] holds for a while.
-    pub(crate) fn new(options: LeaseOptions, capacity_bytes: u64, now: Duration, before: bool) -> Self {
+    /// `before` are the segments whose entries bear the number [`BEFORE`], which holds for the quiet time.
+    pub(crate) fn new(options: LeaseOptions, capacity_bytes: u64, now: Duration, before: &[u64]) -> Self {
         let share = |percent: u32| capacity_bytes / 100 * u64::from(percent.min(100));
         let shares = (share(options.share_percent), share(options.unnamed_share_percent));
         let mut state = State {
             last_number: BEFORE,
             ..State::default()
         };
-        if before {
+        if !before.is_empty() {
             let id = state.open(None, now);
+            // Nobody finds it, so nobody adds to it.
             state.by_holder.clear();
             state.add_window(id, BEFORE, now);
+            if let Some(window) = state
+                .leases
+                .get_mut(&id)
+                .and_then(|lease| lease.window_mut(BEFORE))
+            {
+                window.segments.extend(before);
+            }
         }
         Leases {
             options,
@@ -141,7 +150,7 @@ impl Leases {
     }
 
     /// Books what a promise came to: bytes that now bear its number, and the numbers they bore before with the bytes
-    /// of each. Returns the segments among `segments` that no lease had entries in before.
+    /// of each. Returns those of `segments` that are new to this number.
     pub(crate) fn book(
         &self,
         ticket: Ticket,
@@ -174,18 +183,15 @@ impl Leases {
         lease
             .also
             .extend(also.into_iter().filter(|id| *id != ticket.lease));
-        if let Some(window) = lease
-            .windows
-            .iter_mut()
-            .rfind(|window| window.number == ticket.number)
-        {
+        let mut fresh = Vec::new();
+        if let Some(window) = lease.window_mut(ticket.number) {
             window.bytes += bytes;
+            fresh.extend(
+                segments
+                    .iter()
+                    .filter(|segment| window.segments.insert(**segment)),
+            );
         }
-        let fresh: Vec<u64> = segments
-            .iter()
-            .filter(|segment| lease.segments.insert(**segment))
-            .copied()
-            .collect();
         let share = if lease.holder.is_some() {
             self.shares.0
         } else {
@@ -195,19 +201,24 @@ impl Leases {
         fresh
     }
 
-    /// Entries that bear these numbers are in another segment now. Returns it if no lease had entries there before.
+    /// Entries that bear these numbers are in another segment now. Returns it if that is new to one of them.
     pub(crate) fn carried(&self, mut numbers: Vec<u32>, segment: u64) -> Vec<u64> {
         numbers.sort_unstable();
         numbers.dedup();
         let mut state = self.state.lock();
         let state = &mut *state;
-        let mut is_fresh = false;
-        for id in numbers.iter().filter_map(|number| state.lease_of.get(number)) {
-            if let Some(lease) = state.leases.get_mut(id) {
-                is_fresh |= lease.segments.insert(segment);
+        let mut fresh = Vec::new();
+        for number in numbers {
+            let lease = state
+                .lease_of
+                .get(&number)
+                .and_then(|id| state.leases.get_mut(id));
+            let window = lease.and_then(|lease| lease.window_mut(number));
+            if window.is_some_and(|window| window.segments.insert(segment)) {
+                fresh = vec![segment];
             }
         }
-        if is_fresh { vec![segment] } else { Vec::new() }
+        fresh
     }
 
     /// Counts something that keeps a build from being quiet.
@@ -238,15 +249,26 @@ impl Leases {
         }
     }
 
-    /// Segments that some lease has entries in.
-    pub(crate) fn segments(&self) -> HashSet<u64> {
+    /// Segments that hold something promised, each once, those promised last at the end.
+    pub(crate) fn segments(&self) -> Vec<u64> {
         let state = self.state.lock();
-        state
+        let mut last_number: HashMap<u64, u32> = HashMap::new();
+        let windows = state
             .leases
             .values()
-            .flat_map(|lease| &lease.segments)
-            .copied()
-            .collect()
+            .flat_map(|lease| lease.windows.iter().chain(&lease.kept_for_others));
+        for window in windows {
+            for segment in &window.segments {
+                let last = last_number.entry(*segment).or_default();
+                *last = (*last).max(window.number);
+            }
+        }
+        let mut segments: Vec<(u32, u64)> = last_number
+            .into_iter()
+            .map(|(segment, last)| (last, segment))
+            .collect();
+        segments.sort_unstable();
+        segments.into_iter().map(|(_, segment)| segment).collect()
     }
 
     /// The number given out last: what was stamped before this moment has it or a lower one.
@@ -291,7 +313,6 @@ impl State {
             windows: VecDeque::new(),
             also: HashSet::new(),
             kept_for_others: Vec::new(),
-            segments: HashSet::new(),
         };
         self.leases.insert(self.last_id, lease);
         self.last_id
@@ -313,6 +334,7 @@ impl State {
                 opened: now,
                 last_used: now,
                 bytes: 0,
+                segments: HashSet::new(),
             });
         }
     }
@@ -330,12 +352,9 @@ impl State {
             } else {
                 options.quiet
             };
-            while let Some(window) = lease.windows.front() {
-                if !ended && now.saturating_sub(window.last_used) < age_max {
-                    break;
-                }
-                lease.kept_for_others.push(window.number);
-                lease.windows.pop_front();
+            let is_over = |window: &Window| ended || now.saturating_sub(window.last_used) >= age_max;
+            while lease.windows.front().is_some_and(is_over) {
+                lease.kept_for_others.extend(lease.windows.pop_front());
             }
             if ended && let Some(holder) = &lease.holder {
                 self.by_holder.remove(&Some(holder.clone()));
@@ -353,8 +372,8 @@ impl State {
         self.leases.retain(|id, lease| {
             lease.also.retain(|other| active.contains(other));
             if lease.also.is_empty() {
-                for number in lease.kept_for_others.drain(..) {
-                    lease_of.remove(&number);
+                for window in lease.kept_for_others.drain(..) {
+                    lease_of.remove(&window.number);
                 }
             }
             let stays = active.contains(id) || !lease.also.is_empty();
@@ -371,6 +390,11 @@ impl Lease {
         self.windows.iter().map(|window| window.bytes).sum()
     }
 
+    fn window_mut(&mut self, number: u32) -> Option<&mut Window> {
+        let windows = self.windows.iter_mut().rev().chain(&mut self.kept_for_others);
+        windows.into_iter().find(|window| window.number == number)
+    }
+
     /// Gives up the oldest windows beyond `share`; the one in use stays. Returns the bytes given up.
     fn let_go(&mut self, share: u64, lease_of: &mut HashMap<u32, u64>) -> u64 {
         let mut bytes = self.bytes();
@@ -384,7 +408,7 @@ impl Lease {
             if self.also.is_empty() {
                 lease_of.remove(&window.number);
             } else {
-                self.kept_for_others.push(window.number);
+                self.kept_for_others.push(window);
             }
         }
         if lapsed > 0

@@ -35,6 +35,8 @@ mod recover;
 mod scan;
 mod scrub;
 mod segment;
+#[cfg(test)]
+mod simulated;
 mod solo;
 mod store;
 mod volume;

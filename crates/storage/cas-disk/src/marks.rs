@@ -14,7 +14,7 @@ use crate::volume::{Volume, VolumeFile};
 const FILE: &str = "marks";
 const FILE_NEXT: &str = "marks.next";
 /// The file is written anew when it names so many more than necessary.
-const SURPLUS_MAX: usize = 4096;
+const SURPLUS_MAX: usize = 256;
 
 pub(crate) struct Marks {
     volume: Arc<dyn Volume>,
@@ -28,8 +28,8 @@ struct State {
 }
 
 impl Marks {
-    /// Opens the file and reads what an earlier process left.
-    pub(crate) fn open(volume: Arc<dyn Volume>) -> io::Result<(Self, HashSet<u64>)> {
+    /// Opens the file and reads what an earlier process left, in the order in which it was noted.
+    pub(crate) fn open(volume: Arc<dyn Volume>) -> io::Result<(Self, Vec<u64>)> {
         let names = volume.list()?;
         let exists = names.iter().any(|name| name == FILE);
         if names.iter().any(|name| name == FILE_NEXT) {
@@ -42,13 +42,13 @@ impl Marks {
         };
         let length = file.length()? / 8 * 8;
         let bytes = file.read_at(0, length as usize)?;
-        let marked: HashSet<u64> = bytes
+        let marked: Vec<u64> = bytes
             .chunks_exact(8)
             .map(|number| crate::record::u64_at(number, 0))
             .collect();
         let state = State {
             file,
-            marked: marked.clone(),
+            marked: marked.iter().copied().collect(),
             length,
         };
         let marks = Marks {
@@ -77,7 +77,7 @@ impl Marks {
     }
 
     /// Writes the file anew if it names many segments that are no longer in `wanted`.
-    pub(crate) fn tidy(&self, wanted: impl FnOnce() -> HashSet<u64>) -> io::Result<()> {
+    pub(crate) fn tidy(&self, wanted: impl FnOnce() -> Vec<u64>) -> io::Result<()> {
         let mut state = self.state.lock();
         if state.marked.len() < SURPLUS_MAX {
             return Ok(());
@@ -93,7 +93,7 @@ impl Marks {
         self.volume.rename(FILE_NEXT, FILE)?;
         *state = State {
             file,
-            marked: wanted,
+            marked: wanted.into_iter().collect(),
             length: bytes.len() as u64,
         };
         Ok(())

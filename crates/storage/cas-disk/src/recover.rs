@@ -3,7 +3,7 @@
 //! Footers tell what finished segments hold. The segment in use when the process died has none: it is read record by
 //! record, every block of it, and then gets one.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -92,7 +92,8 @@ pub(crate) fn recover(
             (segment, found.footer.rows)
         })
         .collect();
-    fill(&index, &placed, &marked);
+    let promised = promised_before(&placed, &marked, &options);
+    fill(&index, &placed, &promised.iter().copied().collect());
 
     let store = Arc::new(Store {
         name,
@@ -101,7 +102,7 @@ pub(crate) fn recover(
         volumes,
         index,
         segments,
-        leases: Leases::new(options.leases, options.capacity_bytes, now, !marked.is_empty()),
+        leases: Leases::new(options.leases, options.capacity_bytes, now, &promised),
         marks,
         counters: Counters::default(),
         options,
@@ -126,6 +127,38 @@ pub(crate) fn recover(
         full_until: Duration::ZERO,
     };
     Ok(Recovered { store, writer })
+}
+
+/// The segments that are kept for those who were promised something in them before the stop. Marks tell segments and
+/// not entries, which is more than was promised: beyond the share of one build those noted longest ago count no more,
+/// or a full store would take nothing until everybody has been quiet.
+fn promised_before(placed: &[(Arc<Segment>, Vec<Row>)], marked: &[u64], options: &DiskOptions) -> Vec<u64> {
+    let bytes_of: HashMap<u64, u64> = placed
+        .iter()
+        .map(|(segment, _)| (segment.number, segment.bytes()))
+        .collect();
+    let mut left = options.capacity_bytes / 100 * u64::from(options.leases.share_percent.min(100));
+    let mut promised = HashSet::new();
+    for (number, bytes) in marked
+        .iter()
+        .rev()
+        .filter_map(|number| Some((*number, *bytes_of.get(number)?)))
+    {
+        if promised.contains(&number) {
+            continue;
+        }
+        let Some(rest) = left.checked_sub(bytes) else {
+            tracing::warn!(
+                kept = promised.len(),
+                marked = marked.len(),
+                "some of what was promised before the stop may be dropped"
+            );
+            break;
+        };
+        left = rest;
+        promised.insert(number);
+    }
+    promised.into_iter().collect()
 }
 
 /// Puts every row where it belongs: the youngest record of an entry counts, and a tombstone ends what is older.

@@ -9,7 +9,7 @@ fn leases() -> Leases {
         share_percent: 50,
         unnamed_share_percent: 10,
     };
-    Leases::new(options, 1000, Duration::ZERO, false)
+    Leases::new(options, 1000, Duration::ZERO, &[])
 }
 
 fn at(seconds: u64) -> Duration {
@@ -139,7 +139,8 @@ fn promises_from_before_hold_for_the_quiet_time() {
         quiet: QUIET,
         ..LeaseOptions::default()
     };
-    let leases = Leases::new(options, 1000, Duration::ZERO, true);
+    let leases = Leases::new(options, 1000, Duration::ZERO, &[3, 4]);
+    assert_eq!(leases.segments().len(), 2);
     assert!(holds(&leases, BEFORE, 99) && !holds(&leases, NOBODY, 0));
     let number = promise(&leases, &None, 0, 1);
     assert!(number > BEFORE);
@@ -152,8 +153,14 @@ fn segments_are_told_once_and_forgotten_with_their_lease() {
     let ticket = leases.begin(build("a").as_ref(), at(0));
     assert_eq!(leases.book(ticket, 1, &[], &[7, 8]), [7, 8]);
     assert_eq!(leases.book(ticket, 1, &[], &[8, 9]), [9]);
-    assert_eq!(leases.segments(), HashSet::from([7, 8, 9]));
-    leases.alive(at(100));
+    let of_b = leases.begin(build("b").as_ref(), at(1));
+    assert_eq!(leases.book(of_b, 1, &[], &[7]), [7]);
+    let mut segments = leases.segments();
+    segments[..2].sort();
+    assert_eq!(segments, [8, 9, 7]);
+    assert_eq!(leases.carried(vec![ticket.number], 11), [11]);
+    assert_eq!(leases.carried(vec![ticket.number], 11), [0; 0]);
+    leases.alive(at(101));
     assert!(leases.segments().is_empty());
 }
 

@@ -1,0 +1,238 @@
+//! Power cuts at every moment of a busy life: what was acknowledged is there afterwards, and nothing is wrong.
+
+use std::sync::Arc;
+
+use blob::{Blob, ByteRange, Digest, DigestFunction};
+use bytes::Bytes;
+use cas::{BlobStore, ChunkingFunction, Recipe, Recipes, StoreError};
+use futures::{StreamExt, TryStreamExt, stream};
+
+use super::{Dice, SimulatedVolume, Step, rounds};
+use crate::engine::Engine;
+use crate::{DiskBlobStore, DiskOptions};
+
+pub(super) const F: DigestFunction = DigestFunction::Sha256;
+pub(super) const CAPACITY_BYTES: u64 = 4 << 20;
+
+pub(super) fn open(volume: &SimulatedVolume, capacity_bytes: u64) -> Arc<DiskBlobStore> {
+    let options = DiskOptions::new("", capacity_bytes);
+    let engine = Engine::open_volumes("blobs", options, vec![Arc::new(volume.clone())], Vec::new());
+    DiskBlobStore::over(engine.expect("a store opens whatever a power cut leaves"))
+}
+
+/// Bytes of blob `number`: several sizes, some of which compress, some of which have a segment of their own.
+pub(super) fn content(number: usize) -> Bytes {
+    let size = [10, 300, 5_000, 70_000, 17_000, 400][number % 6] + number;
+    let mut dice = Dice::new(number as u64);
+    let range = if number.is_multiple_of(2) { 256 } else { 3 };
+    (0..size)
+        .map(|_| dice.roll(range) as u8)
+        .collect::<Vec<u8>>()
+        .into()
+}
+
+pub(super) async fn read(store: &DiskBlobStore, digest: &Digest) -> Result<Option<Vec<u8>>, String> {
+    let stream = store
+        .get(digest, ByteRange::FULL)
+        .await
+        .map_err(|error| error.to_string())?;
+    let Some(mut stream) = stream else { return Ok(None) };
+    let mut bytes = Vec::new();
+    while let Some(piece) = stream.next().await {
+        bytes.extend_from_slice(&piece.map_err(|error| error.to_string())?);
+    }
+    Ok(Some(bytes))
+}
+
+pub(super) fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .max_blocking_threads(2)
+        .build()
+        .expect("a runtime can be made")
+}
+
+/// Puts blobs, several at a time, and notes each acknowledgement in the volume's trace. Some recipes too.
+async fn live(volume: &SimulatedVolume, first: usize, last: usize) -> Result<(), StoreError> {
+    let store = open(volume, CAPACITY_BYTES);
+    stream::iter(first..last)
+        .map(Ok)
+        .try_for_each_concurrent(4, |number| {
+            let (store, volume) = (store.clone(), volume.clone());
+            async move {
+                if number.is_multiple_of(7) && number >= first + 14 {
+                    let parts = [number - 6, number - 5].map(content);
+                    let whole = parts.concat();
+                    let chunks = parts.iter().map(|part| Digest::of(F, part)).collect();
+                    let recipe = Recipe {
+                        chunks,
+                        chunking_function: ChunkingFunction::Unknown,
+                    };
+                    // Those it is made of may still be on their way.
+                    if store.splice(&Digest::of(F, &whole), recipe).await.is_ok() {
+                        volume.said(number);
+                    }
+                    return Ok(());
+                }
+                store.put(Blob::from_bytes(F, content(number))).await?;
+                volume.said(number);
+                Ok::<_, StoreError>(())
+            }
+        })
+        .await
+}
+
+/// What blob `number` is: some are spliced out of two earlier ones.
+fn expected(first: usize, number: usize) -> Bytes {
+    if number.is_multiple_of(7) && number >= first + 14 {
+        return [content(number - 6), content(number - 5)].concat().into();
+    }
+    content(number)
+}
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
+    let runtime = runtime();
+    let lives = rounds(25);
+    let cuts_each = 400;
+    let (mut states, mut acknowledged) = (0, 0);
+    for seed in 0..lives {
+        let volume = SimulatedVolume::new();
+        let (first, last) = (seed * 100, seed * 100 + 60);
+        runtime
+            .block_on(live(&volume, first, last))
+            .expect("nothing fails here");
+        let trace = volume.trace();
+        let mut dice = Dice::new(seed as u64);
+        for _ in 0..cuts_each {
+            let cut = &trace[..dice.roll(trace.len() + 1)];
+            let said: Vec<usize> = cut
+                .iter()
+                .filter_map(|step| match step {
+                    Step::Said(number) => Some(*number),
+                    _ => None,
+                })
+                .collect();
+            let left = SimulatedVolume::after_power_cut(cut, |sides| dice.roll(sides));
+            states += 1;
+            acknowledged += said.len();
+            runtime.block_on(async {
+                let store = open(&left, CAPACITY_BYTES);
+                // A few of those that were said, and a few that may or may not be there.
+                for _ in 0..6 {
+                    let (number, must) = match said.get(dice.roll(said.len() * 2)) {
+                        Some(number) => (*number, true),
+                        None => (first + dice.roll(60), false),
+                    };
+                    let bytes = expected(first, number);
+                    let read = read(&store, &Digest::of(F, &bytes)).await;
+                    match read {
+                        Ok(Some(read)) => assert!(read == bytes, "blob {number} of life {seed} is wrong"),
+                        other => assert!(!must, "blob {number} of life {seed} was acknowledged: {other:?}"),
+                    }
+                }
+            });
+        }
+    }
+    assert!(states >= 10_000, "{states} states");
+    assert!(
+        acknowledged > states,
+        "{acknowledged} acknowledgements in {states} states"
+    );
+}
+
+/// The same store goes through many power cuts, one after the other, and goes on each time.
+#[test]
+fn a_store_goes_on_after_every_power_cut() {
+    let runtime = runtime();
+    let mut dice = Dice::new(7);
+    let mut volume = SimulatedVolume::new();
+    let mut acknowledged: Vec<usize> = Vec::new();
+    for life in 0..rounds(40) {
+        let first = 100_000 + life * 20;
+        let before = volume.copy();
+        runtime
+            .block_on(live(&before, first, first + 12))
+            .expect("nothing fails here");
+        let trace = before.trace();
+        // The state that this life began with is on the disk for good; its own steps may be lost.
+        let cut = &trace[..dice.roll(trace.len() + 1)];
+        let said = cut.iter().filter_map(|step| match step {
+            Step::Said(number) => Some(*number),
+            _ => None,
+        });
+        acknowledged.extend(said.filter(|number| !(number.is_multiple_of(7) && *number >= first + 14)));
+        volume = volume.continued(cut, |sides| dice.roll(sides));
+        runtime.block_on(async {
+            let store = open(&volume, CAPACITY_BYTES);
+            for number in acknowledged.iter().rev().take(30) {
+                let bytes = content(*number);
+                assert_eq!(
+                    read(&store, &Digest::of(F, &bytes)).await,
+                    Ok(Some(bytes.to_vec())),
+                    "blob {number} after life {life}"
+                );
+            }
+        });
+    }
+    assert!(acknowledged.len() > 100);
+}
+
+/// Bits rot anywhere: in records, footers, the file that says what the directory is. What is damaged is missing, what
+/// is not is there, and nothing is ever wrong.
+#[test]
+fn flipped_bits_never_reach_a_reader() {
+    let runtime = runtime();
+    let volume = SimulatedVolume::new();
+    runtime
+        .block_on(live(&volume, 0, 60))
+        .expect("nothing fails here");
+    let mut dice = Dice::new(3);
+    let (mut noticed, flips) = (0, rounds(1500));
+    for flip in 0..flips {
+        let rotten = volume.copy();
+        let suffix = if flip % 50 == 0 { "format" } else { ".segment" };
+        rotten.damage(suffix, |files| {
+            let at = dice.roll(files.iter().map(|file| file.len()).sum());
+            let mut start = 0;
+            for file in files {
+                if at < start + file.len() {
+                    file[at - start] ^= 1 << dice.roll(8);
+                    break;
+                }
+                start += file.len();
+            }
+        });
+        runtime.block_on(async {
+            let store = open(&rotten, CAPACITY_BYTES);
+            let mut missing = 0;
+            for number in 0..60 {
+                let bytes = expected(0, number);
+                match read(&store, &Digest::of(F, &bytes)).await {
+                    Ok(Some(read)) => assert!(read == bytes, "blob {number} after flip {flip}"),
+                    Ok(None) => missing += 1,
+                    Err(error) => {
+                        assert!(
+                            error.contains("damaged"),
+                            "blob {number} after flip {flip}: {error}"
+                        );
+                        missing += 1;
+                        assert_eq!(
+                            read(&store, &Digest::of(F, &bytes)).await,
+                            Ok(None),
+                            "a damaged blob is missing then"
+                        );
+                    }
+                }
+            }
+            // One record and what is made of it.
+            assert!(missing <= 4, "{missing} blobs are missing after one flip");
+            noticed += usize::from(missing > 0);
+        });
+    }
+    // The rest hit padding, a footer that was made again, or a block of what is known in chunks anyway.
+    assert!(
+        noticed * 10 > flips * 7,
+        "only {noticed} of {flips} flips were noticed"
+    );
+}
