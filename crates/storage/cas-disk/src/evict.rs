@@ -7,7 +7,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use cas::StoreError;
 
@@ -26,8 +26,10 @@ const CARRIED_PERCENT_MAX: u64 = 75;
 const CARRIED_PERCENT_LAST: u64 = 97;
 /// Of what nobody was promised, so much of a segment may be carried because it is in use.
 const IN_USE_PERCENT_MAX: u64 = 50;
-/// After everything was found promised, this long passes before it is looked for again.
-const FULL_FOR: Duration = Duration::from_secs(1);
+/// After everything was found promised, nobody looks again for this long, or for so many times as long as looking
+/// took: writes that have to be refused must not keep the thread from those that need not.
+const FULL_FOR_MIN: Duration = Duration::from_millis(20);
+const FULL_FOR_TIMES: u32 = 4;
 
 /// How much effort making room may take.
 #[derive(Clone, Copy)]
@@ -53,6 +55,7 @@ impl Writer {
         if now < self.full_until {
             return Err(self.full(bytes));
         }
+        let began = Instant::now();
         let policies = [
             Policy {
                 carried_percent_max: CARRIED_PERCENT_MAX,
@@ -81,7 +84,7 @@ impl Writer {
         if self.fits(bytes) {
             return Ok(());
         }
-        self.full_until = now + FULL_FOR;
+        self.full_until = now + FULL_FOR_MIN.max(began.elapsed() * FULL_FOR_TIMES);
         Err(self.full(bytes))
     }
 

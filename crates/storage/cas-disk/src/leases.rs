@@ -2,8 +2,8 @@
 //!
 //! A lease is a build's claim on everything it was promised. Every promise stamps the entry with the lease's current
 //! number; an entry may be dropped when the lease behind its stamp has ended. There is one stamp an entry, so when a
-//! second build is promised what the first one still holds, the second lease takes the first one's life upon itself:
-//! what bears its numbers stays until both have ended. That keeps a little too much and never too little.
+//! second build is promised what the first one still holds, the second one's number takes the first one's life upon
+//! itself: what bears it stays until both have ended. That keeps a little too much and never too little.
 //!
 //! Numbers change with time and with bytes, so that a lease that lasts for ever or takes more than its share lets go of
 //! its oldest promises first, and so that a number also tells roughly when an entry was last used.
@@ -50,9 +50,7 @@ struct Lease {
     /// Actions that wait or run.
     holds: u32,
     windows: VecDeque<Window>,
-    /// Leases whose promises bear numbers of this one.
-    also: HashSet<u64>,
-    /// What this lease gave up and is kept for those.
+    /// What this lease gave up and is kept for others.
     kept_for_others: Vec<Window>,
 }
 
@@ -63,6 +61,8 @@ struct Window {
     bytes: u64,
     /// Where entries were that got its number.
     segments: HashSet<u64>,
+    /// Numbers that entries bore before they got this one, and that hold in their own right.
+    also: HashSet<u32>,
 }
 
 /// What a promise is made under.
@@ -160,32 +160,30 @@ impl Leases {
     ) -> Vec<u64> {
         let mut state = self.state.lock();
         let state = &mut *state;
-        let mut also = Vec::new();
+        let mut also = HashSet::new();
         for (number, bytes) in moved {
-            match state.lease_of.get(number) {
-                Some(id) if *id == ticket.lease => {
-                    let lease = state.leases.get_mut(id).expect("numbers go before their lease");
-                    if let Some(window) = lease.windows.iter_mut().find(|window| window.number == *number) {
-                        window.bytes = window.bytes.saturating_sub(*bytes);
-                    }
-                }
-                Some(id) => {
-                    also.push(*id);
-                    also.extend(&state.leases[id].also);
-                }
-                None => {}
+            let Some(id) = state.lease_of.get(number) else {
+                continue;
+            };
+            let lease = state.leases.get_mut(id).expect("numbers go before their lease");
+            let Some(window) = lease.window_mut(*number) else {
+                continue;
+            };
+            also.extend(&window.also);
+            if *id == ticket.lease {
+                window.bytes = window.bytes.saturating_sub(*bytes);
+            } else {
+                also.insert(*number);
             }
         }
         // The lease may have been closed between the two calls; its promises have then had their time.
         let Some(lease) = state.leases.get_mut(&ticket.lease) else {
             return Vec::new();
         };
-        lease
-            .also
-            .extend(also.into_iter().filter(|id| *id != ticket.lease));
         let mut fresh = Vec::new();
         if let Some(window) = lease.window_mut(ticket.number) {
             window.bytes += bytes;
+            window.also.extend(also);
             fresh.extend(
                 segments
                     .iter()
@@ -247,6 +245,11 @@ impl Leases {
             numbers: state.lease_of.keys().copied().collect(),
             above: state.last_number,
         }
+    }
+
+    /// Whether a number may still hold. One that has ended lately may be taken for one that does.
+    pub(crate) fn may_hold(&self, number: u32) -> bool {
+        self.state.lock().lease_of.contains_key(&number)
     }
 
     /// Segments that hold something promised, each once, those promised last at the end.
@@ -311,7 +314,6 @@ impl State {
             last_used: now,
             holds: 0,
             windows: VecDeque::new(),
-            also: HashSet::new(),
             kept_for_others: Vec::new(),
         };
         self.leases.insert(self.last_id, lease);
@@ -335,6 +337,7 @@ impl State {
                 last_used: now,
                 bytes: 0,
                 segments: HashSet::new(),
+                also: HashSet::new(),
             });
         }
     }
@@ -360,27 +363,27 @@ impl State {
                 self.by_holder.remove(&Some(holder.clone()));
             }
         }
-        // What is active in its own right; whoever borrowed from it stays as long.
-        let active: HashSet<u64> = self
-            .leases
-            .iter()
-            .filter(|(_, lease)| !lease.windows.is_empty() || lease.holds > 0)
-            .map(|(id, _)| *id)
-            .collect();
+        // What holds in its own right; whatever took over from it holds as long.
+        let windows = self.leases.values().flat_map(|lease| &lease.windows);
+        let own: HashSet<u32> = windows.map(|window| window.number).collect();
         let lease_of = &mut self.lease_of;
         let by_holder = &mut self.by_holder;
         self.leases.retain(|id, lease| {
-            lease.also.retain(|other| active.contains(other));
-            if lease.also.is_empty() {
-                for window in lease.kept_for_others.drain(..) {
+            for window in lease.windows.iter_mut().chain(&mut lease.kept_for_others) {
+                window.also.retain(|number| own.contains(number));
+            }
+            lease.kept_for_others.retain(|window| {
+                let stays = !window.also.is_empty();
+                if !stays {
                     lease_of.remove(&window.number);
                 }
-            }
-            let stays = active.contains(id) || !lease.also.is_empty();
-            if !stays && by_holder.get(&lease.holder) == Some(id) {
+                stays
+            });
+            let is_active = lease.holds > 0 || !lease.windows.is_empty();
+            if !is_active && by_holder.get(&lease.holder) == Some(id) {
                 by_holder.remove(&lease.holder);
             }
-            stays
+            is_active || !lease.kept_for_others.is_empty()
         });
     }
 }
@@ -405,7 +408,7 @@ impl Lease {
             };
             bytes -= window.bytes;
             lapsed += window.bytes;
-            if self.also.is_empty() {
+            if window.also.is_empty() {
                 lease_of.remove(&window.number);
             } else {
                 self.kept_for_others.push(window);

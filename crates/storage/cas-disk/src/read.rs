@@ -50,14 +50,14 @@ enum Failure {
 }
 
 impl Engine {
-    /// Promises an entry and opens it. `None` is a miss, also when it turned out to be damaged.
+    /// Opens an entry. `None` is a miss, also when it turned out to be damaged.
     pub(crate) async fn open_entry(
         &self,
         scope: u64,
         digest: &Digest,
     ) -> Result<Option<Arc<Opened>>, StoreError> {
         let key = self.store.keys.of(scope, digest);
-        let Some(mut slot) = self.store.promise_one(key)? else {
+        let Some(mut slot) = self.store.touch(key)? else {
             return Ok(None);
         };
         for _ in 0..FOLLOWS_MAX {
@@ -164,7 +164,9 @@ impl Engine {
         form: Form,
     ) -> Result<Option<BlobStream>, StoreError> {
         if range.is_empty() {
-            return Ok(Some(stream::empty().boxed()));
+            // Even nothing is a frame to who wants frames.
+            let nothing = (form == Form::Zstd).then(|| Ok(frames::raw_frame(&[])));
+            return Ok(Some(stream::iter(nothing).boxed()));
         }
         let mut reading = Reading {
             engine: self.clone(),

@@ -77,6 +77,16 @@ impl Store {
         Ok(promised)
     }
 
+    /// Where an entry is that is about to be read. Reading promises nothing: what is promised to somebody stays as it
+    /// is, and what is not counts as used now.
+    pub(crate) fn touch(&self, key: Key) -> Result<Option<Slot>, StoreError> {
+        match self.index.get(key) {
+            Some(slot) if self.leases.may_hold(slot.stamp.lease()) => Ok(Some(slot)),
+            Some(_) => self.promise_one(key),
+            None => Ok(None),
+        }
+    }
+
     /// Promises one entry and says where it is.
     pub(crate) fn promise_one(&self, key: Key) -> Result<Option<Slot>, StoreError> {
         let mut booking = Booking::new(self.ticket());
