@@ -13,11 +13,11 @@ use tokio::task::JoinSet;
 
 mod support;
 
-const CAPACITY_BYTES: u64 = 2 << 20;
+const CAPACITY_BYTES: u64 = 6 << 20;
 const CLIENTS: u64 = 8;
-const ROUNDS: u64 = 300;
+const ROUNDS: u64 = 600;
 /// Few enough that clients meet at the same blobs all the time, more than fit.
-const BLOBS: u64 = 24;
+const BLOBS: u64 = 48;
 
 fn size_of(number: u64) -> usize {
     [100, 70_000, 200_000, 1_200_000][(number % 4) as usize]
