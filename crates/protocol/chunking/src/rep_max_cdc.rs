@@ -12,6 +12,9 @@ use crate::RepMaxCdc;
 use crate::gear::{WINDOW_BYTES, roll};
 use crate::held::Held;
 
+/// Bytes hashed in one step.
+const STEP_BYTES: usize = 4;
+
 /// A place where a chunk may end, counted from its start, and the hash of the 64 bytes before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Record {
@@ -94,21 +97,28 @@ impl Cutter {
     /// Looks at all places up to `end`.
     fn look(&mut self, held: &Held, end: usize) {
         let mut best = self.last().hash;
-        let mut hash = self.hash;
-        for slice in held.slices(self.at..end) {
-            for (index, byte) in slice.iter().enumerate() {
-                hash = roll(hash, *byte);
-                if hash > best {
-                    best = hash;
-                    self.records.push(Record {
-                        at: self.at + index + 1,
-                        hash,
-                    });
+        let (mut hash, mut at) = (self.hash, self.at);
+        for slice in held.slices(at..end) {
+            let (steps, rest) = slice.as_chunks::<STEP_BYTES>();
+            for bytes in steps {
+                // Four hashes that each wait for one only, the last of the step before: that chain bounds the speed.
+                let mut sum = 0;
+                let hashes: [u64; STEP_BYTES] = std::array::from_fn(|index| {
+                    sum = roll(sum, bytes[index]);
+                    (hash << (index + 1)).wrapping_add(sum)
+                });
+                if hashes.iter().any(|hash| *hash > best) {
+                    best = note(&mut self.records, best, at, hashes);
                 }
+                (hash, at) = (hashes[STEP_BYTES - 1], at + STEP_BYTES);
             }
-            self.at += slice.len();
+            for byte in rest {
+                hash = roll(hash, *byte);
+                best = note(&mut self.records, best, at, [hash]);
+                at += 1;
+            }
         }
-        self.hash = hash;
+        (self.hash, self.at) = (hash, at);
     }
 
     /// Ends of chunks, from the last record backwards, down to the first chunk's.
@@ -160,6 +170,25 @@ impl Cutter {
         records.iter_mut().for_each(|record| record.at -= length);
         (self.records, self.at, self.hash) = (records, at - length, hash);
     }
+}
+
+/// Adds those of the hashes of the places after `at` that exceed all before them. Returns the greatest so far.
+fn note<const PLACES: usize>(
+    records: &mut Vec<Record>,
+    mut best: u64,
+    at: usize,
+    hashes: [u64; PLACES],
+) -> u64 {
+    for (index, hash) in hashes.into_iter().enumerate() {
+        if hash > best {
+            best = hash;
+            records.push(Record {
+                at: at + index + 1,
+                hash,
+            });
+        }
+    }
+    best
 }
 
 /// The hash at a place that has enough bytes before it.
