@@ -15,9 +15,11 @@ use crate::{BlobStore, StoreError};
 
 mod bounded;
 mod reads;
+mod recipes;
 mod writes;
 
 pub use bounded::check_bounded;
+pub use recipes::{FreshRecipes, check_recipes};
 
 /// A store that holds nothing yet, and what must live as long as it does.
 pub struct Fresh {
