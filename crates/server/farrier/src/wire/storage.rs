@@ -59,6 +59,8 @@ pub(crate) fn open(
             .with_context(|| format!("cannot open the action cache of instance {name:?}"))?;
         let instance = Instance {
             cas: cas.clone(),
+            // A recipe must survive what the blob survives, and only the store itself can see to that.
+            recipes: None,
             action_cache: complete_only(results, cas.clone()),
             clients_may_update_action_cache,
         };

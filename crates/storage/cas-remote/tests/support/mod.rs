@@ -52,6 +52,7 @@ impl RunningServer {
         let group = Group::new("test server");
         let instance = || Instance {
             cas: store.clone(),
+            recipes: None,
             action_cache: action_cache::complete_only(action_cache::memory(64 << 20), store.clone()),
             clients_may_update_action_cache: true,
         };

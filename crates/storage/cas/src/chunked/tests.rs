@@ -129,7 +129,10 @@ fn a_chunk_that_is_itself_known_in_chunks_only_is_resolved() {
 
 #[test]
 fn lists_are_bounded_and_the_oldest_goes_first() {
-    let store = chunked(memory(1 << 20), 3 * RECIPE_OVERHEAD_BYTES + 2 * 2 * size_of::<Digest>() as u64);
+    let store = chunked(
+        memory(1 << 20),
+        3 * RECIPE_OVERHEAD_BYTES + 2 * 2 * size_of::<Digest>() as u64,
+    );
     let chunks: Vec<Digest> = (0..8u8).map(|byte| put(&*store, &[byte])).collect();
     let whole = |at: u8| Digest::of(F, &[at, at + 1]);
     for at in 0..3u8 {
