@@ -114,6 +114,8 @@ async fn cut(store: &Arc<dyn BlobStore>, digest: &Digest, rule: Chunking) -> Res
                 puts.next().await.transpose().map_err(status::store_error)?;
             }
             puts.push_back(store.put(chunk));
+            // Cutting and hashing one chunk is as long as a thread is kept.
+            tokio::task::yield_now().await;
         }
         if is_last {
             break;
