@@ -109,3 +109,31 @@ fn an_insertion_changes_only_the_chunks_around_it() {
         }
     }
 }
+
+/// What chunking is for: a second version of a 200 MiB binary, one percent of it changed in a few places.
+#[test]
+fn one_percent_changed_costs_at_most_five() {
+    let old = noise(1, 200 << 20);
+    let mut new = old.to_vec();
+    for place in 0..4 {
+        let start = place * (50 << 20) + (7 << 20);
+        new[start..start + (512 << 10)].copy_from_slice(&noise(2 + place as u64, 512 << 10));
+    }
+    let new = Bytes::from(new);
+    for chunking in [
+        Chunking::FastCdc2020(FastCdc2020::ADVISED),
+        Chunking::RepMaxCdc(RepMaxCdc::ADVISED),
+    ] {
+        let known: HashSet<Bytes> = cut(chunking, &old, &[1 << 20]).into_iter().collect();
+        let chunks = cut(chunking, &new, &[1 << 20]);
+        let cost: usize = chunks
+            .iter()
+            .filter(|chunk| !known.contains(*chunk))
+            .map(Bytes::len)
+            .sum();
+        assert!(
+            cost >= 2 << 20 && cost <= new.len() / 20,
+            "{chunking:?}: {cost} bytes for two million changed"
+        );
+    }
+}

@@ -1,58 +1,14 @@
 //! Beside the suites: what only this store does.
 
-use std::collections::HashSet;
-
 use blob::DigestFunction;
 use futures::executor::block_on;
 use futures::future::FutureExt;
 
 use super::*;
-use crate::conformance::{self, Fresh, FreshRecipes};
+use crate::conformance::{self, Forgetful, Fresh, FreshRecipes};
 use crate::{ChunkingFunction, memory};
 
 const F: DigestFunction = DigestFunction::Sha256;
-
-/// Loses what it is told to.
-struct Forgetful {
-    inner: Arc<dyn BlobStore>,
-    lost: Mutex<HashSet<Digest>>,
-}
-
-#[async_trait]
-impl BlobStore for Forgetful {
-    async fn get(&self, digest: &Digest, range: ByteRange) -> Result<Option<BlobStream>, StoreError> {
-        if self.lost.lock().contains(digest) {
-            return Ok(None);
-        }
-        self.inner.get(digest, range).await
-    }
-
-    async fn put(&self, blob: Blob) -> Result<(), StoreError> {
-        let digest = blob.digest();
-        self.inner.put(blob).await?;
-        self.lost.lock().remove(&digest);
-        Ok(())
-    }
-
-    async fn find_missing(&self, digests: &DigestSet) -> Result<DigestSet, StoreError> {
-        let missing = self.inner.find_missing(digests).await?;
-        let lost = self.lost.lock().clone();
-        Ok(missing.union(
-            &digests
-                .iter()
-                .filter(|digest| lost.contains(digest))
-                .copied()
-                .collect(),
-        ))
-    }
-}
-
-fn forgetful() -> Arc<Forgetful> {
-    Arc::new(Forgetful {
-        inner: memory(64 << 20),
-        lost: Mutex::default(),
-    })
-}
 
 #[test]
 fn conforms_as_a_store() {
@@ -72,10 +28,10 @@ fn conforms_as_a_bounded_store() {
 #[test]
 fn conforms_with_recipes() {
     block_on(conformance::check_recipes(async || {
-        let inner = forgetful();
+        let inner = Arc::new(Forgetful::over(memory(64 << 20)));
         let store = chunked(inner.clone(), 4 << 20);
         let lose = move |digest: Digest| {
-            inner.lost.lock().insert(digest);
+            inner.lose(digest);
             std::future::ready(()).boxed()
         };
         FreshRecipes {

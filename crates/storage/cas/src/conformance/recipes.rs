@@ -43,19 +43,30 @@ pub async fn check_recipes(fresh: impl AsyncFn() -> FreshRecipes) {
     );
 }
 
+const PUTS_AT_ONCE: usize = 256;
 const FUNCTION: ChunkingFunction = ChunkingFunction::FastCdc2020;
 
 /// Puts chunks of these sizes, and returns them with the whole, which is not put.
 async fn chunks_of(fresh: &FreshRecipes, seed: u64, sizes: &[usize]) -> (Bytes, Digest, Recipe) {
-    let mut whole = Vec::new();
-    let mut chunks = Vec::new();
-    for (index, size_bytes) in sizes.iter().enumerate() {
-        let bytes = bytes_of(seed + index as u64, *size_bytes);
-        whole.extend_from_slice(&bytes);
-        let blob = Blob::from_bytes(F, bytes);
-        chunks.push(blob.digest());
-        fresh.store.put(blob).await.expect("a chunk is a blob");
-    }
+    let pieces = sizes.iter().enumerate();
+    let pieces: Vec<Bytes> = pieces
+        .map(|(index, size_bytes)| bytes_of(seed + index as u64, *size_bytes))
+        .collect();
+    let blobs: Vec<Blob> = pieces
+        .iter()
+        .map(|bytes| Blob::from_bytes(F, bytes.clone()))
+        .collect();
+    let chunks = blobs.iter().map(Blob::digest).collect();
+    // Many at once: some stores are far faster then.
+    stream::iter(blobs)
+        .map(|blob| fresh.store.put(blob))
+        .buffer_unordered(PUTS_AT_ONCE)
+        .for_each(|put| {
+            put.expect("a chunk is a blob");
+            std::future::ready(())
+        })
+        .await;
+    let whole = pieces.concat();
     let digest = Digest::of(F, &whole);
     let recipe = Recipe {
         chunks,
@@ -322,3 +333,6 @@ async fn recipes_may_share_chunks(fresh: &FreshRecipes) {
     assert_present(&*fresh.store, &first_digest, &first, "with shared chunks").await;
     assert_present(&*fresh.store, &second_digest, &second, "with shared chunks").await;
 }
+
+#[cfg(test)]
+mod tests;
