@@ -58,7 +58,7 @@ pub(crate) const CHUNKED_BLOB_BYTES_MIN: u64 = 4 * 1024 * 1024;
 /// Chunks of one blob: as digests they fit a message of 4 MiB.
 pub(crate) const RECIPE_CHUNKS_MAX: u64 = 40_000;
 /// Bytes of chunks that one `FindMissingBlobs` asks for, and that wait in memory for its answer.
-pub(crate) const CHUNK_WINDOW_BYTES: usize = 16 * 1024 * 1024;
+pub(crate) const CHUNK_WINDOW_BYTES: usize = 8 * 1024 * 1024;
 /// Chunks of one blob that are sent at once.
 pub(crate) const CHUNK_UPLOADS_MAX: usize = 8;
 /// Chunks of one blob that are fetched at once, ahead of its reader.

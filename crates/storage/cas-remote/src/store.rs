@@ -24,8 +24,9 @@ use crate::status::{self, nonsense};
 
 /// The blobs of one instance of a server.
 ///
-/// A `put` of bytes is tried again, and resumed, when the server or the network fails; a `put` of a large stream is
-/// not, because its source cannot be read twice: whoever owns the source tries again.
+/// A `put` of bytes is tried again, and resumed, when the server or the network fails, and so is each chunk where the
+/// server takes chunks. A `put` of a large stream that goes as a whole is not, because its source cannot be read twice:
+/// whoever owns the source tries again.
 #[derive(Clone)]
 pub(crate) struct RemoteStore {
     connection: Arc<Connection>,
