@@ -151,6 +151,16 @@ impl Chunking {
         }
     }
 
+    /// About the length of a chunk of bytes that have no pattern, to tell how many there will be.
+    pub fn chunk_bytes_mean(&self) -> usize {
+        match self {
+            // A little more in fact: a quarter of it is skipped, and then the average is aimed at.
+            Chunking::FastCdc2020(rule) => rule.average,
+            // The minimum over Rényi's parking constant, 0.7476.
+            Chunking::RepMaxCdc(rule) => rule.min + rule.min / 3,
+        }
+    }
+
     /// Most bytes that a [`Chunker`](crate::Chunker) holds when it has no chunk to give, beside the last piece pushed.
     pub fn held_bytes_max(&self) -> usize {
         match self {

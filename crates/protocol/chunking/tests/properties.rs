@@ -137,3 +137,19 @@ fn one_percent_changed_costs_at_most_five() {
         );
     }
 }
+
+#[test]
+fn chunks_are_about_as_long_as_is_said() {
+    let bytes = noise(1, 128 << 20);
+    for chunking in [
+        Chunking::FastCdc2020(FastCdc2020::ADVISED),
+        Chunking::RepMaxCdc(RepMaxCdc::ADVISED),
+    ] {
+        let mean = bytes.len() / cut(chunking, &bytes, &[1 << 20]).len();
+        let said = chunking.chunk_bytes_mean();
+        assert!(
+            mean * 10 >= said * 9 && mean * 10 <= said * 15,
+            "{chunking:?}: {mean} bytes, not {said}"
+        );
+    }
+}

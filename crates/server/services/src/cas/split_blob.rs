@@ -61,7 +61,8 @@ pub(super) async fn split_blob(
         };
         return respond(&digest, itself);
     }
-    check_length(&digest, digest.size_bytes() / rule.chunk_bytes_max() as u64)?;
+    // Known too late, it would cost reading and storing most of the blob, for each call anew.
+    check_length(&digest, digest.size_bytes() / rule.chunk_bytes_mean() as u64)?;
     let _turn = rules::turn(service).await?;
     // Another call may have cut it while this one waited.
     if let Some(recipe) = known(recipes, &digest).await? {

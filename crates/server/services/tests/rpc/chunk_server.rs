@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use blob::{Blob, BlobStream, ByteRange, Digest, DigestFunction, DigestSet};
 use bytes::Bytes;
-use cas::{BlobStore, StoreError};
+use cas::{BlobStore, Recipes, StoreError};
 use reapi::execution::{SpliceBlobRequest, SplitBlobRequest, SplitBlobResponse, chunking_function::Value};
 use services::StorageOptions;
 use tonic::Status;
@@ -90,6 +90,8 @@ impl BlobStore for BelowStore {
 
 pub struct ChunkServer {
     pub server: Server,
+    /// Behind the scenes.
+    pub recipes: Arc<dyn Recipes>,
     pub below: Arc<Below>,
 }
 
@@ -107,8 +109,12 @@ impl ChunkServer {
             }),
             16 << 20,
         );
-        let server = Server::with_recipes(store.clone(), Some(store), options).await;
-        ChunkServer { server, below }
+        let server = Server::with_recipes(store.clone(), Some(store.clone()), options).await;
+        ChunkServer {
+            server,
+            recipes: store,
+            below,
+        }
     }
 
     pub async fn split(&self, digest: &Digest, wish: Value) -> Result<SplitBlobResponse, Status> {

@@ -193,3 +193,28 @@ async fn k1_many_callers_at_once_get_one_answer() {
     assert!(first.chunk_digests.len() > 1);
     assert!(answers.iter().all(|answer| answer.as_ref().unwrap() == first));
 }
+
+#[tokio::test]
+async fn k7_a_list_too_long_for_an_answer_is_not_found() {
+    let server = ChunkServer::start().await;
+    let (_, chunks) = server.chunks(1, &[10, 20]).await;
+    let pairs = services::limits::RECIPE_CHUNKS_MAX / 2 + 1;
+    let whole = [noise(1, 10), noise(2, 20)].concat().repeat(pairs);
+    let digest = Digest::of(SHA256, &whole);
+    let recipe = cas::Recipe {
+        chunks: chunks.repeat(pairs),
+        chunking_function: cas::ChunkingFunction::Unknown,
+    };
+    server.recipes.splice(&digest, recipe).await.unwrap();
+    let status = refused(server.split(&digest, Value::Unknown).await, Code::NotFound);
+    assert!(status.message().contains("read it as a whole"), "{status}");
+    assert!(
+        server
+            .server
+            .read(&format!("blobs/{digest}"), 0, 0)
+            .await
+            .unwrap()
+            .concat()
+            == whole
+    );
+}
