@@ -2,7 +2,7 @@
 //! than after it.
 
 use crate::FastCdc2020;
-use crate::gear::GEAR;
+use crate::gear::{GEAR, STEP_BYTES, roll, roll_step};
 use crate::held::Held;
 
 /// Places that must be zero, spread out: entry `n` is met once in about 2ⁿ⁺⁸ bytes. Taken over from the paper's own
@@ -35,26 +35,13 @@ pub(crate) struct Cutter {
     min: usize,
     average: usize,
     max: usize,
-    early: Mask,
-    late: Mask,
-    table: Box<Table>,
+    early: u64,
+    late: u64,
+    /// The table of the hash, mixed with the seed.
+    table: Box<[u64; 256]>,
     /// How far the chunk that begins is hashed.
     at: usize,
     hash: u64,
-}
-
-/// A mask for the hash, and for the hash shifted by one more.
-#[derive(Clone, Copy, Debug)]
-struct Mask {
-    plain: u64,
-    shifted: u64,
-}
-
-/// What a byte adds, and what it adds when another follows in the same step.
-#[derive(Debug)]
-struct Table {
-    plain: [u64; 256],
-    shifted: [u64; 256],
 }
 
 impl Cutter {
@@ -65,24 +52,14 @@ impl Cutter {
 
     /// `average` is a power of two that has masks.
     fn with_bounds(min: usize, average: usize, max: usize, seed: u32) -> Self {
-        let mask = |log2: u32| {
-            let plain = MASKS[(log2 - FIRST_MASK_AVERAGE_LOG2) as usize];
-            Mask {
-                plain,
-                shifted: plain << 1,
-            }
-        };
-        let seeded = |byte: usize| GEAR[byte] ^ u64::from(seed);
+        let mask = |log2: u32| MASKS[(log2 - FIRST_MASK_AVERAGE_LOG2) as usize];
         Cutter {
             min,
             average,
             max,
             early: mask(average.ilog2() + NORMALIZATION),
             late: mask(average.ilog2() - NORMALIZATION),
-            table: Box::new(Table {
-                plain: std::array::from_fn(seeded),
-                shifted: std::array::from_fn(|byte| seeded(byte) << 1),
-            }),
+            table: Box::new(GEAR.map(|entry| entry ^ u64::from(seed))),
             at: min,
             hash: 0,
         }
@@ -118,24 +95,20 @@ impl Cutter {
 }
 
 /// The first byte whose hash has zeros everywhere in the mask. The chunk ends before it.
-fn find(table: &Table, hash: &mut u64, bytes: &[u8], mask: Mask) -> Option<usize> {
-    let (pairs, rest) = bytes.as_chunks::<2>();
+fn find(table: &[u64; 256], hash: &mut u64, bytes: &[u8], mask: u64) -> Option<usize> {
+    let (steps, rest) = bytes.as_chunks::<STEP_BYTES>();
     let mut rolling = *hash;
-    for (pair, [first, second]) in pairs.iter().enumerate() {
-        // One shift for two bytes shortens the chain of what waits for what, which is what bounds the speed.
-        rolling = (rolling << 2).wrapping_add(table.shifted[*first as usize]);
-        if rolling & mask.shifted == 0 {
-            return Some(pair * 2);
+    for (step, bytes) in steps.iter().enumerate() {
+        let hashes = roll_step(table, rolling, bytes);
+        if let Some(index) = hashes.iter().position(|hash| hash & mask == 0) {
+            return Some(step * STEP_BYTES + index);
         }
-        rolling = rolling.wrapping_add(table.plain[*second as usize]);
-        if rolling & mask.plain == 0 {
-            return Some(pair * 2 + 1);
-        }
+        rolling = hashes[STEP_BYTES - 1];
     }
-    if let [last] = rest {
-        rolling = (rolling << 1).wrapping_add(table.plain[*last as usize]);
-        if rolling & mask.plain == 0 {
-            return Some(bytes.len() - 1);
+    for (index, byte) in rest.iter().enumerate() {
+        rolling = roll(table, rolling, *byte);
+        if rolling & mask == 0 {
+            return Some(steps.len() * STEP_BYTES + index);
         }
     }
     *hash = rolling;

@@ -9,11 +9,8 @@
 //! hashing everything again for each look.
 
 use crate::RepMaxCdc;
-use crate::gear::{WINDOW_BYTES, roll};
+use crate::gear::{GEAR, STEP_BYTES, WINDOW_BYTES, roll, roll_step};
 use crate::held::Held;
-
-/// Bytes hashed in one step.
-const STEP_BYTES: usize = 4;
 
 /// A place where a chunk may end, counted from its start, and the hash of the 64 bytes before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,19 +98,14 @@ impl Cutter {
         for slice in held.slices(at..end) {
             let (steps, rest) = slice.as_chunks::<STEP_BYTES>();
             for bytes in steps {
-                // Four hashes that each wait for one only, the last of the step before: that chain bounds the speed.
-                let mut sum = 0;
-                let hashes: [u64; STEP_BYTES] = std::array::from_fn(|index| {
-                    sum = roll(sum, bytes[index]);
-                    (hash << (index + 1)).wrapping_add(sum)
-                });
+                let hashes = roll_step(&GEAR, hash, bytes);
                 if hashes.iter().any(|hash| *hash > best) {
                     best = note(&mut self.records, best, at, hashes);
                 }
                 (hash, at) = (hashes[STEP_BYTES - 1], at + STEP_BYTES);
             }
             for byte in rest {
-                hash = roll(hash, *byte);
+                hash = roll(&GEAR, hash, *byte);
                 best = note(&mut self.records, best, at, [hash]);
                 at += 1;
             }
@@ -163,7 +155,7 @@ impl Cutter {
                 records.push(Record { at: place, hash: gap });
             }
             if let Some(byte) = bytes.next() {
-                gap = roll(gap, *byte);
+                gap = roll(&GEAR, gap, *byte);
             }
         }
         records.append(&mut self.records);
@@ -195,7 +187,7 @@ fn note<const PLACES: usize>(
 fn hash_before(held: &Held, place: usize) -> u64 {
     held.slices(place - WINDOW_BYTES..place)
         .flatten()
-        .fold(0, |hash, byte| roll(hash, *byte))
+        .fold(0, |hash, byte| roll(&GEAR, hash, *byte))
 }
 
 #[cfg(test)]

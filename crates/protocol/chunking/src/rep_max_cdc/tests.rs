@@ -17,14 +17,14 @@ fn plainly(mut bytes: &[u8], min: usize, horizon: usize) -> Vec<usize> {
         let hash_at = |place: usize| {
             bytes[place - 64..place]
                 .iter()
-                .fold(0u64, |hash, byte| roll(hash, *byte))
+                .fold(0u64, |hash, byte| roll(&GEAR, hash, *byte))
         };
         let mut last = seen.len() - min;
         let length = loop {
             let mut best = (min, hash_at(min));
             let mut hash = best.1;
             for place in min + 1..=last {
-                hash = roll(hash, bytes[place - 1]);
+                hash = roll(&GEAR, hash, bytes[place - 1]);
                 if hash > best.1 {
                     best = (place, hash);
                 }
