@@ -12,6 +12,7 @@ use serde_json::Value;
 const MAY_USE: &[(&str, &[&str])] = &[
     ("reapi", &[]),
     ("compression", &[]),
+    ("chunking", &[]),
     ("blob", &["reapi"]),
     ("merkle", &["blob", "reapi"]),
     ("action", &["merkle", "blob", "reapi"]),
@@ -26,6 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "action",
             "blob",
             "compression",
+            "chunking",
             "reapi",
             "tasks",
         ],
@@ -58,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "merkle",
             "blob",
             "compression",
+            "chunking",
             "reapi",
             "tasks",
         ],
@@ -66,9 +69,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that run in a simulation and a fuzzer at full speed, and what they therefore never use.
-const PURE: [&str; 8] = [
+const PURE: [&str; 9] = [
     "reapi",
     "compression",
+    "chunking",
     "blob",
     "merkle",
     "action",

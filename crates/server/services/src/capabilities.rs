@@ -12,6 +12,7 @@ use reapi::execution::{
 use reapi::semver::SemVer;
 use tonic::{Request, Response, Status};
 
+use crate::cas::chunking;
 use crate::limits::BATCH_DATA_BYTES_MAX;
 use crate::{Instance, Instances, status};
 
@@ -74,14 +75,14 @@ impl CapabilitiesService for Capabilities {
     }
 }
 
-/// Left at their defaults because there is no such thing here yet: priorities of cache entries (A7), SplitBlob and
-/// SpliceBlob with their chunking parameters (K1 to K7).
+/// Left at its default because there is no such thing here yet: priorities of cache entries (A7).
 fn cache(instance: &Instance, blob_size_bytes_max: u64) -> CacheCapabilities {
     // ByteStream and BatchReadBlobs; identity goes without saying but some clients look for it.
     let compressors = vec![
         Compressor::Identity.to_proto() as i32,
         Compressor::Zstd.to_proto() as i32,
     ];
+    let chunks = instance.recipes.is_some();
     CacheCapabilities {
         digest_functions: digest_functions(),
         action_cache_update_capabilities: Some(ActionCacheUpdateCapabilities {
@@ -92,6 +93,10 @@ fn cache(instance: &Instance, blob_size_bytes_max: u64) -> CacheCapabilities {
         supported_compressors: compressors.clone(),
         supported_batch_update_compressors: compressors,
         max_cas_blob_size_bytes: i64::try_from(blob_size_bytes_max).unwrap_or(i64::MAX),
+        split_blob_support: chunks,
+        splice_blob_support: chunks,
+        fast_cdc_2020_params: chunks.then(chunking::fast_cdc_2020_params),
+        rep_max_cdc_params: chunks.then(chunking::rep_max_cdc_params),
         ..Default::default()
     }
 }

@@ -2,8 +2,11 @@
 
 mod batch_read_blobs;
 mod batch_update_blobs;
+pub(crate) mod chunking;
 mod find_missing_blobs;
 mod get_tree;
+mod splice_blob;
+mod split_blob;
 
 use std::sync::Arc;
 
@@ -14,10 +17,12 @@ use reapi::execution::{
     FindMissingBlobsRequest, FindMissingBlobsResponse, GetTreeRequest, GetTreeResponse, SpliceBlobRequest,
     SpliceBlobResponse, SplitBlobRequest, SplitBlobResponse,
 };
+use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
 use crate::Instances;
 use crate::admission::Admission;
+use crate::limits::CHUNKING_CALLS_MAX;
 
 /// The service.
 #[derive(Clone)]
@@ -25,6 +30,8 @@ pub struct ContentAddressableStorage {
     instances: Arc<Instances>,
     admission: Admission,
     blob_size_bytes_max: u64,
+    /// Of calls that cut and join.
+    chunking_turns: Arc<Semaphore>,
 }
 
 impl ContentAddressableStorage {
@@ -33,6 +40,7 @@ impl ContentAddressableStorage {
             instances,
             admission,
             blob_size_bytes_max,
+            chunking_turns: Arc::new(Semaphore::new(CHUNKING_CALLS_MAX)),
         }
     }
 }
@@ -77,20 +85,21 @@ impl CasService for ContentAddressableStorage {
             .map(Response::new)
     }
 
-    /// Not offered in the capabilities, so this is the answer the specification asks for (checklist K1).
-    async fn split_blob(&self, _: Request<SplitBlobRequest>) -> Result<Response<SplitBlobResponse>, Status> {
-        Err(Status::unimplemented(
-            "SplitBlob is not offered here (split_blob_support is false)",
-        ))
+    async fn split_blob(
+        &self,
+        request: Request<SplitBlobRequest>,
+    ) -> Result<Response<SplitBlobResponse>, Status> {
+        split_blob::split_blob(self, request.into_inner())
+            .await
+            .map(Response::new)
     }
 
-    /// As `split_blob`.
     async fn splice_blob(
         &self,
-        _: Request<SpliceBlobRequest>,
+        request: Request<SpliceBlobRequest>,
     ) -> Result<Response<SpliceBlobResponse>, Status> {
-        Err(Status::unimplemented(
-            "SpliceBlob is not offered here (splice_blob_support is false)",
-        ))
+        splice_blob::splice_blob(self, request.into_inner())
+            .await
+            .map(Response::new)
     }
 }

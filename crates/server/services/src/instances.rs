@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use action_cache::ActionCache;
 use blob::InstanceName;
-use cas::BlobStore;
+use cas::{BlobStore, Recipes};
 use thiserror::Error;
 
 /// What one instance offers.
@@ -14,6 +14,9 @@ pub struct Instance {
     /// Its blobs; several instances may share them. The empty blob must always be there (checklist G6): wrap the
     /// store in [`cas::always_has_empty`].
     pub cas: Arc<dyn BlobStore>,
+    /// The same blobs as lists of chunks, where their store can hold them so: SplitBlob and SpliceBlob are offered then
+    /// (checklist K1).
+    pub recipes: Option<Arc<dyn Recipes>>,
     /// Its action results, shown only while complete: wrap the cache in [`action_cache::complete_only`].
     pub action_cache: Arc<dyn ActionCache>,
     /// Whether clients may write to the action cache, or only workers.

@@ -31,6 +31,15 @@ pub const READ_MESSAGE_BYTES_MAX: usize = 256 * 1024;
 /// Pieces from a store below this are joined before they are sent, so that a slow store does not make small messages.
 pub const READ_MESSAGE_BYTES_MIN: usize = 64 * 1024;
 
+/// Chunks of one SplitBlob answer and of one SpliceBlob request: at 74 bytes for a SHA-256 digest they fit a response.
+pub const RECIPE_CHUNKS_MAX: usize = 50_000;
+
+/// Blobs that are cut by SplitBlob or joined by SpliceBlob at the same time; further calls wait their turn.
+pub const CHUNKING_CALLS_MAX: usize = 16;
+
+/// Chunks of one blob that SplitBlob stores at the same time.
+pub const CHUNK_PUTS_MAX: usize = 4;
+
 /// Directories of one GetTree message at most, also when the client asks for more.
 pub const TREE_PAGE_DIRECTORIES_MAX: usize = 10_000;
 

@@ -2,6 +2,7 @@
 
 use blob::{Compressor, InstanceName};
 use cas::StoreError;
+use chunking::{Chunking, FastCdc2020, RepMaxCdc};
 use reapi::execution::{CacheCapabilities, GetCapabilitiesRequest, ServerCapabilities};
 use tonic::{Code, Status};
 
@@ -22,6 +23,10 @@ pub(crate) struct Manner {
     pub(crate) zstd: bool,
     /// Whether batch updates are compressed.
     pub(crate) zstd_updates: bool,
+    /// What cuts large uploads, if the server can join them.
+    pub(crate) chunking: Option<Chunking>,
+    /// Whether the server tells the chunks of a blob.
+    pub(crate) splits: bool,
 }
 
 impl Manner {
@@ -48,6 +53,11 @@ impl Manner {
                 .filter(|bytes| *bytes > 0),
             zstd: offers_zstd(&capabilities.supported_compressors),
             zstd_updates: offers_zstd(&capabilities.supported_batch_update_compressors),
+            chunking: capabilities
+                .splice_blob_support
+                .then(|| chunking(capabilities))
+                .flatten(),
+            splits: capabilities.split_blob_support,
         }
     }
 
@@ -60,6 +70,19 @@ impl Manner {
         };
         Ok(Manner::towards(&capabilities, connection.wants_zstd))
     }
+}
+
+/// FastCDC where it is offered, because Bazel uses it: blobs of both are then cut alike. A rule whose numbers are out of
+/// range is left alone (checklist K4), and with no rule left nothing is cut: chunks that nobody else finds help nobody.
+fn chunking(capabilities: &CacheCapabilities) -> Option<Chunking> {
+    let fast = capabilities
+        .fast_cdc_2020_params
+        .and_then(|params| FastCdc2020::new(params.avg_chunk_size_bytes, params.seed).ok());
+    let rep_max = capabilities
+        .rep_max_cdc_params
+        .and_then(|params| RepMaxCdc::new(params.min_chunk_size_bytes, params.horizon_size_bytes).ok());
+    fast.map(Chunking::FastCdc2020)
+        .or(rep_max.map(Chunking::RepMaxCdc))
 }
 
 /// The server's own words.
@@ -121,6 +144,8 @@ mod tests {
             blob_bytes_max: None,
             zstd: true,
             zstd_updates: false,
+            chunking: None,
+            splits: false,
         };
         assert_eq!(manner(0, 0), unlimited);
         assert_eq!(manner(-1, -1), unlimited);
@@ -136,6 +161,41 @@ mod tests {
         );
         // So small that nothing fits: everything goes by streams.
         assert_eq!(manner(10, 0).batched_blob_bytes_max, 0);
+    }
+
+    #[test]
+    fn k4_a_rule_is_used_only_as_offered_and_only_if_it_makes_sense() {
+        use reapi::execution::{FastCdc2020Params, RepMaxCdcParams};
+        let fast = |avg_chunk_size_bytes| {
+            Some(FastCdc2020Params {
+                avg_chunk_size_bytes,
+                seed: 7,
+            })
+        };
+        let rep_max = |min_chunk_size_bytes| {
+            Some(RepMaxCdcParams {
+                min_chunk_size_bytes,
+                horizon_size_bytes: 0,
+            })
+        };
+        let chunking = |splice_blob_support, fast_cdc_2020_params, rep_max_cdc_params| {
+            let capabilities = CacheCapabilities {
+                splice_blob_support,
+                fast_cdc_2020_params,
+                rep_max_cdc_params,
+                ..Default::default()
+            };
+            Manner::towards(&capabilities, true).chunking
+        };
+        let [good_fast, good_rep_max] = [
+            Chunking::FastCdc2020(FastCdc2020::new(1024, 7).unwrap()),
+            Chunking::RepMaxCdc(RepMaxCdc::new(64, 0).unwrap()),
+        ];
+        assert_eq!(chunking(true, fast(1024), rep_max(64)), Some(good_fast));
+        assert_eq!(chunking(true, fast(1000), rep_max(64)), Some(good_rep_max));
+        assert_eq!(chunking(true, fast(0), rep_max(63)), None);
+        assert_eq!(chunking(true, None, None), None);
+        assert_eq!(chunking(false, fast(1024), rep_max(64)), None);
     }
 
     #[test]

@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use action_cache::ActionCache;
 use blob::InstanceName;
-use cas::{BlobStore, StoreError, always_has_empty};
+use cas::{BlobStore, Recipes, StoreError, always_has_empty};
 use parking_lot::Mutex;
 use reapi::execution::{RequestMetadata, ServerCapabilities};
 use tonic::transport::Channel;
 
 use crate::action_cache::RemoteActionCache;
 use crate::capabilities;
+use crate::chunks::ChunkedDownloads;
 use crate::connection::{ConnectError, Connection, ConnectionOptions};
 use crate::endpoint::RemoteEndpoint;
 use crate::headers::CallHeaders;
@@ -70,7 +71,7 @@ impl RemoteOptions {
 pub struct RemoteChannel {
     connection: Arc<Connection>,
     /// Kept so that everybody who speaks to one instance shares its batches and asks for its capabilities once.
-    stores: Arc<Mutex<HashMap<InstanceName, Arc<dyn BlobStore>>>>,
+    stores: Arc<Mutex<HashMap<InstanceName, RemoteStore>>>,
 }
 
 impl RemoteChannel {
@@ -104,17 +105,35 @@ impl RemoteChannel {
         })
     }
 
-    /// The blobs of an instance. The same store for everybody who asks.
+    /// The blobs of an instance. Large ones are uploaded in chunks where the server offers that.
     pub fn blob_store(&self, instance: InstanceName) -> Arc<dyn BlobStore> {
+        // The empty blob is present everywhere (checklist G6): no call needs to say so.
+        always_has_empty(Arc::new(self.store(instance)))
+    }
+
+    /// As [`blob_store`](Self::blob_store), with large blobs downloaded in chunks where the server offers that: those in
+    /// `local` are taken from there, the others are fetched and put there. Whatever `local` says is checked.
+    pub fn blob_store_with_chunks(
+        &self,
+        instance: InstanceName,
+        local: Arc<dyn BlobStore>,
+    ) -> Arc<dyn BlobStore> {
+        let remote = self.store(instance);
+        always_has_empty(Arc::new(ChunkedDownloads { remote, local }))
+    }
+
+    /// The blobs of an instance as lists of chunks.
+    pub fn recipes(&self, instance: InstanceName) -> Arc<dyn Recipes> {
+        Arc::new(self.store(instance))
+    }
+
+    /// The same for everybody who asks.
+    fn store(&self, instance: InstanceName) -> RemoteStore {
         let mut stores = self.stores.lock();
         if let Some(store) = stores.get(&instance) {
             return store.clone();
         }
-        // The empty blob is present everywhere (checklist G6): no call needs to say so.
-        let store = always_has_empty(Arc::new(RemoteStore::new(
-            self.connection.clone(),
-            instance.clone(),
-        )));
+        let store = RemoteStore::new(self.connection.clone(), instance.clone());
         if stores.len() < INSTANCES_MAX {
             stores.insert(instance, store.clone());
         }

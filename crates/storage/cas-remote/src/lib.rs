@@ -2,14 +2,15 @@
 //!
 //! One [`RemoteChannel`] serves any number of instances. What is small is coalesced: gets and puts that are under
 //! way together travel as one `BatchReadBlobs` or `BatchUpdateBlobs`, without waiting for a timer. What is large
-//! flows through `ByteStream`, pulled piece by piece. Every call has a deadline and is tried again with jitter, a
+//! flows through `ByteStream`, pulled piece by piece, or as chunks of which only the
+//! missing ones travel. Every call has a deadline and is tried again with jitter, a
 //! bound and a budget; whole blobs are proven against their digest before they count.
 //!
 //! It keeps nothing: no cache of blobs, no memory of what was found. Ranges cannot be proven against a digest; they
 //! are only as good as the server.
 //!
 //! Read `channel.rs` first (how to get a store), then `store.rs` (which way a blob goes), `coalesce.rs` (how small
-//! requests become one), `byte_stream/write.rs` (what survives a broken upload), `retry.rs` (what is tried again) and
+//! requests become one), `chunks.rs` (when a blob is cut), `byte_stream/write.rs` (what survives a broken upload), `retry.rs` (what is tried again) and
 //! `limits.rs` for every number.
 
 mod action_cache;
@@ -18,6 +19,7 @@ mod batch_update;
 mod byte_stream;
 mod capabilities;
 mod channel;
+mod chunks;
 mod coalesce;
 mod connection;
 mod endpoint;

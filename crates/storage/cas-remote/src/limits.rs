@@ -53,6 +53,19 @@ pub(crate) const WRITE_WHOLE_BYTES_MAX: usize = 3 * 1024 * 1024;
 /// Pieces below this are joined before they are sent.
 pub(crate) const WRITE_MESSAGE_BYTES_MIN: usize = 64 * 1024;
 
+/// Smallest blob that travels in chunks, where its server offers that: below, asking costs more than sending.
+pub(crate) const CHUNKED_BLOB_BYTES_MIN: u64 = 4 * 1024 * 1024;
+/// Chunks of one blob: as digests they fit a message of 4 MiB.
+pub(crate) const RECIPE_CHUNKS_MAX: u64 = 40_000;
+/// Bytes of chunks that one `FindMissingBlobs` asks for, and that wait in memory for its answer.
+pub(crate) const CHUNK_WINDOW_BYTES: usize = 8 * 1024 * 1024;
+/// Chunks of one blob that are sent at once.
+pub(crate) const CHUNK_UPLOADS_MAX: usize = 8;
+/// Chunks of one blob that are fetched at once, ahead of its reader.
+pub(crate) const CHUNK_DOWNLOADS_MAX: usize = 4;
+/// Largest chunk that is read into memory: the largest that the specification allows.
+pub(crate) const CHUNK_IN_MEMORY_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
 /// Smallest blob worth compressing in a batch.
 pub(crate) const COMPRESSED_BYTES_MIN: u64 = 1024;
 

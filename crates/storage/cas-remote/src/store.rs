@@ -1,9 +1,10 @@
 //! The store: which way a blob goes.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
-use blob::{Blob, BlobStream, ByteRange, Digest, DigestFunction, DigestSet, InstanceName};
+use blob::{Blob, BlobStream, Body, ByteRange, Digest, DigestFunction, DigestSet, InstanceName};
 use bytes::Bytes;
 use cas::{BlobStore, StoreError};
 use futures::future::FutureExt;
@@ -15,6 +16,7 @@ use crate::batch_read::batch_read;
 use crate::batch_update::batch_update;
 use crate::byte_stream::{Place, read, write};
 use crate::capabilities::Manner;
+use crate::chunks::{is_chunked, upload};
 use crate::coalesce::Coalescer;
 use crate::connection::Connection;
 use crate::limits::{FIND_MISSING_CALLS_MAX, FIND_MISSING_DIGESTS_MAX};
@@ -22,15 +24,19 @@ use crate::status::{self, nonsense};
 
 /// The blobs of one instance of a server.
 ///
-/// A `put` of bytes is tried again, and resumed, when the server or the network fails; a `put` of a large stream is
-/// not, because its source cannot be read twice: whoever owns the source tries again.
+/// A `put` of bytes is tried again, and resumed, when the server or the network fails, and so is each chunk where the
+/// server takes chunks. A `put` of a large stream that goes as a whole is not, because its source cannot be read twice:
+/// whoever owns the source tries again.
+#[derive(Clone)]
 pub(crate) struct RemoteStore {
     connection: Arc<Connection>,
     instance: InstanceName,
     /// Asked for when first needed; a failure is not remembered.
     manner: Arc<OnceCell<Manner>>,
-    reads: Coalescer<(), Option<Bytes>>,
-    updates: Coalescer<Bytes, ()>,
+    reads: Arc<Coalescer<(), Option<Bytes>>>,
+    updates: Arc<Coalescer<Bytes, ()>>,
+    /// The server does not join chunks after all.
+    whole_only: Arc<AtomicBool>,
 }
 
 impl RemoteStore {
@@ -63,12 +69,43 @@ impl RemoteStore {
             connection,
             instance,
             manner,
-            reads,
-            updates,
+            reads: Arc::new(reads),
+            updates: Arc::new(updates),
+            whole_only: Arc::default(),
         }
     }
 
-    async fn manner(&self) -> Result<&Manner, StoreError> {
+    pub(crate) fn connection(&self) -> &Arc<Connection> {
+        &self.connection
+    }
+
+    pub(crate) fn instance(&self) -> &InstanceName {
+        &self.instance
+    }
+
+    /// From now on every blob goes as a whole.
+    pub(crate) fn stop_chunking(&self) {
+        self.whole_only.store(true, Ordering::Relaxed);
+    }
+
+    /// Uploads what `digest` names, not in chunks: in a batch if it is small, else as a stream.
+    pub(crate) async fn put_whole(&self, digest: Digest, body: Body) -> Result<(), StoreError> {
+        let manner = self.manner().await?;
+        match body {
+            Body::Bytes(bytes) if digest.size_bytes() <= manner.batched_blob_bytes_max => {
+                self.updates.ask(digest, bytes, manner.batch_bytes_max).await
+            }
+            body => self.write_whole(digest, body).await,
+        }
+    }
+
+    /// Uploads as a stream.
+    pub(crate) async fn write_whole(&self, digest: Digest, body: Body) -> Result<(), StoreError> {
+        let manner = self.manner().await?;
+        write(self.place(manner, digest), body).await
+    }
+
+    pub(crate) async fn manner(&self) -> Result<&Manner, StoreError> {
         self.manner
             .get_or_try_init(|| Manner::ask(&self.connection, &self.instance))
             .await
@@ -162,9 +199,12 @@ impl BlobStore for RemoteStore {
         }
         if digest.size_bytes() <= manner.batched_blob_bytes_max {
             let bytes = blob.into_bytes(manner.batched_blob_bytes_max).await?;
-            return self.updates.ask(digest, bytes, manner.batch_bytes_max).await;
+            return self.put_whole(digest, Body::Bytes(bytes)).await;
         }
-        write(self.place(manner, digest), blob.into_body()).await
+        match is_chunked(manner, digest.size_bytes()) {
+            Some(chunking) if !self.whole_only.load(Ordering::Relaxed) => upload(self, chunking, blob).await,
+            _ => self.write_whole(digest, blob.into_body()).await,
+        }
     }
 
     async fn find_missing(&self, digests: &DigestSet) -> Result<DigestSet, StoreError> {

@@ -14,10 +14,14 @@ use futures::stream::{self, Stream, StreamExt};
 use crate::{BlobStore, StoreError};
 
 mod bounded;
+mod forgetful;
 mod reads;
+mod recipes;
 mod writes;
 
 pub use bounded::check_bounded;
+pub use forgetful::Forgetful;
+pub use recipes::{FreshRecipes, check_recipes};
 
 /// A store that holds nothing yet, and what must live as long as it does.
 pub struct Fresh {

@@ -4,6 +4,7 @@
 //! Nothing here knows gRPC. Read `blob_store.rs` first, then any decorator, then `conformance.rs`.
 
 mod blob_store;
+mod chunked;
 #[cfg(any(test, doc, feature = "conformance"))]
 pub mod conformance;
 mod empty_blob;
@@ -16,6 +17,7 @@ mod size_limited;
 pub mod tree;
 
 pub use blob_store::{BlobStore, StoreError};
+pub use chunked::{Chunked, chunked};
 pub use empty_blob::always_has_empty;
 pub use invocation::Invocation;
 pub use leases::{Hold, Leases};

@@ -60,6 +60,7 @@ impl TestServer {
         );
         let instance = Instance {
             cas: ::cas::always_has_empty(store.clone()),
+            recipes: None,
             action_cache: action_cache.clone(),
             clients_may_update_action_cache: true,
         };

@@ -48,11 +48,12 @@ pub(crate) fn open(
     let within = |size: ByteSize| DiskOptions::new(directory.storage(), size.0);
     let blobs = DiskBlobStore::open(within(sizes.cas)).context("cannot open the blob store")?;
     let blob_size_bytes_max = blobs.size_bytes_max();
-    let cas: Arc<dyn BlobStore> = always_has_empty(blobs);
+    let cas: Arc<dyn BlobStore> = always_has_empty(blobs.clone());
     let results = DiskResults::open(within(sizes.action_cache)).context("cannot open the action cache")?;
     let instances = names.iter().map(|name| {
         let instance = Instance {
             cas: cas.clone(),
+            recipes: Some(blobs.clone()),
             action_cache: complete_only(results.of(name), cas.clone()),
             clients_may_update_action_cache,
         };

@@ -51,6 +51,7 @@ impl Farm {
         let cache = complete_only(action_cache::memory(16 << 20), store.clone());
         let instance = Instance {
             cas: store.clone(),
+            recipes: None,
             action_cache: cache.clone(),
             clients_may_update_action_cache: true,
         };

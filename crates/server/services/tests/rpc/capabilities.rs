@@ -108,6 +108,21 @@ async fn c3_the_cache_half_says_what_holds() {
 }
 
 #[tokio::test]
+async fn k1_k4_chunks_are_offered_where_the_store_can_hold_them() {
+    let store = cas::chunked(cas::memory(1 << 20), 1 << 20);
+    let server = Server::with_recipes(store.clone(), Some(store), StorageOptions::default()).await;
+    let cache = capabilities(&server, "").await.cache_capabilities.unwrap();
+    assert!(cache.split_blob_support && cache.splice_blob_support);
+    let fast = cache.fast_cdc_2020_params.unwrap();
+    assert_eq!((fast.avg_chunk_size_bytes, fast.seed), (512 << 10, 0));
+    let rep_max = cache.rep_max_cdc_params.unwrap();
+    assert_eq!(
+        (rep_max.min_chunk_size_bytes, rep_max.horizon_size_bytes),
+        (256 << 10, 2 << 20)
+    );
+}
+
+#[tokio::test]
 async fn c4_c5_the_execution_half_says_what_holds() {
     let server = Server::with(cas::memory(1 << 20), with_execution()).await;
     let execution = capabilities(&server, "").await.execution_capabilities.unwrap();

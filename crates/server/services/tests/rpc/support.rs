@@ -5,7 +5,7 @@ use std::sync::Arc;
 use action_cache::{ActionCache, complete_only};
 use blob::{Blob, ByteRange, Digest, DigestFunction, InstanceName};
 use bytes::Bytes;
-use cas::{BlobStore, always_has_empty, memory};
+use cas::{BlobStore, Recipes, always_has_empty, memory};
 use futures::TryStreamExt;
 use prost::Message;
 use reapi::bytestream::byte_stream_client::ByteStreamClient;
@@ -44,11 +44,22 @@ impl Server {
         Self::with(memory(64 << 20), StorageOptions::default()).await
     }
 
+    /// Without chunks.
     pub async fn with(store: Arc<dyn BlobStore>, options: StorageOptions) -> Self {
+        Self::with_recipes(store, None, options).await
+    }
+
+    /// With `recipes` of the same store.
+    pub async fn with_recipes(
+        store: Arc<dyn BlobStore>,
+        recipes: Option<Arc<dyn Recipes>>,
+        options: StorageOptions,
+    ) -> Self {
         let store = always_has_empty(store);
         let cache = action_cache::memory(64 << 20);
         let instance = |clients_may_update_action_cache| Instance {
             cas: store.clone(),
+            recipes: recipes.clone(),
             action_cache: complete_only(cache.clone(), store.clone()),
             clients_may_update_action_cache,
         };

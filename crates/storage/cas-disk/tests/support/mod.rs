@@ -25,7 +25,8 @@ pub(crate) fn bytes_of(seed: u64, size_bytes: usize) -> Bytes {
         state = state
             .wrapping_mul(6_364_136_223_846_793_005)
             .wrapping_add(1_442_695_040_888_963_407);
-        bytes.extend_from_slice(&(state ^ (state >> 29)).to_le_bytes());
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bytes.extend_from_slice(&(mixed ^ (mixed >> 31)).to_le_bytes());
     }
     bytes.truncate(size_bytes);
     bytes.into()

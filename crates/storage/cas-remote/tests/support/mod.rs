@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use blob::InstanceName;
-use cas::BlobStore;
+use cas::{BlobStore, Recipes};
 use cas_remote::{Compression, RemoteChannel, RemoteOptions};
 use services::{Instance, Instances, StorageOptions, storage_routes, tuned};
 use tasks::{CancellationToken, Group};
@@ -43,15 +43,33 @@ impl RunningServer {
         Self::start_on(listener, store, options).await
     }
 
+    /// One that holds blobs in chunks: `recipes` are of the same store.
+    pub(crate) async fn start_chunked(store: Arc<dyn BlobStore>, recipes: Arc<dyn Recipes>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("loopback has a free port");
+        Self::serve(listener, store, Some(recipes), StorageOptions::default()).await
+    }
+
     pub(crate) async fn start_on(
         listener: TcpListener,
         store: Arc<dyn BlobStore>,
+        options: StorageOptions,
+    ) -> Self {
+        Self::serve(listener, store, None, options).await
+    }
+
+    async fn serve(
+        listener: TcpListener,
+        store: Arc<dyn BlobStore>,
+        recipes: Option<Arc<dyn Recipes>>,
         options: StorageOptions,
     ) -> Self {
         let address = listener.local_addr().expect("it is bound");
         let group = Group::new("test server");
         let instance = || Instance {
             cas: store.clone(),
+            recipes: recipes.clone(),
             action_cache: action_cache::complete_only(action_cache::memory(64 << 20), store.clone()),
             clients_may_update_action_cache: true,
         };

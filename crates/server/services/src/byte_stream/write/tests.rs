@@ -46,6 +46,7 @@ impl Fixture {
     fn with(store: Arc<dyn BlobStore>) -> Self {
         let instance = Instance {
             cas: store.clone(),
+            recipes: None,
             action_cache: Arc::new(NoCache),
             clients_may_update_action_cache: false,
         };
