@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use cas::StoreError;
 use futures::StreamExt;
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 
 use crate::encode::BlockEncoder;
 use crate::engine::{Engine, blocking, finished};
@@ -20,6 +21,10 @@ use crate::writer::{Operation, Publish, Reserved, write_failed};
 
 /// Bytes that are written at a time. Two pieces of a blob are in memory: one being written, one arriving.
 const PIECE_BYTES: usize = 16 * BLOCK_BYTES;
+/// A chunk of at least this size is written as it came, if it ends where a block does.
+const PIECE_BYTES_MIN: usize = 4 * BLOCK_BYTES;
+/// So much is handed to the disk at a time while more arrives, so that the last sync has little left to wait for.
+const SYNC_BYTES: u64 = 32 << 20;
 
 impl Engine {
     /// Writes a blob that is too large to be gathered in memory. Whatever goes wrong, nothing of it stays.
@@ -33,14 +38,20 @@ impl Engine {
             arriving: BytesMut::new(),
         };
         let guard = Guard::reserve(self, digest).await?;
+        let is_durable = self.store.options.durability == Durability::Disk;
         let mut writing = tokio::task::spawn_blocking(move || Upload::create(guard, digest));
+        let mut syncing = Syncing::default();
         while let Some(piece) = pieces.next().await? {
             let mut upload = finished(writing).await?;
+            if is_durable {
+                syncing.keep_up(&upload).await?;
+            }
             writing = tokio::task::spawn_blocking(move || {
                 upload.write(&piece)?;
                 Ok(upload)
             });
         }
+        syncing.end().await?;
         let upload = finished(writing).await?;
         blocking(move || upload.finish()).await?.publish().await
     }
@@ -60,7 +71,7 @@ impl Pieces {
                 return Ok((!last.is_empty()).then_some(last));
             };
             if self.arriving.is_empty()
-                && chunk.len() >= PIECE_BYTES / 2
+                && chunk.len() >= PIECE_BYTES_MIN
                 && chunk.len().is_multiple_of(BLOCK_BYTES)
             {
                 // As it came, without a copy.
@@ -70,6 +81,37 @@ impl Pieces {
         }
         let whole_blocks = self.arriving.len() / BLOCK_BYTES * BLOCK_BYTES;
         Ok(Some(self.arriving.split_to(whole_blocks).freeze()))
+    }
+}
+
+/// Syncs that run while a blob arrives, one at a time.
+#[derive(Default)]
+struct Syncing {
+    running: Option<JoinHandle<Result<(), StoreError>>>,
+    /// Up to where a sync has been started.
+    started: u64,
+}
+
+impl Syncing {
+    async fn keep_up(&mut self, upload: &Upload) -> Result<(), StoreError> {
+        let is_idle = self.running.as_ref().is_none_or(JoinHandle::is_finished);
+        if upload.at < self.started + SYNC_BYTES || !is_idle {
+            return Ok(());
+        }
+        self.end().await?;
+        self.started = upload.at;
+        let (file, path, bytes) = (upload.file.clone(), upload.guard.path(), upload.at);
+        let sync = move || file.sync().map_err(|error| write_failed(&path, bytes, error));
+        self.running = Some(tokio::task::spawn_blocking(sync));
+        Ok(())
+    }
+
+    /// A sync that failed is the upload's failure: the last one would not tell of it again.
+    async fn end(&mut self) -> Result<(), StoreError> {
+        match self.running.take() {
+            Some(running) => finished(running).await,
+            None => Ok(()),
+        }
     }
 }
 
