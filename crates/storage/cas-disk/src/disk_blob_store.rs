@@ -293,3 +293,35 @@ impl Drop for Holding {
         self.store.leases.release(self.lease, self.store.now());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use cas::conformance::{self, FreshRecipes};
+
+    use super::*;
+
+    /// Takes an entry out of the index, as eviction does.
+    async fn lose(engine: Arc<Engine>, digest: Digest) {
+        engine
+            .store
+            .index
+            .remove_if(engine.store.keys.of(SCOPE, &digest), |_| true);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn conforms_as_a_store_of_recipes() {
+        let fresh = async || {
+            let directory = tempfile::tempdir().expect("a directory for the test");
+            let store =
+                DiskBlobStore::open(DiskOptions::new(directory.path(), 256 << 20)).expect("it can be opened");
+            let engine = store.engine.clone();
+            FreshRecipes {
+                store: store.clone(),
+                recipes: store,
+                lose: Box::new(move |digest| Box::pin(lose(engine.clone(), digest))),
+                keep: Box::new(directory),
+            }
+        };
+        conformance::check_recipes(fresh).await;
+    }
+}

@@ -132,14 +132,13 @@ impl Writer {
         if promised_bytes * 100 > segment.bytes() * policy.carried_percent_max {
             return Ok(());
         }
-        if segment.is_solo {
-            if live.iter().any(in_use) && segment.created_lease < used_since {
-                // Nothing to copy: it is counted as young again, once for each time that it is asked for.
-                if let Some(segment) = self.order.remove(&order) {
-                    self.enqueue(segment);
-                }
-                return Ok(());
+        if segment.is_solo && live.iter().any(in_use) {
+            // Nothing to copy: it is counted as young again, once for each time that it is asked for.
+            segment.set_since(self.store.leases.last_number());
+            if let Some(segment) = self.order.remove(&order) {
+                self.enqueue(segment);
             }
+            return Ok(());
         }
         let mut in_use_bytes = (segment.bytes() * IN_USE_PERCENT_MAX / 100).saturating_sub(promised_bytes);
         let mut carried = Vec::new();
@@ -276,11 +275,11 @@ impl Writer {
     }
 }
 
-/// The lease number at the time when the middle one of these segments was made.
+/// The lease number at the time when the middle one of these segments was young.
 fn middle_of(segments: &[(u64, Arc<Segment>)]) -> u32 {
     segments
         .get(segments.len() / 2)
-        .map_or(u32::MAX, |(_, segment)| segment.created_lease)
+        .map_or(u32::MAX, |(_, segment)| segment.since())
 }
 
 /// The footer of a finished segment; `None` if it has none that can be trusted.

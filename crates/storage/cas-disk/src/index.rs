@@ -298,7 +298,7 @@ mod tests {
             segment: n,
             offset: n,
             length: 1 + n,
-            stamp: Stamp::new(n, n % 2 == 0),
+            stamp: Stamp::new(n, n.is_multiple_of(2)),
         }
     }
 

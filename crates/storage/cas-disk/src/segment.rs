@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -24,9 +24,9 @@ pub(crate) struct Segment {
     pub(crate) is_solo: bool,
     /// Milliseconds since 1970.
     pub(crate) created_ms: u64,
-    /// The lease number given out last before it was made.
-    pub(crate) created_lease: u32,
     pub(crate) volume: Arc<dyn Volume>,
+    /// The lease number given out last before it was made, or was last counted as young.
+    since: AtomicU32,
     /// What it counts for: its room while it is in use, then its length.
     bytes: AtomicU64,
     file: Mutex<Option<Arc<dyn VolumeFile>>>,
@@ -39,6 +39,14 @@ impl Segment {
 
     pub(crate) fn set_bytes(&self, bytes: u64) {
         self.bytes.store(bytes, Ordering::Relaxed);
+    }
+
+    pub(crate) fn since(&self) -> u32 {
+        self.since.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_since(&self, lease: u32) {
+        self.since.store(lease, Ordering::Relaxed);
     }
 
     pub(crate) fn name(&self) -> String {
@@ -104,8 +112,8 @@ impl Segments {
             number,
             is_solo,
             created_ms,
-            created_lease,
             volume,
+            since: AtomicU32::new(created_lease),
             bytes: AtomicU64::new(bytes),
             file: Mutex::new(file),
         });

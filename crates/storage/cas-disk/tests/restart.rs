@@ -148,3 +148,28 @@ async fn a_closed_store_says_so() {
         "reading needs no writer"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_before_the_first_byte_is_a_miss_and_later_an_error() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), 64 << 20);
+    let size = 5_000_000;
+    for (at, is_late) in [(10_000, false), (4_000_000, true)] {
+        store.put(blob_of(1, size)).await.unwrap();
+        let segment = segments(&directory.path().join("blobs")).pop().unwrap();
+        let mut bytes = fs::read(&segment).unwrap();
+        bytes[at] ^= 1;
+        fs::write(&segment, bytes).unwrap();
+        let digest = blob_of(1, size).digest();
+        match read(&*store, &digest).await {
+            Read::Miss => assert!(!is_late),
+            Read::Error(after, reason) => assert!(
+                is_late && after > 1_000_000 && reason.contains("damaged"),
+                "{after}: {reason}"
+            ),
+            Read::Bytes(_) => panic!("wrong bytes"),
+        }
+        assert_eq!(read(&*store, &digest).await, Read::Miss, "dropped");
+    }
+    assert_eq!(store.usage().corrupt, 2);
+}
