@@ -13,6 +13,7 @@ mod byte_stream;
 mod capabilities;
 mod cas;
 mod execution;
+mod grpc;
 mod instances;
 pub mod limits;
 mod malformed;

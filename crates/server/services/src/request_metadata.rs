@@ -2,6 +2,7 @@
 
 use prost::Message;
 use reapi::execution::RequestMetadata;
+use tonic::metadata::MetadataMap;
 use tonic::{Request, Status};
 
 use crate::status;
@@ -19,8 +20,8 @@ pub(crate) fn of<T>(request: &Request<T>) -> Option<RequestMetadata> {
 }
 
 /// The resource name in the header, if there is one.
-pub(crate) fn resource_name<T>(request: &Request<T>) -> Option<String> {
-    let value = request.metadata().get(RESOURCE_NAME)?;
+pub(crate) fn resource_name(metadata: &MetadataMap) -> Option<String> {
+    let value = metadata.get(RESOURCE_NAME)?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 

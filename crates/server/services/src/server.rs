@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use reapi::bytestream::byte_stream_server::ByteStreamServer;
 use reapi::execution::action_cache_server::ActionCacheServer;
 use reapi::execution::capabilities_server::CapabilitiesServer;
 use reapi::execution::content_addressable_storage_server::ContentAddressableStorageServer;
@@ -12,6 +11,7 @@ use tonic::service::Routes;
 use tonic::transport::Server;
 
 use crate::admission::Admission;
+use crate::byte_stream::ByteStreamDoor;
 use crate::limits::{
     BLOB_SIZE_BYTES_MAX_DEFAULT, IN_FLIGHT_BYTES_MAX_DEFAULT, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX,
 };
@@ -68,19 +68,14 @@ pub fn storage_routes(instances: Arc<Instances>, group: &tasks::Group, options: 
     let byte_stream = ByteStream::new(instances.clone(), admission.clone(), blob_size_bytes_max, group);
     let action_cache = ActionCache::new(instances.clone(), admission);
     let capabilities = Capabilities::new(instances, blob_size_bytes_max, execution);
-    // Four times the same: the generated servers have these methods each for itself.
+    // Three times the same: the generated servers have these methods each for itself.
     Routes::new(
         ContentAddressableStorageServer::new(cas)
             .accept_compressed(CompressionEncoding::Gzip)
             .max_decoding_message_size(REQUEST_BYTES_MAX)
             .max_encoding_message_size(RESPONSE_BYTES_MAX),
     )
-    .add_service(
-        ByteStreamServer::new(byte_stream)
-            .accept_compressed(CompressionEncoding::Gzip)
-            .max_decoding_message_size(REQUEST_BYTES_MAX)
-            .max_encoding_message_size(RESPONSE_BYTES_MAX),
-    )
+    .add_service(ByteStreamDoor::new(byte_stream))
     .add_service(
         ActionCacheServer::new(action_cache)
             .accept_compressed(CompressionEncoding::Gzip)

@@ -6,17 +6,18 @@
 use blob::{BlobError, BlobStream, ByteRange, Compressor, Digest, ReadName};
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
-use reapi::bytestream::{ReadRequest, ReadResponse};
+use reapi::bytestream::ReadRequest;
 use tonic::{Code, Status};
 
 use super::ByteStream;
 use crate::limits::{READ_MESSAGE_BYTES_MAX, READ_MESSAGE_BYTES_MIN};
 use crate::status;
 
+/// The data of each message of the answer.
 pub(super) async fn read(
     service: &ByteStream,
     request: ReadRequest,
-) -> Result<BoxStream<'static, Result<ReadResponse, Status>>, Status> {
+) -> Result<BoxStream<'static, Result<Bytes, Status>>, Status> {
     let name = ReadName::parse(&request.resource_name).map_err(status::resource_name_error)?;
     let instance = service.instances.get(&name.instance)?;
     let range = range(&name, &request)?;
@@ -35,11 +36,10 @@ pub(super) async fn read(
         .within(name.digest.size_bytes())
         .map_or(0, |within| within.end - within.start);
     let chunks = exactly(chunks, name.digest, length_bytes);
-    let pieces = match name.compressor {
+    Ok(match name.compressor {
         Compressor::Identity => messages(chunks.map_err(status::read_error)).boxed(),
         Compressor::Zstd => messages(compressed(chunks, length_bytes)).boxed(),
-    };
-    Ok(pieces.map_ok(|data| ReadResponse { data }).boxed())
+    })
 }
 
 /// What is asked for, checked against the size in the name (checklist B14, B15).
