@@ -2,6 +2,7 @@
 
 mod batch_read_blobs;
 mod batch_update_blobs;
+mod door;
 mod find_missing_blobs;
 mod get_tree;
 
@@ -16,6 +17,7 @@ use reapi::execution::{
 };
 use tonic::{Request, Response, Status};
 
+pub(crate) use self::door::CasDoor;
 use crate::Instances;
 use crate::admission::Admission;
 

@@ -7,6 +7,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod deadline;
+pub(crate) mod digests;
 pub(crate) mod messages;
 pub(crate) mod pieces;
 pub(crate) mod wire;

@@ -2,20 +2,20 @@
 
 use prost::Message;
 use reapi::execution::RequestMetadata;
+use tonic::Status;
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Status};
 
 use crate::status;
 
 /// Who asks and for what: tool, invocation, target (checklist G11).
-const REQUEST_METADATA: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
+pub(crate) const REQUEST_METADATA: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
 
 /// Lets a router see a ByteStream resource name without reading the body (checklist G12).
 const RESOURCE_NAME: &str = "build.bazel.remote.execution.v2.resource-name";
 
 /// The request's metadata. It only describes the call, so a malformed one is as good as none.
-pub(crate) fn of<T>(request: &Request<T>) -> Option<RequestMetadata> {
-    let bytes = request.metadata().get_bin(REQUEST_METADATA)?.to_bytes().ok()?;
+pub(crate) fn of(metadata: &MetadataMap) -> Option<RequestMetadata> {
+    let bytes = metadata.get_bin(REQUEST_METADATA)?.to_bytes().ok()?;
     RequestMetadata::decode(bytes).ok()
 }
 
@@ -38,6 +38,7 @@ pub(crate) fn check_resource_name(header: Option<&str>, resource_name: &str) -> 
 #[cfg(test)]
 mod tests {
     use reapi::execution::ToolDetails;
+    use tonic::Request;
     use tonic::metadata::MetadataValue;
 
     use super::*;
@@ -53,15 +54,15 @@ mod tests {
             ..Default::default()
         };
         let mut request = Request::new(());
-        assert_eq!(of(&request), None);
+        assert_eq!(of(request.metadata()), None);
         request.metadata_mut().insert_bin(
             REQUEST_METADATA,
             MetadataValue::from_bytes(&metadata.encode_to_vec()),
         );
-        assert_eq!(of(&request), Some(metadata));
+        assert_eq!(of(request.metadata()), Some(metadata));
         request
             .metadata_mut()
             .insert_bin(REQUEST_METADATA, MetadataValue::from_bytes(b"\xff\xff\xff"));
-        assert_eq!(of(&request), None);
+        assert_eq!(of(request.metadata()), None);
     }
 }

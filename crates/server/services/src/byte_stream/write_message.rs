@@ -27,7 +27,9 @@ impl WriteMessage {
         let mut decoded = WriteMessage::default();
         wire::fields(message, |number, field| {
             match (number, field) {
-                (RESOURCE_NAME, Field::Bytes(name)) => decoded.resource_name = wire::text(name)?,
+                (RESOURCE_NAME, Field::Bytes(name)) => {
+                    decoded.resource_name = wire::text(name.into_bytes().into())?
+                }
                 (WRITE_OFFSET, Field::Varint(offset)) => decoded.write_offset = offset as i64,
                 (FINISH_WRITE, Field::Varint(finish)) => decoded.finish_write = finish != 0,
                 (DATA, Field::Bytes(data)) => decoded.data = data,

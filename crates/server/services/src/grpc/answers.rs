@@ -38,8 +38,13 @@ pub(crate) fn message(message: &impl Message) -> Response<Body> {
     message
         .encode(&mut frame)
         .expect("a BytesMut grows as far as needed");
+    encoded(frame.freeze())
+}
+
+/// The one message of a call, encoded already, with its prefix.
+pub(crate) fn encoded(frame: Bytes) -> Response<Body> {
     response(Answers {
-        source: Source::Encoded(Some(frame.freeze())),
+        source: Source::Encoded(Some(frame)),
         payload: None,
         deadline: None,
     })

@@ -8,17 +8,44 @@ use super::pieces::Pieces;
 use crate::status;
 
 /// A field that these readers look at.
-pub(crate) enum Field {
+pub(crate) enum Field<Part> {
     Varint(u64),
     /// A string, bytes or a message.
-    Bytes(Pieces),
+    Bytes(Part),
+}
+
+/// What a message can be read from.
+pub(crate) trait Source: Buf {
+    type Part;
+
+    /// Takes the first `len` bytes, of which there are as many.
+    fn take_front(&mut self, len: usize) -> Self::Part;
+}
+
+impl Source for Pieces {
+    type Part = Pieces;
+
+    fn take_front(&mut self, len: usize) -> Pieces {
+        self.split_to(len)
+    }
+}
+
+impl<'a> Source for &'a [u8] {
+    type Part = &'a [u8];
+
+    fn take_front(&mut self, len: usize) -> &'a [u8] {
+        let (front, rest) = self.split_at(len);
+        *self = rest;
+        front
+    }
 }
 
 /// Calls `visit` with each field that is a varint or has a length, in order, and passes over the others: unknown ones
 /// are tolerated.
-pub(crate) fn fields(
-    mut message: Pieces,
-    mut visit: impl FnMut(u32, Field) -> Result<(), Status>,
+#[inline]
+pub(crate) fn fields<S: Source>(
+    mut message: S,
+    mut visit: impl FnMut(u32, Field<S::Part>) -> Result<(), Status>,
 ) -> Result<(), Status> {
     while message.has_remaining() {
         let (number, wire_type) = decode_key(&mut message).map_err(malformed)?;
@@ -26,10 +53,10 @@ pub(crate) fn fields(
             WireType::Varint => Field::Varint(decode_varint(&mut message).map_err(malformed)?),
             WireType::LengthDelimited => {
                 let length = decode_varint(&mut message).map_err(malformed)?;
-                if length > message.len() as u64 {
-                    return Err(cut_short());
+                if length > message.remaining() as u64 {
+                    return Err(not_a_message("a field is longer than the message it is in"));
                 }
-                Field::Bytes(message.split_to(length as usize))
+                Field::Bytes(message.take_front(length as usize))
             }
             other => {
                 skip_field(other, number, &mut message, DecodeContext::default()).map_err(malformed)?;
@@ -42,17 +69,13 @@ pub(crate) fn fields(
 }
 
 /// A string field.
-pub(crate) fn text(pieces: Pieces) -> Result<String, Status> {
-    String::from_utf8(pieces.into_bytes().into()).map_err(|_| not_a_message("a text is not UTF-8"))
+pub(crate) fn text(bytes: Vec<u8>) -> Result<String, Status> {
+    String::from_utf8(bytes).map_err(|_| not_a_message("a text is not UTF-8"))
 }
 
 /// As the generated code says it.
 pub(crate) fn malformed(error: prost::DecodeError) -> Status {
     not_a_message(&error.to_string())
-}
-
-pub(crate) fn cut_short() -> Status {
-    not_a_message("a field is longer than the message it is in")
 }
 
 fn not_a_message(why: &str) -> Status {
