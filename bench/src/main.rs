@@ -5,6 +5,7 @@
 
 mod byte_stream;
 mod client;
+mod doors;
 mod memory;
 mod report;
 mod server;
@@ -12,7 +13,7 @@ mod small_actions;
 
 use anyhow::{Result, bail};
 
-const SCENARIOS: [&str; 3] = ["small-actions", "byte-stream", "memory"];
+const SCENARIOS: [&str; 4] = ["small-actions", "doors", "byte-stream", "memory"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -27,6 +28,7 @@ async fn main() -> Result<()> {
         println!("\n## {scenario}\n");
         match *scenario {
             "small-actions" => small_actions::run().await?,
+            "doors" => doors::run().await?,
             "byte-stream" => byte_stream::run().await?,
             _ => memory::run().await?,
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use action::{Action, ActionDigest, Command};
 use blob::{Digest, DigestFunction, InstanceName};
+use cas::Invocation;
 use prost_types::Timestamp;
 use worker_api::v1 as proto;
 
@@ -20,6 +21,8 @@ pub(crate) struct Assignment {
     /// For the command's run alone (E13).
     pub(crate) timeout: Duration,
     pub(crate) queued: Option<Timestamp>,
+    /// The build it is for: calls to the store are made on its behalf (G11).
+    pub(crate) invocation: Option<Invocation>,
 }
 
 impl Assignment {
@@ -40,6 +43,9 @@ impl Assignment {
             command: Command::from_proto(command).map_err(|error| error.to_string())?,
             timeout: timeout.try_into().map_err(|_| "Assignment.timeout is negative")?,
             queued: proto.queued_timestamp,
+            invocation: proto
+                .request_metadata
+                .and_then(|metadata| Invocation::new(&metadata.tool_invocation_id)),
             operation_name: proto.operation_name,
         })
     }

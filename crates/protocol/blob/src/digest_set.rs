@@ -54,9 +54,18 @@ impl DigestSet {
 
 impl FromIterator<Digest> for DigestSet {
     fn from_iter<I: IntoIterator<Item = Digest>>(digests: I) -> Self {
-        let mut digests: Vec<Digest> = digests.into_iter().collect();
-        digests.sort_unstable();
-        digests.dedup();
+        Vec::from_iter(digests).into()
+    }
+}
+
+/// Sorts them, unless they are sorted already, as those of another set of ours are.
+impl From<Vec<Digest>> for DigestSet {
+    fn from(mut digests: Vec<Digest>) -> Self {
+        let is_set = digests.windows(2).all(|pair| pair[0] < pair[1]);
+        if !is_set {
+            digests.sort_unstable();
+            digests.dedup();
+        }
         DigestSet { digests }
     }
 }

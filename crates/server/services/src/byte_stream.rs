@@ -1,24 +1,28 @@
 //! The `google.bytestream.ByteStream` service: blobs of any size, one way or the other, one file per RPC.
 //!
-//! `write.rs` and `read.rs` are the two journeys; `uploads.rs` is what an interrupted upload is kept in.
+//! `write.rs` and `read.rs` are the two journeys, `door.rs` the way to them; `uploads.rs` is what an interrupted upload
+//! is kept in.
 
 mod decoding;
+mod door;
 mod query_write_status;
 mod read;
 mod sequence;
 mod upload;
 mod uploads;
 mod write;
+mod write_message;
 
 use std::sync::Arc;
 
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use reapi::bytestream::byte_stream_server::ByteStream as ByteStreamService;
 use reapi::bytestream::{
     QueryWriteStatusRequest, QueryWriteStatusResponse, ReadRequest, ReadResponse, WriteRequest, WriteResponse,
 };
 use tonic::{Request, Response, Status, Streaming};
 
+pub(crate) use self::door::ByteStreamDoor;
 use self::uploads::Uploads;
 use crate::Instances;
 use crate::admission::Admission;
@@ -55,17 +59,18 @@ impl ByteStreamService for ByteStream {
     type ReadStream = BoxStream<'static, Result<ReadResponse, Status>>;
 
     async fn read(&self, request: Request<ReadRequest>) -> Result<Response<Self::ReadStream>, Status> {
-        let header = request_metadata::resource_name(&request);
+        let header = request_metadata::resource_name(request.metadata());
         let request = request.into_inner();
         request_metadata::check_resource_name(header.as_deref(), &request.resource_name)?;
-        read::read(self, request).await.map(Response::new)
+        let data = read::read(self, request).await?;
+        Ok(Response::new(data.map_ok(|data| ReadResponse { data }).boxed()))
     }
 
     async fn write(
         &self,
         request: Request<Streaming<WriteRequest>>,
     ) -> Result<Response<WriteResponse>, Status> {
-        let header = request_metadata::resource_name(&request);
+        let header = request_metadata::resource_name(request.metadata());
         write::write(self, header.as_deref(), request.into_inner())
             .await
             .map(Response::new)

@@ -3,6 +3,7 @@
 mod batch_read_blobs;
 mod batch_update_blobs;
 pub(crate) mod chunking;
+mod door;
 mod find_missing_blobs;
 mod get_tree;
 mod splice_blob;
@@ -20,6 +21,7 @@ use reapi::execution::{
 use tokio::sync::Semaphore;
 use tonic::{Request, Response, Status};
 
+pub(crate) use self::door::CasDoor;
 use crate::Instances;
 use crate::admission::Admission;
 use crate::limits::CHUNKING_CALLS_MAX;

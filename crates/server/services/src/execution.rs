@@ -4,6 +4,7 @@
 
 mod actor;
 mod execute;
+mod holds;
 mod operation;
 mod operations;
 mod prepare;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use action_cache::ActionCache;
 use blob::InstanceName;
-use cas::{BlobStore, Recipes};
+use cas::{BlobStore, Leases, Recipes};
 use thiserror::Error;
 
 /// What one instance offers.
@@ -24,9 +24,19 @@ pub struct Instance {
 }
 
 /// All instances of a server.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Instances {
     by_name: BTreeMap<InstanceName, Instance>,
+    leases: Arc<dyn Leases>,
+}
+
+impl Default for Instances {
+    fn default() -> Self {
+        Instances {
+            by_name: BTreeMap::new(),
+            leases: cas::no_leases(),
+        }
+    }
 }
 
 /// No instance has this name.
@@ -43,6 +53,16 @@ pub struct UnknownInstance {
 const LISTED_NAMES_MAX: usize = 10;
 
 impl Instances {
+    /// With the leases of the stores behind them: builds whose actions are queued or running are held there.
+    pub fn with_leases(self, leases: Arc<dyn Leases>) -> Self {
+        Instances { leases, ..self }
+    }
+
+    /// What keeps promises to builds that are waiting for their actions.
+    pub fn leases(&self) -> &dyn Leases {
+        &*self.leases
+    }
+
     /// What stands behind `name`.
     pub fn get(&self, name: &InstanceName) -> Result<&Instance, UnknownInstance> {
         self.by_name.get(name).ok_or_else(|| UnknownInstance {
@@ -76,6 +96,7 @@ impl FromIterator<(InstanceName, Instance)> for Instances {
     fn from_iter<I: IntoIterator<Item = (InstanceName, Instance)>>(instances: I) -> Self {
         Instances {
             by_name: instances.into_iter().collect(),
+            ..Instances::default()
         }
     }
 }

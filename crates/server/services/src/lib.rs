@@ -5,15 +5,18 @@
 //! names or statuses.
 //!
 //! Read `byte_stream/write.rs` for the longest journey, `limits.rs` for every number, `status.rs` for what an error
-//! is to a client. `server.rs` puts the storage services together.
+//! is to a client. `server.rs` puts the storage services together, `connections.rs` tunes what they are reached by.
 
 mod action_cache;
 mod admission;
 mod byte_stream;
 mod capabilities;
 mod cas;
+mod connections;
 mod execution;
+mod grpc;
 mod instances;
+mod invocations;
 pub mod limits;
 mod malformed;
 mod request_metadata;
@@ -26,7 +29,9 @@ pub use self::action_cache::ActionCache;
 pub use self::byte_stream::ByteStream;
 pub use self::capabilities::{Capabilities, ExecutionOffer};
 pub use self::cas::ContentAddressableStorage;
+pub use self::connections::{incoming, tuned};
 pub use self::execution::{Execution, PRIORITIES, SchedulerActor, Timeouts};
 pub use self::instances::{Instance, Instances, UnknownInstance};
-pub use self::server::{StorageOptions, storage_routes, tuned};
+pub use self::invocations::{InvocationLayer, Scoped};
+pub use self::server::{StorageOptions, storage_routes};
 pub use self::workers::{WorkersDoor, WorkersOptions};

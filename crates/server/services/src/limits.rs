@@ -16,8 +16,15 @@ pub const BATCH_DATA_BYTES_MAX: u64 = RESPONSE_BYTES_MAX as u64 - 512 * 1024;
 /// Room that one blob takes in a batch response besides its data: digest, status, tags and lengths.
 pub const BATCH_ENTRY_OVERHEAD_BYTES: u64 = 104;
 
-/// Blobs of one batch that are read or written at the same time.
+/// Blobs of one batch that are read, or decompressed in pieces, at the same time.
 pub const BATCH_CONCURRENCY: usize = 16;
+
+/// Blobs of one batch that are put at the same time: as good as all, so that a store which commits what came together
+/// can do it at once. Their bytes are in memory anyway, and admitted.
+pub const BATCH_PUT_CONCURRENCY: usize = 4096;
+
+/// Largest blob that an entry of a batch is decompressed to in memory; larger ones are in pieces.
+pub const BATCH_DECOMPRESSED_BYTES_MAX: u64 = 256 * 1024;
 
 /// Smallest blob that a batch read compresses; below it, the frame costs more than it saves.
 pub const BATCH_COMPRESSED_BYTES_MIN: usize = 512;
@@ -26,7 +33,7 @@ pub const BATCH_COMPRESSED_BYTES_MIN: usize = 512;
 pub const UPLOAD_IN_MEMORY_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
 /// Data of one `ReadResponse` at most. Also what a client that stops reading makes the server hold.
-pub const READ_MESSAGE_BYTES_MAX: usize = 256 * 1024;
+pub const READ_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 
 /// Pieces from a store below this are joined before they are sent, so that a slow store does not make small messages.
 pub const READ_MESSAGE_BYTES_MIN: usize = 64 * 1024;

@@ -2,25 +2,26 @@
 
 use prost::Message;
 use reapi::execution::RequestMetadata;
-use tonic::{Request, Status};
+use tonic::Status;
+use tonic::metadata::MetadataMap;
 
 use crate::status;
 
 /// Who asks and for what: tool, invocation, target (checklist G11).
-const REQUEST_METADATA: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
+pub(crate) const REQUEST_METADATA: &str = "build.bazel.remote.execution.v2.requestmetadata-bin";
 
 /// Lets a router see a ByteStream resource name without reading the body (checklist G12).
 const RESOURCE_NAME: &str = "build.bazel.remote.execution.v2.resource-name";
 
 /// The request's metadata. It only describes the call, so a malformed one is as good as none.
-pub(crate) fn of<T>(request: &Request<T>) -> Option<RequestMetadata> {
-    let bytes = request.metadata().get_bin(REQUEST_METADATA)?.to_bytes().ok()?;
+pub(crate) fn of(metadata: &MetadataMap) -> Option<RequestMetadata> {
+    let bytes = metadata.get_bin(REQUEST_METADATA)?.to_bytes().ok()?;
     RequestMetadata::decode(bytes).ok()
 }
 
 /// The resource name in the header, if there is one.
-pub(crate) fn resource_name<T>(request: &Request<T>) -> Option<String> {
-    let value = request.metadata().get(RESOURCE_NAME)?;
+pub(crate) fn resource_name(metadata: &MetadataMap) -> Option<String> {
+    let value = metadata.get(RESOURCE_NAME)?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }
 
@@ -37,6 +38,7 @@ pub(crate) fn check_resource_name(header: Option<&str>, resource_name: &str) -> 
 #[cfg(test)]
 mod tests {
     use reapi::execution::ToolDetails;
+    use tonic::Request;
     use tonic::metadata::MetadataValue;
 
     use super::*;
@@ -52,15 +54,15 @@ mod tests {
             ..Default::default()
         };
         let mut request = Request::new(());
-        assert_eq!(of(&request), None);
+        assert_eq!(of(request.metadata()), None);
         request.metadata_mut().insert_bin(
             REQUEST_METADATA,
             MetadataValue::from_bytes(&metadata.encode_to_vec()),
         );
-        assert_eq!(of(&request), Some(metadata));
+        assert_eq!(of(request.metadata()), Some(metadata));
         request
             .metadata_mut()
             .insert_bin(REQUEST_METADATA, MetadataValue::from_bytes(b"\xff\xff\xff"));
-        assert_eq!(of(&request), None);
+        assert_eq!(of(request.metadata()), None);
     }
 }

@@ -1,36 +1,19 @@
-//! The doors as a whole: settings of the connection, and the storage services with their limits.
+//! The storage services as a whole, with their limits.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use reapi::bytestream::byte_stream_server::ByteStreamServer;
 use reapi::execution::action_cache_server::ActionCacheServer;
 use reapi::execution::capabilities_server::CapabilitiesServer;
-use reapi::execution::content_addressable_storage_server::ContentAddressableStorageServer;
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
-use tonic::transport::Server;
 
 use crate::admission::Admission;
+use crate::byte_stream::ByteStreamDoor;
+use crate::cas::CasDoor;
 use crate::limits::{
     BLOB_SIZE_BYTES_MAX_DEFAULT, IN_FLIGHT_BYTES_MAX_DEFAULT, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX,
 };
 use crate::{ActionCache, ByteStream, Capabilities, ContentAddressableStorage, ExecutionOffer, Instances};
-
-/// A quiet stream may have this much under way towards the server: the product of a fast network's rate and delay.
-const STREAM_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
-/// All streams of one connection together. It also bounds what one connection can make the server hold.
-const CONNECTION_WINDOW_BYTES: u32 = 32 * 1024 * 1024;
-/// The receiver chooses the frame size; large frames more than double the rate of an upload.
-const FRAME_BYTES_MAX: u32 = 1024 * 1024;
-/// Calls of one connection at the same time.
-const STREAMS_MAX: u32 = 1024;
-/// Headers of one call.
-const HEADERS_BYTES_MAX: u32 = 16 * 1024;
-/// A silent connection is asked for a sign of life this often …
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-/// … and closed when none comes for so long.
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the storage services need besides the stores.
 #[derive(Clone, Debug)]
@@ -68,41 +51,18 @@ pub fn storage_routes(instances: Arc<Instances>, group: &tasks::Group, options: 
     let byte_stream = ByteStream::new(instances.clone(), admission.clone(), blob_size_bytes_max, group);
     let action_cache = ActionCache::new(instances.clone(), admission);
     let capabilities = Capabilities::new(instances, blob_size_bytes_max, execution);
-    // Four times the same: the generated servers have these methods each for itself.
-    Routes::new(
-        ContentAddressableStorageServer::new(cas)
-            .accept_compressed(CompressionEncoding::Gzip)
-            .max_decoding_message_size(REQUEST_BYTES_MAX)
-            .max_encoding_message_size(RESPONSE_BYTES_MAX),
-    )
-    .add_service(
-        ByteStreamServer::new(byte_stream)
-            .accept_compressed(CompressionEncoding::Gzip)
-            .max_decoding_message_size(REQUEST_BYTES_MAX)
-            .max_encoding_message_size(RESPONSE_BYTES_MAX),
-    )
-    .add_service(
-        ActionCacheServer::new(action_cache)
-            .accept_compressed(CompressionEncoding::Gzip)
-            .max_decoding_message_size(REQUEST_BYTES_MAX)
-            .max_encoding_message_size(RESPONSE_BYTES_MAX),
-    )
-    .add_service(
-        CapabilitiesServer::new(capabilities)
-            .max_decoding_message_size(REQUEST_BYTES_MAX)
-            .max_encoding_message_size(RESPONSE_BYTES_MAX),
-    )
-}
-
-/// A server's connections, tuned for bytes in bulk and small actions alike. Whoever brings the accepted connections
-/// sets TCP_NODELAY on them.
-pub fn tuned(server: Server) -> Server {
-    server
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_frame_size(FRAME_BYTES_MAX)
-        .max_concurrent_streams(STREAMS_MAX)
-        .http2_max_header_list_size(HEADERS_BYTES_MAX)
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
+    // The generated servers have these methods each for itself.
+    Routes::new(CasDoor::new(cas))
+        .add_service(ByteStreamDoor::new(byte_stream))
+        .add_service(
+            ActionCacheServer::new(action_cache)
+                .accept_compressed(CompressionEncoding::Gzip)
+                .max_decoding_message_size(REQUEST_BYTES_MAX)
+                .max_encoding_message_size(RESPONSE_BYTES_MAX),
+        )
+        .add_service(
+            CapabilitiesServer::new(capabilities)
+                .max_decoding_message_size(REQUEST_BYTES_MAX)
+                .max_encoding_message_size(RESPONSE_BYTES_MAX),
+        )
 }

@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use blob::{Digest, DigestFunction};
-use cas::StoreError;
+use cas::{Invocation, StoreError};
 use futures::future::BoxFuture;
 use parking_lot::Mutex;
 use tasks::Group;
@@ -31,9 +31,14 @@ pub(crate) struct Coalescer<Item, Answer> {
     group: Group,
     send: Send<Item, Answer>,
     turns: Arc<Semaphore>,
-    /// The batch that still takes more, for each function: a request names one (checklist G7).
-    forming: Mutex<HashMap<DigestFunction, Shared<Item, Answer>>>,
+    forming: Arc<Forming<Item, Answer>>,
 }
+
+/// The batches that still take more. A request names one digest function (checklist G7) and is made for one build.
+type Forming<Item, Answer> = Mutex<HashMap<Kind, Shared<Item, Answer>>>;
+
+/// What may share a batch.
+type Kind = (DigestFunction, Option<Invocation>);
 
 /// A batch as its task and newcomers see it.
 type Shared<Item, Answer> = Arc<Mutex<Batch<Item, Answer>>>;
@@ -62,7 +67,7 @@ where
             group,
             send,
             turns,
-            forming: Mutex::default(),
+            forming: Arc::default(),
         }
     }
 
@@ -85,8 +90,9 @@ where
 
     fn join(&self, entry: Entry<Item, Answer>, batch_bytes_max: u64) {
         let bytes = entry.digest.size_bytes() + BATCH_ENTRY_OVERHEAD_BYTES;
+        let kind = (entry.digest.function(), Invocation::current());
         let mut forming = self.forming.lock();
-        if let Some(batch) = forming.get(&entry.digest.function()) {
+        if let Some(batch) = forming.get(&kind) {
             let mut batch = batch.lock();
             let fits = batch.bytes + bytes <= batch_bytes_max && batch.entries.len() < BATCH_BLOBS_MAX;
             if !batch.left && fits {
@@ -95,32 +101,41 @@ where
                 return;
             }
         }
-        let function = entry.digest.function();
         let batch = Arc::new(Mutex::new(Batch {
             entries: vec![entry],
             bytes,
             left: false,
         }));
         // A batch that was full and is replaced here leaves by its own task.
-        forming.insert(function, batch.clone());
+        forming.insert(kind.clone(), batch.clone());
+        let (invocation, forming) = (kind.1.clone(), self.forming.clone());
         let (send, turns) = (self.send.clone(), self.turns.clone());
-        self.group.spawn("batch", run(batch, send, turns));
+        let leaves = async move {
+            // Whoever is about to ask in this turn of the scheduler gets to.
+            tokio::task::yield_now().await;
+            let _turn = turns.acquire().await.expect("nobody closes the semaphore");
+            run(leave(&forming, &kind, &batch), send).await;
+        };
+        self.group.spawn("batch", Invocation::scope(invocation, leaves));
     }
 }
 
-async fn run<Item, Answer: Clone>(
-    batch: Shared<Item, Answer>,
-    send: Send<Item, Answer>,
-    turns: Arc<Semaphore>,
-) {
-    // Whoever is about to ask in this turn of the scheduler gets to.
-    tokio::task::yield_now().await;
-    let _turn = turns.acquire().await.expect("nobody closes the semaphore");
-    let entries = {
-        let mut batch = batch.lock();
-        batch.left = true;
-        std::mem::take(&mut batch.entries)
-    };
+/// From here on nobody can join.
+fn leave<Item, Answer>(
+    forming: &Forming<Item, Answer>,
+    kind: &Kind,
+    batch: &Shared<Item, Answer>,
+) -> Vec<Entry<Item, Answer>> {
+    let mut forming = forming.lock();
+    if forming.get(kind).is_some_and(|newest| Arc::ptr_eq(newest, batch)) {
+        forming.remove(kind);
+    }
+    let mut batch = batch.lock();
+    batch.left = true;
+    std::mem::take(&mut batch.entries)
+}
+
+async fn run<Item, Answer: Clone>(entries: Vec<Entry<Item, Answer>>, send: Send<Item, Answer>) {
     let mut callers: HashMap<Digest, Vec<_>> = HashMap::with_capacity(entries.len());
     let mut items = Vec::with_capacity(entries.len());
     for Entry { digest, item, caller } in entries {
@@ -229,6 +244,32 @@ mod tests {
         )
         .await;
         assert_eq!((one.unwrap(), other.unwrap()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_made_for_one_build_and_says_so() {
+        let builds = Arc::new(Mutex::new(Vec::new()));
+        let seen = builds.clone();
+        let send: Send<u64, usize> = Arc::new(move |items| {
+            seen.lock().push((Invocation::current(), items.len()));
+            let answers = items.into_iter().map(|(digest, _)| (digest, Ok(0))).collect();
+            std::future::ready(answers).boxed()
+        });
+        let coalescer = Coalescer::new(Group::new("test"), send);
+        let build = |number: u64| {
+            (number % 3 > 0)
+                .then(|| Invocation::new(&format!("build {}", number % 3)))
+                .flatten()
+        };
+        let asks = (0..12).map(|number| {
+            let ask = coalescer.ask(digest(number), number, 1 << 20);
+            Invocation::scope(build(number), ask)
+        });
+        assert!(join_all(asks).await.iter().all(Result::is_ok));
+        let mut builds = builds.lock().clone();
+        builds.sort();
+        assert_eq!(builds, [(None, 4), (build(1), 4), (build(2), 4)]);
+        assert!(coalescer.forming.lock().is_empty(), "what has left is forgotten");
     }
 
     #[tokio::test]

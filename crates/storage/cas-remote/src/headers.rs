@@ -1,5 +1,6 @@
 //! What travels in the headers of every call.
 
+use cas::Invocation;
 use prost::Message;
 use reapi::execution::RequestMetadata;
 use thiserror::Error;
@@ -13,10 +14,15 @@ const REQUEST_METADATA: &str = "build.bazel.remote.execution.v2.requestmetadata-
 
 /// Adds the token and the `RequestMetadata` to each call; also for clients of services that this crate does not
 /// speak, such as Execution.
+///
+/// A call made on behalf of a build ([`Invocation::current`]) names that build, whatever the metadata say: a worker
+/// works for many at a time, and what the server promises it promises to the build.
 #[derive(Clone, Debug, Default)]
 pub struct CallHeaders {
     authorization: Option<MetadataValue<Ascii>>,
-    request_metadata: Option<MetadataValue<Binary>>,
+    request_metadata: Option<RequestMetadata>,
+    /// The same, as it travels.
+    encoded: Option<MetadataValue<Binary>>,
 }
 
 /// The token cannot travel in a header.
@@ -35,10 +41,24 @@ impl CallHeaders {
         };
         Ok(CallHeaders {
             authorization: token.map(bearer).transpose()?,
-            request_metadata: request_metadata
-                .map(|metadata| MetadataValue::from_bytes(&metadata.encode_to_vec())),
+            encoded: request_metadata.map(encode),
+            request_metadata: request_metadata.cloned(),
         })
     }
+
+    fn request_metadata(&self) -> Option<MetadataValue<Binary>> {
+        match Invocation::current() {
+            None => self.encoded.clone(),
+            Some(invocation) => Some(encode(&RequestMetadata {
+                tool_invocation_id: invocation.as_str().to_owned(),
+                ..self.request_metadata.clone().unwrap_or_default()
+            })),
+        }
+    }
+}
+
+fn encode(metadata: &RequestMetadata) -> MetadataValue<Binary> {
+    MetadataValue::from_bytes(&metadata.encode_to_vec())
 }
 
 impl Interceptor for CallHeaders {
@@ -48,10 +68,10 @@ impl Interceptor for CallHeaders {
                 .metadata_mut()
                 .insert(AUTHORIZATION, authorization.clone());
         }
-        if let Some(request_metadata) = &self.request_metadata {
+        if let Some(request_metadata) = self.request_metadata() {
             request
                 .metadata_mut()
-                .insert_bin(REQUEST_METADATA, request_metadata.clone());
+                .insert_bin(REQUEST_METADATA, request_metadata);
         }
         Ok(request)
     }
@@ -83,6 +103,18 @@ mod tests {
             !format!("{headers:?}").contains("secret"),
             "a token must not reach a log"
         );
+
+        let build = Invocation::new("4f2c");
+        let request = Invocation::scope_sync(build, || headers.call(Request::new(()))).unwrap();
+        let bytes = request
+            .metadata()
+            .get_bin(REQUEST_METADATA)
+            .unwrap()
+            .to_bytes()
+            .unwrap();
+        let on_behalf = RequestMetadata::decode(bytes).unwrap();
+        assert_eq!(on_behalf.tool_invocation_id, "4f2c");
+        assert_eq!(on_behalf.tool_details, metadata.tool_details);
 
         let request = CallHeaders::default().call(Request::new(())).unwrap();
         assert!(request.metadata().is_empty());

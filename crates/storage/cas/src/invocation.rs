@@ -36,6 +36,11 @@ impl Invocation {
         CURRENT.scope(invocation, future).await
     }
 
+    /// As [`scope`](Self::scope), for what is done at once: one poll of a stream, for example.
+    pub fn scope_sync<T>(invocation: Option<Self>, work: impl FnOnce() -> T) -> T {
+        CURRENT.sync_scope(invocation, work)
+    }
+
     /// Whom the caller works for.
     pub fn current() -> Option<Self> {
         CURRENT.try_with(Clone::clone).ok().flatten()
@@ -62,6 +67,7 @@ mod tests {
             assert_eq!(Invocation::current(), outer);
             Invocation::scope(inner.clone(), async { assert_eq!(Invocation::current(), inner) }).await;
             Invocation::scope(None, async { assert_eq!(Invocation::current(), None) }).await;
+            Invocation::scope_sync(inner.clone(), || assert_eq!(Invocation::current(), inner));
             assert_eq!(Invocation::current(), outer);
         }));
         assert_eq!(Invocation::current(), None);

@@ -1,6 +1,7 @@
 //! Keeping promises for work that makes no requests meanwhile.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use crate::Invocation;
 
@@ -26,4 +27,17 @@ impl Hold {
     pub fn of(guard: impl Any + Send + Sync) -> Self {
         Hold(Some(Box::new(guard)))
     }
+}
+
+/// For stores that promise nothing beyond what they keep anyway: holds nothing.
+pub fn no_leases() -> Arc<dyn Leases> {
+    struct NoLeases;
+
+    impl Leases for NoLeases {
+        fn hold(&self, _: Option<&Invocation>) -> Hold {
+            Hold::nothing()
+        }
+    }
+
+    Arc::new(NoLeases)
 }

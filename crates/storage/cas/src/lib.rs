@@ -20,7 +20,7 @@ pub use blob_store::{BlobStore, StoreError};
 pub use chunked::{Chunked, chunked};
 pub use empty_blob::always_has_empty;
 pub use invocation::Invocation;
-pub use leases::{Hold, Leases};
+pub use leases::{Hold, Leases, no_leases};
 pub use lru::Lru;
 pub use memory::memory;
 pub use recipes::{ChunkingFunction, Recipe, Recipes, SpliceError};

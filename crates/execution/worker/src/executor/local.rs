@@ -5,7 +5,7 @@ use std::sync::Arc;
 use action::{Command, Report};
 use async_trait::async_trait;
 use blob::DigestSet;
-use cas::BlobStore;
+use cas::{BlobStore, Invocation};
 use prost::Message;
 use reapi::execution::ExecuteResponse;
 use reapi::rpc::Code;
@@ -48,7 +48,8 @@ impl Executor for Local {
         cancel: &CancellationToken,
     ) -> ExecuteResponse {
         let mut timeline = Timeline::start(&self.worker, assignment.queued);
-        let report = match self.journey(&assignment, &mut timeline, progress, cancel).await {
+        let journey = self.journey(&assignment, &mut timeline, progress, cancel);
+        let report = match Invocation::scope(assignment.invocation.clone(), journey).await {
             Ok(report) => report,
             Err(failure) => failure.into_report(),
         };

@@ -14,11 +14,10 @@ use reapi::execution::{
     ExecuteOperationMetadata, ExecuteRequest, ExecuteResponse, WaitExecutionRequest, execution_stage,
 };
 use reapi::longrunning::{Operation, operation};
-use services::{Instance, Instances, StorageOptions, storage_routes, tuned};
+use services::{Instance, Instances, StorageOptions, incoming, storage_routes, tuned};
 use tasks::{CancellationToken, Group};
 use tokio::net::TcpListener;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 use tonic::{Request, Response, Status};
 
 use super::connection::ServerOptions;
@@ -75,10 +74,9 @@ impl TestServer {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         group.spawn("serve", async move {
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
             let serving = tuned(Server::builder())
                 .add_routes(routes)
-                .serve_with_incoming(incoming);
+                .serve_with_incoming(incoming(listener));
             tokio::select! {
                 served = serving => served.unwrap(),
                 () = stopped.cancelled() => {}

@@ -11,7 +11,6 @@ use services::{
 };
 use tasks::{CancellationToken, Group};
 use tokio::net::TcpListener;
-use tonic::transport::server::TcpIncoming;
 use tonic_health::server::HealthReporter;
 
 /// What the server is made of, beside its stores.
@@ -99,10 +98,9 @@ pub(crate) async fn serve(
         last_results.finish_publications(LAST_RESULTS_MAX).await;
         streams.stop();
     };
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let served = services::tuned(tonic::transport::Server::builder())
         .add_routes(routes)
-        .serve_with_incoming_shutdown(incoming, ending)
+        .serve_with_incoming_shutdown(services::incoming(listener), ending)
         .await
         .context("the server stopped");
     group.shut_down(Duration::from_secs(5)).await;

@@ -60,7 +60,7 @@ pub(crate) fn open(
         (name.clone(), instance)
     });
     Ok(Storage {
-        instances: instances.collect(),
+        instances: instances.collect::<Instances>().with_leases(blobs.clone()),
         blob_size_bytes_max,
     })
 }

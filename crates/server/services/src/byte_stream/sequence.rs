@@ -1,8 +1,8 @@
 //! Messages of one `Write` call, one after the other.
 
-use reapi::bytestream::WriteRequest;
 use tonic::Status;
 
+use super::write_message::WriteMessage;
 use crate::status;
 
 /// Checks that messages follow each other as they must (B5 to B8).
@@ -16,7 +16,7 @@ pub(super) struct Sequence {
 }
 
 impl Sequence {
-    pub(super) fn starting_with(first: &WriteRequest) -> Result<Self, Status> {
+    pub(super) fn starting_with(first: &WriteMessage) -> Result<Self, Status> {
         let start = u64::try_from(first.write_offset)
             .map_err(|_| status::invalid(format!("write_offset {} is negative", first.write_offset)))?;
         Ok(Sequence {
@@ -26,7 +26,7 @@ impl Sequence {
         })
     }
 
-    pub(super) fn accept(&mut self, message: &WriteRequest) -> Result<(), Status> {
+    pub(super) fn accept(&mut self, message: &WriteMessage) -> Result<(), Status> {
         if !message.resource_name.is_empty() && message.resource_name != self.resource_name {
             return Err(status::invalid(format!(
                 "the resource_name changed from `{}` to `{}` within one call",
@@ -51,9 +51,9 @@ mod tests {
 
     use super::*;
 
-    fn message(resource_name: &str, write_offset: i64, len: usize) -> WriteRequest {
-        let data = vec![0; len].into();
-        WriteRequest {
+    fn message(resource_name: &str, write_offset: i64, len: usize) -> WriteMessage {
+        let data = bytes::Bytes::from(vec![0; len]).into();
+        WriteMessage {
             resource_name: resource_name.to_owned(),
             write_offset,
             data,

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use cas::{BlobStore, StoreError};
 use compression::decompress_all;
 use futures::future::FutureExt;
-use futures::stream::{Stream, StreamExt};
-use reapi::bytestream::{WriteRequest, WriteResponse};
+use futures::stream::{Stream, StreamExt, TryStreamExt};
+use reapi::bytestream::WriteResponse;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
@@ -20,7 +20,9 @@ use super::decoding::Decoding;
 use super::sequence::Sequence;
 use super::upload::Appetite;
 use super::uploads::{LiveUpload, Opened, out_of_range};
+use super::write_message::WriteMessage;
 use crate::admission::Admission;
+use crate::grpc::pieces::Pieces;
 use crate::limits::{UPLOAD_IN_MEMORY_BYTES_MAX, UPLOAD_MESSAGE_WAIT_MAX};
 use crate::malformed::malformed;
 use crate::{request_metadata, status};
@@ -28,11 +30,12 @@ use crate::{request_metadata, status};
 /// `committed_size` of an upload that ended early because the blob was there, when it was sent compressed (B9).
 const ALREADY_THERE_COMPRESSED: i64 = -1;
 
-pub(super) async fn write(
+pub(super) async fn write<M: Into<WriteMessage>>(
     service: &ByteStream,
     header: Option<&str>,
-    mut messages: impl Stream<Item = Result<WriteRequest, Status>> + Unpin,
+    messages: impl Stream<Item = Result<M, Status>> + Unpin,
 ) -> Result<WriteResponse, Status> {
+    let mut messages = messages.map_ok(M::into);
     let first = match next(&mut messages).await? {
         Some(first) => first,
         None => {
@@ -54,19 +57,19 @@ pub(super) async fn write(
     if is_there(&*instance.cas, &name).await? {
         return Ok(already_there(&name));
     }
-    if let Some(whole) = whole(&name, &first) {
+    if is_whole(&name, &first) {
         let _share = service
             .admission
             .admit(name.digest.size_bytes() + first.data.len() as u64)
             .await?;
         nothing_follows(&mut messages)?;
-        let blob = whole().and_then(|bytes| Blob::verified(name.digest, bytes));
+        sequence.accept(&first)?;
+        let blob = whole(&name, first.data).and_then(|bytes| Blob::verified(name.digest, bytes));
         instance
             .cas
             .put(blob.map_err(|error| status::upload_error(error.into()))?)
             .await
             .map_err(status::upload_error)?;
-        sequence.accept(&first)?;
         return Ok(complete(&name, &sequence));
     }
     let upload = match service.uploads.open(&name, sequence.start, &instance.cas).await? {
@@ -87,8 +90,8 @@ async fn feed(
     name: &WriteName,
     mut upload: LiveUpload,
     mut sequence: Sequence,
-    first: WriteRequest,
-    mut messages: impl Stream<Item = Result<WriteRequest, Status>> + Unpin,
+    first: WriteMessage,
+    mut messages: impl Stream<Item = Result<WriteMessage, Status>> + Unpin,
 ) -> Result<WriteResponse, Status> {
     let taken_over = upload.taken_over();
     let stop = tokio::select! {
@@ -150,8 +153,8 @@ async fn feed_all(
     name: &WriteName,
     upload: &mut LiveUpload,
     sequence: &mut Sequence,
-    first: WriteRequest,
-    messages: &mut (impl Stream<Item = Result<WriteRequest, Status>> + Unpin),
+    first: WriteMessage,
+    messages: &mut (impl Stream<Item = Result<WriteMessage, Status>> + Unpin),
 ) -> Result<End, Stop> {
     let mut decoding = Decoding::new(name, sequence.start, upload.committed_bytes())?;
     let mut message = first;
@@ -161,10 +164,12 @@ async fn feed_all(
             .admit(message.data.len() as u64)
             .await
             .map_err(Stop::Interrupted)?;
-        decoding.push(message.data)?;
-        while let Some(piece) = decoding.next_piece()? {
-            if upload.feed(piece).await? == Appetite::Stored {
-                return Ok(End::AlreadyThere);
+        for data in message.data {
+            decoding.push(data)?;
+            while let Some(piece) = decoding.next_piece()? {
+                if upload.feed(piece).await? == Appetite::Stored {
+                    return Ok(End::AlreadyThere);
+                }
             }
         }
         drop(share);
@@ -184,8 +189,8 @@ async fn feed_all(
 /// Waits for the next message, or for the store to say that it needs none.
 async fn next_or_ended(
     upload: &mut LiveUpload,
-    messages: &mut (impl Stream<Item = Result<WriteRequest, Status>> + Unpin),
-) -> Result<ControlFlow<End, WriteRequest>, Stop> {
+    messages: &mut (impl Stream<Item = Result<WriteMessage, Status>> + Unpin),
+) -> Result<ControlFlow<End, WriteMessage>, Stop> {
     tokio::select! {
         biased;
         message = next(messages) => match message.map_err(Stop::Interrupted)? {
@@ -198,8 +203,8 @@ async fn next_or_ended(
 
 /// The next message. A client that says nothing for too long is as good as gone.
 async fn next(
-    messages: &mut (impl Stream<Item = Result<WriteRequest, Status>> + Unpin),
-) -> Result<Option<WriteRequest>, Status> {
+    messages: &mut (impl Stream<Item = Result<WriteMessage, Status>> + Unpin),
+) -> Result<Option<WriteMessage>, Status> {
     match timeout(UPLOAD_MESSAGE_WAIT_MAX, messages.next()).await {
         Ok(message) => message.transpose(),
         Err(_elapsed) => Err(status::status(
@@ -215,7 +220,7 @@ async fn next(
 /// `finish_write` was the last message (B8). Only what has arrived is looked at: a client may wait for the answer
 /// before it closes its side.
 fn nothing_follows(
-    messages: &mut (impl Stream<Item = Result<WriteRequest, Status>> + Unpin),
+    messages: &mut (impl Stream<Item = Result<WriteMessage, Status>> + Unpin),
 ) -> Result<(), Status> {
     match messages.next().now_or_never() {
         Some(Some(Ok(_))) => Err(status::invalid(
@@ -234,23 +239,25 @@ async fn is_there(store: &dyn BlobStore, name: &WriteName) -> Result<bool, Statu
     Ok(missing.is_empty())
 }
 
-/// The whole blob, if one message holds it and it may be kept in memory.
-fn whole<'a>(
-    name: &WriteName,
-    first: &'a WriteRequest,
-) -> Option<impl FnOnce() -> Result<Bytes, BlobError> + use<'a>> {
-    let (digest, compressor) = (name.digest, name.compressor);
+/// Whether one message holds the whole blob, and it may be kept in memory.
+fn is_whole(name: &WriteName, first: &WriteMessage) -> bool {
     let in_one = first.finish_write && first.write_offset == 0;
-    let fits = match compressor {
-        Compressor::Identity => first.data.len() as u64 == digest.size_bytes(),
-        Compressor::Zstd => digest.size_bytes() <= UPLOAD_IN_MEMORY_BYTES_MAX,
-    };
-    (in_one && fits).then_some(move || match compressor {
-        Compressor::Identity => Ok(first.data.clone()),
-        Compressor::Zstd => {
-            decompress_all(first.data.clone(), digest.size_bytes()).map_err(|error| malformed(digest, &error))
+    in_one
+        && match name.compressor {
+            Compressor::Identity => first.data.len() as u64 == name.digest.size_bytes(),
+            Compressor::Zstd => name.digest.size_bytes() <= UPLOAD_IN_MEMORY_BYTES_MAX,
         }
-    })
+}
+
+/// Its bytes.
+fn whole(name: &WriteName, data: Pieces) -> Result<Bytes, BlobError> {
+    let digest = name.digest;
+    match name.compressor {
+        Compressor::Identity => Ok(data.into_bytes()),
+        Compressor::Zstd => {
+            decompress_all(data.into_bytes(), digest.size_bytes()).map_err(|error| malformed(digest, &error))
+        }
+    }
 }
 
 /// The size is always that of the uncompressed blob, except for uploads that were sent compressed (B9).

@@ -1,10 +1,10 @@
 //! `BatchReadBlobs`: many small downloads in one message.
 
 use blob::{Compressor, Digest, DigestFunction};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use cas::BlobStore;
 use compression::compress_all;
-use futures::stream::{self, StreamExt};
+use futures::stream::{self, StreamExt, TryStreamExt};
 use prost::Message;
 use reapi::execution::batch_read_blobs_response::Response;
 use reapi::execution::{self as proto, BatchReadBlobsRequest, BatchReadBlobsResponse};
@@ -80,13 +80,17 @@ fn check_sizes(digests: &[Digest]) -> Result<u64, Status> {
 }
 
 async fn read(store: &dyn BlobStore, digest: &Digest, zstd: bool) -> Result<(Bytes, Compressor), Status> {
+    let zstd = zstd && digest.size_bytes() >= BATCH_COMPRESSED_BYTES_MIN as u64;
+    if zstd && let Some(frames) = stored_frames(store, digest).await? {
+        return Ok((frames, Compressor::Zstd));
+    }
     let bytes = whole_blob::read(store, digest)
         .await
         .map_err(status::store_error)?;
     let Some(bytes) = bytes else {
         return Err(status::status(Code::NotFound, "not here"));
     };
-    if zstd && bytes.len() >= BATCH_COMPRESSED_BYTES_MIN {
+    if zstd {
         let compressed =
             compress_all(bytes.clone()).map_err(|error| status::status(Code::Internal, error.to_string()))?;
         // What does not get smaller is sent as it is; that also keeps the response within its bound.
@@ -95,6 +99,23 @@ async fn read(store: &dyn BlobStore, digest: &Digest, zstd: bool) -> Result<(Byt
         }
     }
     Ok((bytes, Compressor::Identity))
+}
+
+/// What a store that holds the blob compressed can give as it is. `None` also where that is not smaller than the blob:
+/// the room in the response was counted for its size.
+async fn stored_frames(store: &dyn BlobStore, digest: &Digest) -> Result<Option<Bytes>, Status> {
+    let found = store.get_zstd(digest, 0).await.map_err(status::store_error)?;
+    let Some(mut frames) = found else {
+        return Ok(None);
+    };
+    let mut joined = BytesMut::new();
+    while let Some(piece) = frames.try_next().await.map_err(status::read_error)? {
+        if (joined.len() + piece.len()) as u64 >= digest.size_bytes() {
+            return Ok(None);
+        }
+        joined.extend_from_slice(&piece);
+    }
+    Ok(Some(joined.freeze()))
 }
 
 fn respond(digest: &Digest, read: Result<(Bytes, Compressor), Status>) -> Response {

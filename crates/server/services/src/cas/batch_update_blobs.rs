@@ -12,11 +12,13 @@ use reapi::execution::batch_update_blobs_response::Response;
 use reapi::execution::{
     BatchUpdateBlobsRequest, BatchUpdateBlobsResponse, batch_update_blobs_request as request,
 };
+use tokio::sync::Semaphore;
 use tonic::Status;
 
 use super::ContentAddressableStorage;
 use crate::limits::{
-    BATCH_CONCURRENCY, BATCH_DATA_BYTES_MAX, RESPONSE_BYTES_MAX, UPLOAD_IN_MEMORY_BYTES_MAX,
+    BATCH_CONCURRENCY, BATCH_DATA_BYTES_MAX, BATCH_DECOMPRESSED_BYTES_MAX, BATCH_PUT_CONCURRENCY,
+    RESPONSE_BYTES_MAX,
 };
 use crate::malformed::malformed;
 use crate::status;
@@ -37,17 +39,21 @@ pub(super) async fn batch_update_blobs(
              (max_batch_total_size_bytes); use smaller batches or ByteStream"
         )));
     }
-    let _share = service.admission.admit(sent_bytes).await?;
+    let held_bytes = request.requests.iter().map(decompressed_bytes).sum::<u64>() + sent_bytes;
+    let _share = service.admission.admit(held_bytes).await?;
+    let in_pieces = Semaphore::new(BATCH_CONCURRENCY);
     let responses = stream::iter(request.requests)
         .map(|entry| async {
             let digest = entry.digest.clone();
-            let verdict = update(service, &instance.cas, function, entry).await.err();
+            let verdict = update(service, &instance.cas, function, entry, &in_pieces)
+                .await
+                .err();
             Response {
                 digest,
                 status: Some(verdict.as_ref().map(status::to_proto).unwrap_or_default()),
             }
         })
-        .buffered(BATCH_CONCURRENCY)
+        .buffered(BATCH_PUT_CONCURRENCY)
         .collect()
         .await;
     fitting(BatchUpdateBlobsResponse { responses })
@@ -76,6 +82,7 @@ async fn update(
     store: &Arc<dyn BlobStore>,
     function: DigestFunction,
     entry: request::Request,
+    in_pieces: &Semaphore,
 ) -> Result<(), Status> {
     let digest = Digest::required(
         function,
@@ -92,27 +99,39 @@ async fn update(
             "compressor number {number} is not supported here (supported: identity, zstd)"
         )));
     };
-    let blob = match compressor {
-        Compressor::Identity => {
-            Blob::verified(digest, entry.data).map_err(|error| status::upload_error(error.into()))?
+    let verified = match compressor {
+        Compressor::Identity => Blob::verified(digest, entry.data),
+        Compressor::Zstd if digest.size_bytes() <= BATCH_DECOMPRESSED_BYTES_MAX => {
+            decompress_all(entry.data, digest.size_bytes())
+                .map_err(|error| malformed(digest, &error))
+                .and_then(|bytes| Blob::verified(digest, bytes))
         }
-        Compressor::Zstd => decompressed(digest, entry.data)?,
+        // A few bytes may promise gigabytes (S5). Each decoder holds a window, so only some are open at a time.
+        Compressor::Zstd => {
+            let _turn = in_pieces.acquire().await.expect("nobody closes the semaphore");
+            let put = store.put(decompressed_in_pieces(digest, entry.data));
+            return put.await.map_err(status::upload_error);
+        }
     };
+    let blob = verified.map_err(|error| status::upload_error(error.into()))?;
     store.put(blob).await.map_err(status::upload_error)
 }
 
-/// In memory when it is small; else in pieces, because a few bytes may promise gigabytes (S5). Either way the size in
-/// the digest is the bound.
-fn decompressed(digest: Digest, data: Bytes) -> Result<Blob, Status> {
-    if digest.size_bytes() <= UPLOAD_IN_MEMORY_BYTES_MAX / BATCH_CONCURRENCY as u64 {
-        let bytes = decompress_all(data, digest.size_bytes()).map_err(|error| malformed(digest, &error));
-        return bytes
-            .and_then(|bytes| Blob::verified(digest, bytes))
-            .map_err(|error| status::upload_error(error.into()));
+/// What an entry takes in memory besides what was sent. The size in the digest is the bound, whatever the bytes say.
+fn decompressed_bytes(entry: &request::Request) -> u64 {
+    let size_bytes = entry.digest.as_ref().map_or(0, |digest| digest.size_bytes);
+    match Compressor::from_proto(entry.compressor) {
+        Some(Compressor::Zstd) => u64::try_from(size_bytes)
+            .unwrap_or(0)
+            .min(BATCH_DECOMPRESSED_BYTES_MAX),
+        _ => 0,
     }
+}
+
+fn decompressed_in_pieces(digest: Digest, data: Bytes) -> Blob {
     let compressed = stream::iter([Ok::<_, BlobError>(data)]);
     let chunks = decompress(compressed, digest.size_bytes(), move |error| {
         malformed(digest, &error)
     });
-    Ok(Blob::checked(digest, chunks))
+    Blob::checked(digest, chunks)
 }

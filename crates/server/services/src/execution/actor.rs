@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use action::{Report, is_cacheable};
+use cas::Invocation;
 use futures::FutureExt;
 use parking_lot::Mutex;
 use reapi::execution::ExecuteResponse;
@@ -20,6 +21,7 @@ use scheduler::{
 use tasks::{CancellationToken, Group};
 use tokio::sync::{Notify, watch};
 
+use super::holds::{Holds, invocation};
 use super::publish::publish;
 use crate::Instances;
 
@@ -46,6 +48,7 @@ struct State {
     workers: HashMap<WorkerId, watch::Sender<()>>,
     effects: Vec<Effect>,
     timer_at: Option<Time>,
+    holds: Holds,
 }
 
 impl SchedulerActor {
@@ -57,6 +60,7 @@ impl SchedulerActor {
             workers: HashMap::new(),
             effects: Vec::new(),
             timer_at: None,
+            holds: Holds::default(),
         };
         let shared = Shared {
             state: Mutex::new(state),
@@ -78,13 +82,26 @@ impl SchedulerActor {
     /// Gives the scheduler one event and acts on what it decides.
     pub fn dispatch(&self, event: Event) {
         let mut publications = Vec::new();
+        // Let go where nothing is locked.
+        let mut let_go = Vec::new();
+        let accepted = match &event {
+            Event::Execute(request) => Some(request.operation.clone()),
+            _ => None,
+        };
         {
             let mut state = self.shared.state.lock();
             let state = &mut *state;
             state.scheduler.handle(self.now(), event, &mut state.effects);
+            if let Some(operation) = accepted.and_then(|name| state.scheduler.operation(&name)) {
+                state.holds.accepted(self.shared.instances.leases(), &operation);
+            }
             for effect in state.effects.drain(..) {
                 match effect {
-                    Effect::Update(operation) => wake(&state.operations, &operation),
+                    Effect::Update(operation) => {
+                        let look = || state.scheduler.operation(&operation);
+                        let_go.extend(state.holds.changed(&operation, look));
+                        wake(&state.operations, &operation);
+                    }
                     Effect::Sync(worker) => wake(&state.workers, &worker),
                     Effect::Publish(task, work, response) => publications.push((task, work, response)),
                 }
@@ -159,7 +176,9 @@ impl SchedulerActor {
         let actor = self.clone();
         self.shared.publications.spawn("publish result", async move {
             let cacheable = is_cacheable(work.do_not_cache, &response);
-            let published = AssertUnwindSafe(publish(&actor.shared.instances, &work, response, cacheable));
+            let publishing = publish(&actor.shared.instances, &work, response, cacheable);
+            // Outputs are promised to the build that wanted them.
+            let published = AssertUnwindSafe(Invocation::scope(invocation(&work), publishing));
             // Somebody waits for this operation: whatever happens here, it ends.
             let response = published.catch_unwind().await.unwrap_or_else(|_| {
                 let message = "publishing the result failed inside the server; its log says more";

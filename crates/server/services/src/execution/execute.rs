@@ -29,7 +29,7 @@ pub(crate) async fn execute(
     execution: &Execution,
     request: tonic::Request<ExecuteRequest>,
 ) -> Result<OperationStream, Status> {
-    let request_metadata = request_metadata::of(&request);
+    let request_metadata = request_metadata::of(request.metadata());
     let request = request.into_inner();
     let instance_name = status::instance_name(&request.instance_name)?;
     let instance = execution.instances.get(&instance_name)?;

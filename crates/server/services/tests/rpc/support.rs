@@ -14,10 +14,9 @@ use reapi::execution as proto;
 use reapi::execution::action_cache_client::ActionCacheClient;
 use reapi::execution::capabilities_client::CapabilitiesClient;
 use reapi::execution::content_addressable_storage_client::ContentAddressableStorageClient;
-use services::{Instance, Instances, StorageOptions, storage_routes, tuned};
+use services::{Instance, Instances, StorageOptions, incoming, storage_routes, tuned};
 use tasks::Group;
 use tokio::net::TcpListener;
-use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Status};
 
@@ -74,10 +73,9 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let stopping = group.stopping();
         group.spawn("server", async move {
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
             let server = tuned(tonic::transport::Server::builder()).add_routes(routes);
             server
-                .serve_with_incoming_shutdown(incoming, stopping.cancelled_owned())
+                .serve_with_incoming_shutdown(incoming(listener), stopping.cancelled_owned())
                 .await
                 .unwrap();
         });

@@ -10,13 +10,12 @@ use std::time::Duration;
 use blob::InstanceName;
 use cas::{BlobStore, Recipes};
 use cas_remote::{Compression, RemoteChannel, RemoteOptions};
-use services::{Instance, Instances, StorageOptions, storage_routes, tuned};
+use services::{Instance, Instances, StorageOptions, incoming, storage_routes, tuned};
 use tasks::{CancellationToken, Group};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
 
 /// A server that serves the unnamed instance and `team/x`, and ends with this value.
 pub(crate) struct RunningServer {
@@ -84,10 +83,9 @@ impl RunningServer {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         group.spawn("serve", async move {
-            let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
             let serving = tuned(Server::builder())
                 .add_routes(routes)
-                .serve_with_incoming(incoming);
+                .serve_with_incoming(incoming(listener));
             tokio::select! {
                 served = serving => served.expect("the server runs until it is stopped"),
                 () = stopped.cancelled() => {}

@@ -10,7 +10,7 @@ use blob::{BlobStream, ByteRange, Digest, DigestFunction, InstanceName};
 use cas::memory;
 use futures::stream;
 use proptest::prelude::*;
-use reapi::bytestream::{QueryWriteStatusRequest, QueryWriteStatusResponse};
+use reapi::bytestream::{QueryWriteStatusRequest, QueryWriteStatusResponse, WriteRequest};
 use reapi::execution::ActionResult;
 use tasks::Group;
 use tokio::sync::mpsc;
