@@ -28,8 +28,8 @@ pub(crate) struct Assignment {
 impl Assignment {
     /// Reads a message; the error says what is wrong with it.
     pub(crate) fn from_proto(proto: proto::Assignment) -> Result<Self, String> {
-        let function =
-            DigestFunction::from_proto(proto.digest_function).map_err(|error| error.to_string())?;
+        let function = DigestFunction::of_request(proto.digest_function, proto.action_digest.as_ref())
+            .map_err(|error| error.to_string())?;
         let action = proto.action.as_ref().ok_or("Assignment.action is not set")?;
         let command = proto.command.as_ref().ok_or("Assignment.command is not set")?;
         let timeout = proto.timeout.ok_or("Assignment.timeout is not set")?;

@@ -119,7 +119,7 @@ impl Blob {
     where
         E: Into<BlobError> + 'static,
     {
-        let hasher = DigestHasher::new(digest.function());
+        let hasher = DigestHasher::new(digest.function(), digest.size_bytes());
         let checked = Checked {
             digest,
             state: Some((chunks.map(|chunk| chunk.map_err(Into::into)).boxed(), hasher)),

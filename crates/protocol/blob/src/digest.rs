@@ -1,12 +1,12 @@
 //! A blob's identity: hash function, hash, and size.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use reapi::execution as proto;
-use sha2::Digest as _;
 use thiserror::Error;
 
-use crate::DigestFunction;
+use crate::{DigestFunction, DigestHasher};
 
 /// Hash function, hash and size of a blob. No invalid value exists; the proto is only a way in and out.
 ///
@@ -14,22 +14,23 @@ use crate::DigestFunction;
 /// that cannot exist. A digest of size 0 always carries the hash of nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest {
-    hash: Hash,
+    function: DigestFunction,
+    /// The hash, and zeros behind it: all digests of one function have as many.
+    hash: [u8; HASH_BYTES_MAX],
     size_bytes: u64,
 }
 
-/// The function is in the type of the hash, so equal bytes under two functions are two values.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Hash {
-    Sha256([u8; 32]),
-    Blake3([u8; 32]),
-}
+/// Longest hash.
+const HASH_BYTES_MAX: usize = 64;
 
 /// Why something is not a digest.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum DigestError {
     /// The request names a function this server does not compute.
-    #[error("digest function number {value} is not supported here (supported: sha256, blake3)")]
+    #[error(
+        "digest function number {value} is not supported here (supported: {})",
+        DigestFunction::names()
+    )]
     UnsupportedFunction {
         /// The number on the wire.
         value: i32,
@@ -111,7 +112,7 @@ impl Digest {
                 function,
             });
         }
-        let mut bytes = [0u8; 32];
+        let mut bytes = [0u8; HASH_BYTES_MAX];
         // Looked at once at the end, so that nothing branches on the way.
         let mut seen = 0;
         for (byte, pair) in bytes.iter_mut().zip(hex.chunks_exact(2)) {
@@ -122,56 +123,57 @@ impl Digest {
         if seen & NOT_A_NIBBLE != 0 {
             return Err(DigestError::NotLowercaseHex { hash: quoted(hex) });
         }
-        Self::from_hash(function, bytes, size_bytes)
+        Self::from_hash(function, &bytes[..function.hash_len()], size_bytes)
     }
 
     /// A digest from raw hash bytes, as an index on disk keeps them.
-    pub fn from_hash(function: DigestFunction, hash: [u8; 32], size_bytes: u64) -> Result<Self, DigestError> {
+    pub fn from_hash(function: DigestFunction, hash: &[u8], size_bytes: u64) -> Result<Self, DigestError> {
+        if hash.len() != function.hash_len() {
+            return Err(DigestError::WrongLength {
+                hash: quoted(to_hex(hash).as_bytes()),
+                function,
+            });
+        }
         // Sizes travel as int64.
         if size_bytes > i64::MAX as u64 {
             return Err(DigestError::BadSize {
-                hash: to_hex(&hash),
+                hash: to_hex(hash),
                 size: size_bytes.to_string(),
             });
         }
-        let digest = Digest {
-            hash: Hash::new(function, hash),
-            size_bytes,
-        };
+        let digest = Digest::of_hash(function, hash, size_bytes);
         if size_bytes == 0 && digest != Digest::empty(function) {
             return Err(DigestError::NotTheEmptyBlob {
-                hash: to_hex(&hash),
+                hash: to_hex(hash),
                 function,
             });
         }
         Ok(digest)
     }
 
+    /// A digest whose parts are known to belong together.
+    pub(crate) fn of_hash(function: DigestFunction, hash: &[u8], size_bytes: u64) -> Self {
+        let mut padded = [0; HASH_BYTES_MAX];
+        padded[..hash.len()].copy_from_slice(hash);
+        Digest {
+            function,
+            hash: padded,
+            size_bytes,
+        }
+    }
+
     /// The digest of `bytes`.
     pub fn of(function: DigestFunction, bytes: &[u8]) -> Self {
-        let mut hasher = DigestHasher::new(function);
+        let mut hasher = DigestHasher::new(function, bytes.len() as u64);
         hasher.update(bytes);
         hasher.finish()
     }
 
     /// The digest of nothing.
     pub fn empty(function: DigestFunction) -> Self {
-        const EMPTY_SHA256: [u8; 32] = [
-            0xe3, 0xb0, 0xc4, 0x42, 0x98, 0xfc, 0x1c, 0x14, 0x9a, 0xfb, 0xf4, 0xc8, 0x99, 0x6f, 0xb9, 0x24,
-            0x27, 0xae, 0x41, 0xe4, 0x64, 0x9b, 0x93, 0x4c, 0xa4, 0x95, 0x99, 0x1b, 0x78, 0x52, 0xb8, 0x55,
-        ];
-        const EMPTY_BLAKE3: [u8; 32] = [
-            0xaf, 0x13, 0x49, 0xb9, 0xf5, 0xf9, 0xa1, 0xa6, 0xa0, 0x40, 0x4d, 0xea, 0x36, 0xdc, 0xc9, 0x49,
-            0x9b, 0xcb, 0x25, 0xc9, 0xad, 0xc1, 0x12, 0xb7, 0xcc, 0x9a, 0x93, 0xca, 0xe4, 0x1f, 0x32, 0x62,
-        ];
-        let hash = match function {
-            DigestFunction::Sha256 => EMPTY_SHA256,
-            DigestFunction::Blake3 => EMPTY_BLAKE3,
-        };
-        Digest {
-            hash: Hash::new(function, hash),
-            size_bytes: 0,
-        }
+        static EMPTY: LazyLock<[Digest; DigestFunction::ALL.len()]> =
+            LazyLock::new(|| DigestFunction::ALL.map(|function| Digest::of(function, b"")));
+        EMPTY[function as usize]
     }
 
     /// The way out: hash in hex and size; the function travels beside it.
@@ -184,10 +186,7 @@ impl Digest {
 
     /// The hash function.
     pub fn function(&self) -> DigestFunction {
-        match self.hash {
-            Hash::Sha256(_) => DigestFunction::Sha256,
-            Hash::Blake3(_) => DigestFunction::Blake3,
-        }
+        self.function
     }
 
     /// Size of the blob in bytes.
@@ -202,23 +201,12 @@ impl Digest {
 
     /// The raw hash.
     pub fn hash_bytes(&self) -> &[u8] {
-        match &self.hash {
-            Hash::Sha256(bytes) | Hash::Blake3(bytes) => bytes,
-        }
+        &self.hash[..self.function.hash_len()]
     }
 
     /// The hash in lowercase hexadecimal.
     pub fn hash_hex(&self) -> String {
         to_hex(self.hash_bytes())
-    }
-}
-
-impl Hash {
-    fn new(function: DigestFunction, bytes: [u8; 32]) -> Self {
-        match function {
-            DigestFunction::Sha256 => Hash::Sha256(bytes),
-            DigestFunction::Blake3 => Hash::Blake3(bytes),
-        }
     }
 }
 
@@ -236,59 +224,6 @@ impl fmt::Display for Digest {
 impl fmt::Debug for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
-    }
-}
-
-/// Computes a digest of bytes that arrive in pieces.
-#[derive(Clone)]
-pub struct DigestHasher {
-    state: HasherState,
-    size_bytes: u64,
-}
-
-#[derive(Clone)]
-enum HasherState {
-    Sha256(sha2::Sha256),
-    // Boxed: the BLAKE3 state is two kilobytes.
-    Blake3(Box<blake3::Hasher>),
-}
-
-impl DigestHasher {
-    /// A hasher that has seen nothing yet.
-    pub fn new(function: DigestFunction) -> Self {
-        let state = match function {
-            DigestFunction::Sha256 => HasherState::Sha256(sha2::Sha256::new()),
-            DigestFunction::Blake3 => HasherState::Blake3(Box::new(blake3::Hasher::new())),
-        };
-        DigestHasher { state, size_bytes: 0 }
-    }
-
-    /// Takes the next bytes.
-    pub fn update(&mut self, bytes: &[u8]) {
-        self.size_bytes += bytes.len() as u64;
-        match &mut self.state {
-            HasherState::Sha256(hasher) => hasher.update(bytes),
-            HasherState::Blake3(hasher) => {
-                hasher.update(bytes);
-            }
-        }
-    }
-
-    /// Bytes seen so far.
-    pub fn size_bytes(&self) -> u64 {
-        self.size_bytes
-    }
-
-    /// The digest of everything seen.
-    pub fn finish(self) -> Digest {
-        let hash = match self.state {
-            HasherState::Sha256(hasher) => Hash::Sha256(hasher.finalize().into()),
-            HasherState::Blake3(hasher) => Hash::Blake3(hasher.finalize().into()),
-        };
-        Digest {
-            hash,
-            size_bytes: self.size_bytes,
-        }
     }
 }
 
@@ -341,26 +276,11 @@ mod tests {
     }
 
     #[test]
-    fn known_hashes() {
-        assert_eq!(
-            Digest::of(DigestFunction::Sha256, b"hello"),
-            from(HELLO, 5).unwrap()
-        );
-        assert_eq!(
-            Digest::of(DigestFunction::Blake3, b"hello").hash_hex(),
-            "ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f"
-        );
-        for function in DigestFunction::ALL {
-            assert_eq!(Digest::of(function, b""), Digest::empty(function));
-        }
-    }
-
-    #[test]
     fn proto_round_trips_and_pieces_add_up() {
         for function in DigestFunction::ALL {
             let digest = Digest::of(function, b"some bytes");
             assert_eq!(Digest::from_proto(function, &digest.to_proto()), Ok(digest));
-            let mut hasher = DigestHasher::new(function);
+            let mut hasher = DigestHasher::new(function, 10);
             hasher.update(b"some ");
             hasher.update(b"");
             hasher.update(b"bytes");
@@ -385,13 +305,13 @@ mod tests {
         assert!(matches!(from(HELLO, -1), Err(DigestError::BadSize { .. })));
         assert!(matches!(from(HELLO, 0), Err(DigestError::NotTheEmptyBlob { .. })));
         assert!(matches!(from("", 0), Err(DigestError::WrongLength { .. })));
-        assert!(Digest::from_hash(DigestFunction::Sha256, [1; 32], u64::MAX).is_err());
+        assert!(Digest::from_hash(DigestFunction::Sha256, &[1; 32], u64::MAX).is_err());
     }
 
     #[test]
     fn the_function_is_part_of_identity() {
-        let sha256 = Digest::from_hash(DigestFunction::Sha256, [7; 32], 1).unwrap();
-        let blake3 = Digest::from_hash(DigestFunction::Blake3, [7; 32], 1).unwrap();
+        let sha256 = Digest::from_hash(DigestFunction::Sha256, &[7; 32], 1).unwrap();
+        let blake3 = Digest::from_hash(DigestFunction::Blake3, &[7; 32], 1).unwrap();
         assert_ne!(sha256, blake3);
         assert!(!sha256.to_string().contains("sha256"));
         assert!(blake3.to_string().starts_with("blake3/"));

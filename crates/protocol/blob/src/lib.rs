@@ -12,14 +12,17 @@ mod compressor;
 mod digest;
 mod digest_function;
 mod digest_set;
+mod hasher;
 mod instance_name;
 mod resource_name;
+mod sha256_tree;
 
 pub use blob::{Blob, BlobError, BlobStream, Body};
 pub use byte_range::ByteRange;
 pub use compressor::Compressor;
-pub use digest::{Digest, DigestError, DigestHasher};
+pub use digest::{Digest, DigestError};
 pub use digest_function::DigestFunction;
 pub use digest_set::DigestSet;
+pub use hasher::DigestHasher;
 pub use instance_name::{InstanceName, InstanceNameError};
 pub use resource_name::{ReadName, ResourceNameError, WriteName};

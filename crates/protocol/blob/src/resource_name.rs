@@ -246,7 +246,11 @@ fn blob<'a, 'b>(
     let (function, segments) = match segments {
         [first, rest @ ..] => match DigestFunction::from_name(first) {
             Some(function) => (function, rest),
-            None => (DigestFunction::Sha256, segments),
+            // Left out where the length tells; what no length tells is found wrong when the digest is read.
+            None => (
+                DigestFunction::inferred(first.len()).unwrap_or(DigestFunction::Sha256),
+                segments,
+            ),
         },
         [] => return Err(malformed(name, shape)),
     };

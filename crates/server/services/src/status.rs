@@ -74,6 +74,7 @@ pub(crate) fn store_error(error: StoreError) -> Status {
         StoreError::Blob(error) => return read_error(error.clone()),
         StoreError::TooLarge { .. } => Code::InvalidArgument,
         StoreError::NoSpace { .. } => return overloaded(error.to_string()),
+        StoreError::ReadOnly { .. } => Code::PermissionDenied,
         StoreError::OutOfRange { .. } => Code::OutOfRange,
         StoreError::Unavailable { .. } => Code::Unavailable,
         StoreError::Io { .. } => Code::Internal,

@@ -11,7 +11,9 @@ mod complete_only;
 #[cfg(any(test, doc, feature = "conformance"))]
 pub mod conformance;
 mod memory;
+mod overlaid;
 
 pub use action_cache::ActionCache;
 pub use complete_only::{TREE_BYTES_MAX, complete_only};
 pub use memory::memory;
+pub use overlaid::overlaid;

@@ -187,9 +187,6 @@ fn digest(function: u8, hash: &[u8], size_bytes: u64) -> Result<Digest, Damage> 
 
 /// A digest from what is on disk.
 pub(crate) fn digest_of(function: DigestFunction, hash: &[u8], size_bytes: u64) -> Result<Digest, Damage> {
-    let hash: [u8; 32] = hash
-        .try_into()
-        .map_err(|_| Damage::new("its hash has another length"))?;
     Digest::from_hash(function, hash, size_bytes).map_err(|error| Damage::new(error.to_string()))
 }
 

@@ -85,7 +85,8 @@ async fn look(engine: &Arc<Engine>, segment: &Arc<Segment>, row: &Row) -> Result
         let file = store.segments.open(&segment).map_err(failed)?;
         let mut hasher = None;
         let read = read_record(&*file, u64::from(row.offset) * 16, |header, content| {
-            let hasher = hasher.get_or_insert_with(|| DigestHasher::new(header.digest.function()));
+            let hasher = hasher
+                .get_or_insert_with(|| DigestHasher::new(header.digest.function(), header.content_bytes));
             hasher.update(content);
         });
         Ok(match read.map_err(failed)? {

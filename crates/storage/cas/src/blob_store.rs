@@ -56,6 +56,12 @@ pub enum StoreError {
         /// What stands in the way and what to do.
         reason: String,
     },
+    /// The store takes nothing new.
+    #[error("this store is read-only and does not have blob {digest}")]
+    ReadOnly {
+        /// The blob.
+        digest: Digest,
+    },
     /// The range starts past the end of the blob.
     #[error("offset {offset} is past the end of blob {digest}")]
     OutOfRange {

@@ -14,12 +14,14 @@ use futures::stream::{self, Stream, StreamExt};
 use crate::{BlobStore, StoreError};
 
 mod bounded;
+mod faulty;
 mod forgetful;
 mod reads;
 mod recipes;
 mod writes;
 
 pub use bounded::check_bounded;
+pub use faulty::Faulty;
 pub use forgetful::Forgetful;
 pub use recipes::{FreshRecipes, check_recipes};
 

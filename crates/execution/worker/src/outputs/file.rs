@@ -66,7 +66,7 @@ pub(super) fn note(
         uploads.add_blob(blob);
         return Ok(digest);
     }
-    let mut hasher = DigestHasher::new(function);
+    let mut hasher = DigestHasher::new(function, size_bytes);
     let mut piece = vec![0; FILE_PIECE_BYTES.min(size_bytes as usize + 1)];
     loop {
         match file.read(&mut piece) {
@@ -75,6 +75,12 @@ pub(super) fn note(
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
+    }
+    if hasher.size_bytes() != size_bytes {
+        let read = hasher.size_bytes();
+        return Err(io::Error::other(format!(
+            "it had {size_bytes} bytes and then {read}"
+        )));
     }
     let digest = hasher.finish();
     uploads.add_file(digest, source());

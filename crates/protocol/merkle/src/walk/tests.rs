@@ -197,16 +197,16 @@ fn distinct_directories_are_bounded() {
                 let name = NodeName::new(&at.to_string()).unwrap();
                 DirectoryNode {
                     name,
-                    digest: Digest::from_hash(F, hash(at), 9).unwrap(),
+                    digest: Digest::from_hash(F, &hash(at), 9).unwrap(),
                 }
             })
             .collect()
     };
     let wide = |from| Directory::new(vec![], children(from), vec![], None).unwrap();
     walk.supply(digest("root"), wide(0)).unwrap();
-    walk.supply(Digest::from_hash(F, hash(0), 9).unwrap(), wide(400_000))
+    walk.supply(Digest::from_hash(F, &hash(0), 9).unwrap(), wide(400_000))
         .unwrap();
-    let outcome = walk.supply(Digest::from_hash(F, hash(1), 9).unwrap(), wide(800_000));
+    let outcome = walk.supply(Digest::from_hash(F, &hash(1), 9).unwrap(), wide(800_000));
     assert_eq!(
         outcome,
         Err(TreeBoundError::TooManyDirectories { root: digest("root") }.into())

@@ -26,7 +26,7 @@ pub(crate) struct ServerOptions {
     #[arg(long, env = "FARRIER_INSTANCE", default_value = "", hide_default_value = true, value_name = "NAME",
         value_parser = parse_instance)]
     pub(crate) instance: InstanceName,
-    /// The hash function of digests: sha256 or blake3.
+    /// The hash function of digests: sha256, blake3, sha1, sha384, sha512, md5, sha256tree or gitsha1.
     #[arg(long, default_value = "sha256", value_name = "FUNCTION", value_parser = parse_function)]
     pub(crate) digest_function: DigestFunction,
 }
@@ -81,6 +81,10 @@ fn parse_instance(name: &str) -> Result<InstanceName, String> {
 }
 
 fn parse_function(name: &str) -> Result<DigestFunction, String> {
-    DigestFunction::from_name(name)
-        .ok_or_else(|| format!("`{name}` is not a digest function; there are sha256 and blake3"))
+    DigestFunction::from_name(name).ok_or_else(|| {
+        format!(
+            "`{name}` is not a digest function; there are {}",
+            DigestFunction::names()
+        )
+    })
 }

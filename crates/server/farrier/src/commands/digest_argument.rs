@@ -14,10 +14,15 @@ pub(crate) struct DigestArgument {
 }
 
 impl DigestArgument {
-    /// The digest, under `default` where the text names no function.
+    /// The digest, under `default` where the text names no function and the hash is as long as that one's; otherwise
+    /// under the function that its length tells.
     pub(crate) fn resolve(&self, default: DigestFunction) -> anyhow::Result<Digest> {
+        let fits = |function: &DigestFunction| function.hash_len() * 2 == self.hash.len();
+        let function = self.function.or(Some(default).filter(fits));
         Ok(Digest::from_hex(
-            self.function.unwrap_or(default),
+            function
+                .or_else(|| DigestFunction::inferred(self.hash.len()))
+                .unwrap_or(default),
             &self.hash,
             self.size_bytes,
         )?)
@@ -66,15 +71,18 @@ impl FromStr for DigestArgument {
         };
         let named = |name: &str| DigestFunction::from_name(name).ok_or_else(|| bad("unknown function"));
         let function = function.map(named).transpose()?;
-        // Every function here has hashes of 32 bytes, so the text is judged before the function is known.
         let is_digits = !size.is_empty() && size.bytes().all(|byte| byte.is_ascii_digit());
         let size_bytes = size
             .parse()
             .ok()
             .filter(|_| is_digits)
             .ok_or_else(|| bad("bad size"))?;
-        if hash.len() != 64 || !hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
-            return Err(bad("the hash is not 64 lowercase hexadecimal digits"));
+        let is_hash = |hash: &str| hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let fits = |function: DigestFunction| function.hash_len() * 2 == hash.len();
+        if !is_hash(hash) || !DigestFunction::ALL.into_iter().any(fits) {
+            return Err(bad(
+                "the hash is not as many lowercase hexadecimal digits as a hash has",
+            ));
         }
         Ok(DigestArgument {
             function,
@@ -131,9 +139,9 @@ mod tests {
             (format!("{hash}/+5"), "bad size"),
             (format!("{hash}/-5"), "bad size"),
             (format!("{hash}/99999999999999999999"), "bad size"),
-            (format!("{}/5", &hash[1..]), "64 lowercase"),
-            (format!("{}/5", hash.to_uppercase()), "64 lowercase"),
-            (format!("md5/{hash}/5"), "unknown function"),
+            (format!("{}/5", &hash[1..]), "lowercase hexadecimal"),
+            (format!("{}/5", hash.to_uppercase()), "lowercase hexadecimal"),
+            (format!("vso/{hash}/5"), "unknown function"),
             (format!("a/b/{hash}/5"), "too many slashes"),
             (format!("/blobs/{hash}/5"), "empty segment"),
         ] {

@@ -116,10 +116,16 @@ pub(crate) async fn collect(
 /// The digest of a file's content.
 pub(crate) fn digest_of_file(function: DigestFunction, path: &Path) -> io::Result<Digest> {
     let mut file = fs::File::open(path)?;
-    let mut hasher = DigestHasher::new(function);
+    let size_bytes = file.metadata()?.len();
+    let mut hasher = DigestHasher::new(function, size_bytes);
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         match file.read(&mut piece) {
+            Ok(0) if hasher.size_bytes() != size_bytes => {
+                return Err(io::Error::other(
+                    "it changed while it was read; try again when it is at rest",
+                ));
+            }
             Ok(0) => return Ok(hasher.finish()),
             Ok(read) => hasher.update(&piece[..read]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -20,7 +20,8 @@ pub(super) async fn get_action_result(
     let instance = service
         .instances
         .get(&status::instance_name(&request.instance_name)?)?;
-    let function = DigestFunction::from_proto(request.digest_function).map_err(status::digest_error)?;
+    let function = DigestFunction::of_request(request.digest_function, request.action_digest.as_ref())
+        .map_err(status::digest_error)?;
     let digest = Digest::required(
         function,
         request.action_digest.as_ref(),

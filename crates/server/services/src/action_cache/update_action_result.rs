@@ -25,7 +25,8 @@ pub(super) async fn update_action_result(
         );
         return Err(status::status(Code::PermissionDenied, message));
     }
-    let function = DigestFunction::from_proto(request.digest_function).map_err(status::digest_error)?;
+    let function = DigestFunction::of_request(request.digest_function, request.action_digest.as_ref())
+        .map_err(status::digest_error)?;
     let digest = Digest::required(
         function,
         request.action_digest.as_ref(),

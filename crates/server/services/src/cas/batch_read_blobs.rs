@@ -25,7 +25,8 @@ pub(super) async fn batch_read_blobs(
     let instance = service
         .instances
         .get(&status::instance_name(&request.instance_name)?)?;
-    let function = DigestFunction::from_proto(request.digest_function).map_err(status::digest_error)?;
+    let function = DigestFunction::of_request(request.digest_function, request.digests.first())
+        .map_err(status::digest_error)?;
     let digests: Vec<Digest> = request
         .digests
         .iter()

@@ -31,7 +31,11 @@ pub(super) async fn batch_update_blobs(
     let instance = service
         .instances
         .get(&status::instance_name(&request.instance_name)?)?;
-    let function = DigestFunction::from_proto(request.digest_function).map_err(status::digest_error)?;
+    let function = DigestFunction::of_request(
+        request.digest_function,
+        request.requests.first().and_then(|entry| entry.digest.as_ref()),
+    )
+    .map_err(status::digest_error)?;
     let sent_bytes: u64 = request.requests.iter().map(|entry| entry.data.len() as u64).sum();
     if sent_bytes > BATCH_DATA_BYTES_MAX {
         return Err(status::invalid(format!(

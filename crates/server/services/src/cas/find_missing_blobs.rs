@@ -21,7 +21,8 @@ pub(super) async fn find_missing_blobs(
     service: &ContentAddressableStorage,
     request: FindMissingBlobsRequest,
 ) -> Result<FindMissingBlobsResponse, Status> {
-    let function = DigestFunction::from_proto(request.digest_function).map_err(status::digest_error)?;
+    let function = DigestFunction::of_request(request.digest_function, request.blob_digests.first())
+        .map_err(status::digest_error)?;
     let digests = request
         .blob_digests
         .iter()
@@ -80,16 +81,19 @@ fn encoded_len(missing: &DigestSet) -> usize {
 
 /// Twice over the request, because the digest function comes after the digests.
 fn decode(request: &[u8]) -> Result<(String, DigestSet), Status> {
-    let (mut instance_name, mut function) = (String::new(), 0);
+    let (mut instance_name, mut function, mut first_hash) = (String::new(), 0, None);
     wire::fields(request, |number, field| {
         match (number, field) {
             (INSTANCE_NAME, Field::Bytes(name)) => instance_name = wire::text(name.to_vec())?,
             (DIGEST_FUNCTION, Field::Varint(value)) => function = value as i32,
+            (BLOB_DIGESTS, Field::Bytes(digest)) if first_hash.is_none() => {
+                first_hash = Some(digests::hash(digest)?)
+            }
             _ => {}
         }
         Ok(())
     })?;
-    let function = DigestFunction::from_proto(function).map_err(status::digest_error)?;
+    let function = DigestFunction::of_message(function, first_hash).map_err(status::digest_error)?;
     let mut all: Vec<Digest> = Vec::new();
     wire::fields(request, |number, field| {
         if let (BLOB_DIGESTS, Field::Bytes(digest)) = (number, field) {

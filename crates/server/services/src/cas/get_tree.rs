@@ -34,7 +34,8 @@ pub(super) async fn get_tree(
     let instance = service
         .instances
         .get(&status::instance_name(&request.instance_name)?)?;
-    let function = DigestFunction::from_proto(request.digest_function).map_err(status::digest_error)?;
+    let function = DigestFunction::of_request(request.digest_function, request.root_digest.as_ref())
+        .map_err(status::digest_error)?;
     let root = Digest::required(
         function,
         request.root_digest.as_ref(),

@@ -26,7 +26,8 @@ pub(super) async fn splice_blob(
             "SpliceBlob is not offered by this instance (splice_blob_support is false)",
         ));
     };
-    let function = DigestFunction::from_proto(request.digest_function).map_err(status::digest_error)?;
+    let function = DigestFunction::of_request(request.digest_function, request.blob_digest.as_ref())
+        .map_err(status::digest_error)?;
     let digest = Digest::required(
         function,
         request.blob_digest.as_ref(),

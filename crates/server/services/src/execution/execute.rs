@@ -33,7 +33,8 @@ pub(crate) async fn execute(
     let request = request.into_inner();
     let instance_name = status::instance_name(&request.instance_name)?;
     let instance = execution.instances.get(&instance_name)?;
-    let function = DigestFunction::from_proto(request.digest_function).map_err(status::digest_error)?;
+    let function = DigestFunction::of_request(request.digest_function, request.action_digest.as_ref())
+        .map_err(status::digest_error)?;
     let digest = Digest::required(
         function,
         request.action_digest.as_ref(),

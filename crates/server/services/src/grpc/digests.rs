@@ -34,6 +34,18 @@ pub(crate) fn decode(function: DigestFunction, message: &[u8]) -> Result<Digest,
     Digest::from_hex_bytes(function, hash, size_bytes).map_err(status::digest_error)
 }
 
+/// The hash of a `Digest` message, as it was sent.
+pub(crate) fn hash(message: &[u8]) -> Result<&[u8], Status> {
+    let mut hash = &[][..];
+    wire::fields(message, |number, field| {
+        if let (HASH, Field::Bytes(hex)) = (number, field) {
+            hash = hex;
+        }
+        Ok(())
+    })?;
+    Ok(hash)
+}
+
 /// Bytes that [`encode`] writes.
 pub(crate) fn encoded_len(field: u32, digest: &Digest) -> usize {
     let length = message_len(digest);
@@ -78,7 +90,7 @@ mod tests {
     fn what_is_written_by_hand_is_what_the_generated_code_writes() {
         for function in DigestFunction::ALL {
             let one = Digest::of(function, b"hello");
-            let huge = Digest::from_hash(function, [7; 32], i64::MAX as u64).unwrap();
+            let huge = Digest::from_hash(function, &vec![7; function.hash_len()], i64::MAX as u64).unwrap();
             for digest in [Digest::empty(function), one, huge] {
                 let proto = FindMissingBlobsResponse {
                     missing_blob_digests: vec![digest.to_proto()],

@@ -74,13 +74,10 @@ async fn c3_the_cache_half_says_what_holds() {
     };
     let server = Server::with(cas::memory(1 << 20), options).await;
     let cache = capabilities(&server, "").await.cache_capabilities.unwrap();
-    assert_eq!(
-        cache.digest_functions,
-        [
-            digest_function::Value::Sha256 as i32,
-            digest_function::Value::Blake3 as i32
-        ]
-    );
+    let all: Vec<i32> = blob::DigestFunction::ALL
+        .map(|function| function.to_proto() as i32)
+        .into();
+    assert_eq!(cache.digest_functions, all);
     assert_eq!(cache.max_cas_blob_size_bytes, 12345);
     assert!(cache.max_batch_total_size_bytes > 1 << 20 && cache.max_batch_total_size_bytes < 4 << 20);
     let compressors = [compressor::Value::Identity as i32, compressor::Value::Zstd as i32];

@@ -109,11 +109,25 @@ async fn g7_g8_a_call_has_one_digest_function_sha256_if_it_says_none() {
             1
         );
     }
+    // Told by its length.
     let sha1 = digest_of("a".repeat(40), 1);
+    for number in [0, digest_function::Value::Sha1 as i32] {
+        assert_eq!(
+            find_missing(&server, number, vec![sha1.clone()]).await.unwrap(),
+            [sha1.clone()]
+        );
+    }
+    // Two functions in one call.
+    let both = vec![sha1, blake3.to_proto()];
+    refused(find_missing(&server, 0, both).await, Code::InvalidArgument);
     refused(
-        find_missing(&server, digest_function::Value::Sha1 as i32, vec![sha1.clone()]).await,
+        find_missing(
+            &server,
+            digest_function::Value::Vso as i32,
+            vec![digest_of("a".repeat(66), 1)],
+        )
+        .await,
         Code::InvalidArgument,
     );
-    refused(find_missing(&server, 0, vec![sha1]).await, Code::InvalidArgument);
     refused(find_missing(&server, 4711, vec![]).await, Code::InvalidArgument);
 }

@@ -412,7 +412,7 @@ async fn mistakes_of_the_client_are_named() {
 async fn inputs_beyond_the_cache_are_refused_with_the_numbers() {
     let fixture = fixture(|_| panic!("must not run"));
     let mut tree = TreeBuilder::new();
-    let large = Digest::from_hash(F, [1; 32], 1 << 30).unwrap();
+    let large = Digest::from_hash(F, &[1; 32], 1 << 30).unwrap();
     tree.insert_file("large", large, false).unwrap();
     let response = fixture.execute(command(&["x"]), fixture.input(tree).await).await;
     assert_eq!(code(&response), Code::ResourceExhausted);

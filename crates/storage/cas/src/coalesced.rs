@@ -1,0 +1,176 @@
+//! The same thing at the same time, once.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
+
+use async_trait::async_trait;
+use blob::{Blob, BlobStream, ByteRange, Digest, DigestSet};
+use bytes::Bytes;
+use futures::stream::{self, StreamExt};
+use parking_lot::Mutex;
+
+use crate::tree::read_all;
+use crate::{BlobStore, StoreError};
+
+/// Calls about one digest that come while another is under way share what that one brings.
+///
+/// Whole reads of blobs of at most `read_bytes_max` are fetched once into memory; larger ones, and parts, pass. Writes of
+/// one digest wait for the one that came first: if it succeeds the blob is there, if it fails the next brings its own
+/// body. Whoever goes away does not take the others along: the next in line goes on.
+pub fn coalesced(inner: Arc<dyn BlobStore>, read_bytes_max: u64) -> Arc<dyn BlobStore> {
+    Arc::new(Coalesced {
+        inner,
+        read_bytes_max,
+        reads: Turns::default(),
+        writes: Turns::default(),
+    })
+}
+
+struct Coalesced {
+    inner: Arc<dyn BlobStore>,
+    read_bytes_max: u64,
+    reads: Turns<Option<Bytes>>,
+    writes: Turns<()>,
+}
+
+/// One at a time for each digest; the outcome of the first stays for those who came meanwhile. As many entries as there
+/// are calls under way.
+struct Turns<T> {
+    by_digest: Mutex<HashMap<Digest, Weak<Turn<T>>>>,
+}
+
+type Turn<T> = tokio::sync::Mutex<Option<T>>;
+
+impl<T> Default for Turns<T> {
+    fn default() -> Self {
+        Turns {
+            by_digest: Mutex::default(),
+        }
+    }
+}
+
+impl<T: Clone> Turns<T> {
+    /// What somebody else's call brought, or what `call` brings.
+    async fn take(
+        &self,
+        digest: &Digest,
+        call: impl AsyncFnOnce() -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let turn = {
+            let mut by_digest = self.by_digest.lock();
+            match by_digest.get(digest).and_then(Weak::upgrade) {
+                Some(turn) => turn,
+                None => {
+                    let turn: Arc<Turn<T>> = Arc::default();
+                    by_digest.insert(*digest, Arc::downgrade(&turn));
+                    turn
+                }
+            }
+        };
+        let outcome = {
+            let mut outcome = turn.lock().await;
+            match &*outcome {
+                Some(outcome) => Ok(outcome.clone()),
+                None => call().await.inspect(|brought| *outcome = Some(brought.clone())),
+            }
+        };
+        // Whoever comes from now on begins anew: the outcome is about the time of the call.
+        let mut by_digest = self.by_digest.lock();
+        if by_digest
+            .get(digest)
+            .is_some_and(|other| other.as_ptr() == Arc::as_ptr(&turn))
+        {
+            by_digest.remove(digest);
+        }
+        outcome
+    }
+}
+
+#[async_trait]
+impl BlobStore for Coalesced {
+    async fn get(&self, digest: &Digest, range: ByteRange) -> Result<Option<BlobStream>, StoreError> {
+        let size_bytes = digest.size_bytes();
+        if size_bytes > self.read_bytes_max || !range.is_full(size_bytes) {
+            return self.inner.get(digest, range).await;
+        }
+        let fetch = async || read_all(&*self.inner, digest, self.read_bytes_max).await;
+        let bytes = self.reads.take(digest, fetch).await?;
+        Ok(bytes.map(|bytes| stream::iter((!bytes.is_empty()).then_some(Ok(bytes))).boxed()))
+    }
+
+    async fn put(&self, blob: Blob) -> Result<(), StoreError> {
+        self.writes
+            .take(&blob.digest(), async || self.inner.put(blob).await)
+            .await
+    }
+
+    async fn find_missing(&self, digests: &DigestSet) -> Result<DigestSet, StoreError> {
+        self.inner.find_missing(digests).await
+    }
+
+    async fn get_zstd(&self, digest: &Digest, offset: u64) -> Result<Option<BlobStream>, StoreError> {
+        self.inner.get_zstd(digest, offset).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use blob::{BlobError, DigestFunction};
+    use futures::executor::block_on;
+    use futures::future;
+
+    use super::*;
+    use crate::conformance::{self, Fresh};
+    use crate::{Meters, memory, metered};
+
+    #[test]
+    fn conforms() {
+        block_on(conformance::check(async || {
+            Fresh::of(coalesced(memory(64 << 20), 1 << 20))
+        }));
+    }
+
+    #[tokio::test]
+    async fn many_at_once_cost_one() {
+        let meters = Arc::new(Meters::default());
+        let store = coalesced(metered(memory(1 << 20), meters.clone()), 1 << 20);
+        let bytes = Bytes::from_static(b"some bytes");
+        let digest = Digest::of(DigestFunction::Sha256, &bytes);
+        let puts = (0..10).map(|_| {
+            let bytes = bytes.clone();
+            let body = stream::once(async move {
+                tokio::task::yield_now().await;
+                Ok::<_, BlobError>(bytes)
+            });
+            store.put(Blob::checked(digest, body))
+        });
+        assert!(future::join_all(puts).await.into_iter().all(|put| put.is_ok()));
+        assert_eq!(meters.puts.count(), 1);
+        let gets = (0..10).map(|_| store.get(&digest, ByteRange::FULL));
+        for stream in future::join_all(gets).await {
+            assert_eq!(stream.unwrap().unwrap().next().await.unwrap().unwrap(), bytes);
+        }
+        assert!(meters.gets.count() <= 10);
+        assert_eq!(meters.get_misses.load(Ordering::Relaxed), 0);
+    }
+
+    #[tokio::test]
+    async fn after_a_failure_the_next_brings_its_own_body() {
+        let store = coalesced(memory(1 << 20), 1 << 20);
+        let digest = Digest::of(DigestFunction::Sha256, b"right");
+        let tried = Arc::new(AtomicU64::new(0));
+        let put = |bytes: &'static [u8]| {
+            let tried = tried.clone();
+            let body = stream::once(async move {
+                tried.fetch_add(1, Ordering::SeqCst);
+                Ok::<_, BlobError>(Bytes::from_static(bytes))
+            });
+            store.put(Blob::checked(digest, body))
+        };
+        let (wrong, right, also) = future::join3(put(b"wrong"), put(b"right"), put(b"never read")).await;
+        assert!(wrong.is_err() && right.is_ok() && also.is_ok());
+        assert_eq!(tried.load(Ordering::SeqCst), 2);
+    }
+}

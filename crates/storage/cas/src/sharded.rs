@@ -1,0 +1,305 @@
+//! Many stores, each with its share.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use blob::{Blob, BlobStream, ByteRange, Digest, DigestFunction, DigestSet};
+use futures::future;
+use futures::stream::{self, StreamExt};
+
+use crate::tee::filling;
+use crate::{BlobStore, StoreError};
+
+/// A shard that lacks a blob is not the only one asked: so many others may have it from before a shard was added.
+const OTHERS_ASKED_MAX: usize = 2;
+/// Blobs moved at the same time by [`Sharded::rebalance`].
+const MOVES_IN_FLIGHT_MAX: usize = 8;
+
+/// One of the stores behind [`sharded`].
+pub struct Shard {
+    /// What it is called; its share follows from the name, so it stays when stores move to other machines.
+    pub name: String,
+    /// How much it holds beside the others. 0 takes nothing new and is only read from.
+    pub weight: u32,
+    /// The store.
+    pub store: Arc<dyn BlobStore>,
+}
+
+/// Spreads blobs over stores by weighted rendezvous hashing: every shard bids for every digest, the highest bid is its
+/// home. Adding a shard moves only what it wins, its share; taking one away moves only what it had.
+///
+/// Writes go to the home. Reads that miss there look at the next bidders, where the blob lay before the set of shards
+/// was changed; a whole read from there moves a copy home, and [`Sharded::rebalance`] does so for all of a list. A shard
+/// that is down makes its share unavailable and nothing else: there is one copy here, mirror the shards for two.
+pub fn sharded(shards: Vec<Shard>) -> Arc<Sharded> {
+    let shards = shards.into_iter().map(|shard| Bidder {
+        seed: seed_of(&shard.name),
+        shard,
+    });
+    Arc::new(Sharded {
+        shards: shards.collect(),
+    })
+}
+
+/// See [`sharded`].
+pub struct Sharded {
+    shards: Vec<Bidder>,
+}
+
+struct Bidder {
+    shard: Shard,
+    seed: u64,
+}
+
+fn seed_of(name: &str) -> u64 {
+    let digest = Digest::of(DigestFunction::Sha256, name.as_bytes());
+    first_bits(&digest)
+}
+
+fn first_bits(digest: &Digest) -> u64 {
+    let mut bits = [0; 8];
+    bits.copy_from_slice(&digest.hash_bytes()[..8]);
+    u64::from_le_bytes(bits)
+}
+
+impl Bidder {
+    /// Its bid for a digest: -weight / ln(u), where u is a number between 0 and 1 that depends on both.
+    fn bid(&self, digest: &Digest) -> f64 {
+        // The finish of SplitMix64: every bit of the input moves every bit of the output.
+        let mut bits = first_bits(digest) ^ self.seed;
+        bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        bits ^= bits >> 31;
+        let uniform = (bits >> 11) as f64 / (1u64 << 53) as f64;
+        f64::from(self.shard.weight) / -(uniform.max(f64::MIN_POSITIVE)).ln()
+    }
+}
+
+impl Sharded {
+    /// The home of a digest and the next bidders.
+    fn bidders(&self, digest: &Digest) -> Vec<&Arc<dyn BlobStore>> {
+        let mut bids: Vec<(f64, &Bidder)> = self
+            .shards
+            .iter()
+            .map(|bidder| (bidder.bid(digest), bidder))
+            .collect();
+        bids.sort_by(|(one, _), (other, _)| other.total_cmp(one));
+        let stores = bids.into_iter().map(|(_, bidder)| &bidder.shard.store);
+        stores.take(1 + OTHERS_ASKED_MAX).collect()
+    }
+
+    /// Copies home what of these blobs lies elsewhere; how many were copied. To be run with a list of what a store has
+    /// after shards were added, as slowly as its caller likes.
+    pub async fn rebalance(&self, digests: &DigestSet) -> Result<u64, StoreError> {
+        let mut moves = stream::iter(digests.iter().copied())
+            .map(|digest| async move {
+                let bidders = self.bidders(&digest);
+                let Some((home, others)) = bidders.split_first() else {
+                    return Ok(false);
+                };
+                if home.find_missing(&DigestSet::from(digest)).await?.is_empty() {
+                    return Ok(false);
+                }
+                for other in others {
+                    if let Some(stream) = other.get(&digest, ByteRange::FULL).await? {
+                        home.put(Blob::checked(digest, stream)).await?;
+                        return Ok(true);
+                    }
+                }
+                Ok::<_, StoreError>(false)
+            })
+            .buffer_unordered(MOVES_IN_FLIGHT_MAX);
+        let mut copied = 0;
+        while let Some(moved) = moves.next().await {
+            copied += u64::from(moved?);
+        }
+        Ok(copied)
+    }
+
+    /// Asks for each digest the bidder at `place`; what that one lacks, or what has none there.
+    async fn missing_at(&self, place: usize, digests: &DigestSet) -> Result<DigestSet, StoreError> {
+        let mut asked: Vec<(&Arc<dyn BlobStore>, Vec<Digest>)> = Vec::new();
+        let mut missing: Vec<Digest> = Vec::new();
+        for digest in digests {
+            let Some(store) = self.bidders(digest).get(place).copied() else {
+                missing.push(*digest);
+                continue;
+            };
+            match asked.iter_mut().find(|(other, _)| Arc::ptr_eq(other, store)) {
+                Some((_, digests)) => digests.push(*digest),
+                None => asked.push((store, vec![*digest])),
+            }
+        }
+        let asks = asked.into_iter().map(|(store, digests)| async move {
+            let digests: DigestSet = digests.into_iter().collect();
+            store.find_missing(&digests).await
+        });
+        for answer in future::try_join_all(asks).await? {
+            missing.extend(answer);
+        }
+        Ok(missing.into_iter().collect())
+    }
+}
+
+fn no_shards() -> StoreError {
+    StoreError::Unavailable {
+        reason: "there are no shards".to_owned(),
+    }
+}
+
+#[async_trait]
+impl BlobStore for Sharded {
+    async fn get(&self, digest: &Digest, range: ByteRange) -> Result<Option<BlobStream>, StoreError> {
+        let bidders = self.bidders(digest);
+        let (home, others) = bidders.split_first().ok_or_else(no_shards)?;
+        if let Some(stream) = home.get(digest, range).await? {
+            return Ok(Some(stream));
+        }
+        for other in others {
+            // One that fails has nothing to say about a blob whose home is elsewhere.
+            if let Ok(Some(stream)) = other.get(digest, range).await {
+                return Ok(Some(match range.is_full(digest.size_bytes()) {
+                    true => filling(stream, *digest, Arc::clone(home)),
+                    false => stream,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn put(&self, blob: Blob) -> Result<(), StoreError> {
+        let bidders = self.bidders(&blob.digest());
+        bidders.first().ok_or_else(no_shards)?.put(blob).await
+    }
+
+    async fn find_missing(&self, digests: &DigestSet) -> Result<DigestSet, StoreError> {
+        if self.shards.is_empty() {
+            return Err(no_shards());
+        }
+        let mut missing = self.missing_at(0, digests).await?;
+        for place in 1..=OTHERS_ASKED_MAX.min(self.shards.len() - 1) {
+            if missing.is_empty() {
+                break;
+            }
+            missing = match self.missing_at(place, &missing).await {
+                Ok(missing) => missing,
+                // They are missing at home, and nobody else can be asked.
+                Err(_) => break,
+            };
+        }
+        Ok(missing)
+    }
+
+    async fn get_zstd(&self, digest: &Digest, offset: u64) -> Result<Option<BlobStream>, StoreError> {
+        let bidders = self.bidders(digest);
+        bidders
+            .first()
+            .ok_or_else(no_shards)?
+            .get_zstd(digest, offset)
+            .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::executor::block_on;
+
+    use super::*;
+    use crate::conformance::{self, Faulty, Fresh};
+    use crate::memory;
+
+    fn shards(weights: &[u32]) -> Vec<Shard> {
+        let shard = |(number, weight): (usize, &u32)| Shard {
+            name: format!("shard {number}"),
+            weight: *weight,
+            store: memory(64 << 20),
+        };
+        weights.iter().enumerate().map(shard).collect()
+    }
+
+    fn home(store: &Sharded, digest: &Digest) -> usize {
+        let home = store.bidders(digest)[0];
+        store
+            .shards
+            .iter()
+            .position(|bidder| Arc::ptr_eq(&bidder.shard.store, home))
+            .unwrap()
+    }
+
+    fn digests() -> impl Iterator<Item = Digest> {
+        (0..20_000u32).map(|n| Digest::of(DigestFunction::Sha256, &n.to_le_bytes()))
+    }
+
+    #[test]
+    fn conforms() {
+        for weights in [&[1][..], &[1, 1, 1], &[5, 0, 1, 2]] {
+            block_on(conformance::check(async || Fresh::of(sharded(shards(weights)))));
+        }
+    }
+
+    #[test]
+    fn shares_follow_weights_and_a_new_shard_takes_only_its_own() {
+        let before = sharded(shards(&[1, 1, 2]));
+        let after = sharded(shards(&[1, 1, 2, 1]));
+        let (mut held, mut moved) = ([0; 3], 0);
+        for digest in digests() {
+            let (old, new) = (home(&before, &digest), home(&after, &digest));
+            held[old] += 1;
+            if old != new {
+                assert_eq!(new, 3, "only to the new one");
+                moved += 1;
+            }
+        }
+        let near = |part: i32, expected: i32| (part - expected).abs() < 500;
+        assert!(
+            near(held[0], 5000) && near(held[1], 5000) && near(held[2], 10_000),
+            "{held:?}"
+        );
+        assert!(
+            near(moved, 4000),
+            "{moved} of 20000 moved to a shard of one fifth"
+        );
+    }
+
+    #[test]
+    fn what_lies_where_it_belonged_before_is_found_and_comes_home() {
+        let old = shards(&[1, 1]);
+        let stores: Vec<_> = old.iter().map(|shard| shard.store.clone()).collect();
+        let before = sharded(old);
+        let blobs: Vec<_> = (0..60u8).map(|n| vec![n; 300]).collect();
+        let blob = |bytes: &Vec<u8>| Blob::from_bytes(DigestFunction::Sha256, bytes.clone());
+        for bytes in &blobs {
+            block_on(before.put(blob(bytes))).unwrap();
+        }
+        let mut new = shards(&[1, 1, 1]);
+        for (shard, store) in new.iter_mut().zip(stores) {
+            shard.store = store;
+        }
+        let third = new[2].store.clone();
+        let after = sharded(new);
+        let all: DigestSet = blobs.iter().map(|bytes| blob(bytes).digest()).collect();
+        assert!(block_on(after.find_missing(&all)).unwrap().is_empty());
+        assert_eq!(block_on(third.find_missing(&all)).unwrap().len(), 60);
+        let copied = block_on(after.rebalance(&all)).unwrap();
+        assert_eq!(
+            block_on(third.find_missing(&all)).unwrap().len() as u64,
+            60 - copied
+        );
+        assert!((10..32).contains(&copied), "{copied} of 60");
+        assert_eq!(block_on(after.rebalance(&all)).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_shard_that_is_down_takes_only_its_share_along() {
+        let mut all = shards(&[1, 1]);
+        all[0].store = Faulty::always(memory(1 << 20));
+        let store = sharded(all);
+        let puts = digests().take(100).map(|digest| {
+            let blob = Blob::from_bytes(DigestFunction::Sha256, digest.hash_bytes().to_vec());
+            block_on(store.put(blob)).is_ok()
+        });
+        let well = puts.filter(|ok| *ok).count();
+        assert!((30..70).contains(&well), "{well}");
+        assert!(block_on(sharded(Vec::new()).find_missing(&DigestSet::default())).is_err());
+    }
+}
