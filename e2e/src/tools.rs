@@ -21,6 +21,11 @@ pub fn buildbox_casd() -> Result<PathBuf> {
     installed(package().join("../target/e2e/buildbox-casd"))
 }
 
+/// The S3 server of moto, as `e2e/install` installed it.
+pub fn moto_server() -> Result<PathBuf> {
+    installed(package().join("../target/e2e/moto/bin/moto_server"))
+}
+
 /// The `farrier` of this checkout, built in the same profile as the tests; or, to test one that is installed, the
 /// program that the environment variable `FARRIER_E2E_BINARY` names.
 ///

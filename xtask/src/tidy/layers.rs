@@ -32,6 +32,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tasks",
         ],
     ),
+    (
+        "cas-object",
+        &["action-cache", "cas", "action", "blob", "reapi", "tasks"],
+    ),
     ("scheduler", &["action", "blob", "reapi"]),
     ("worker-api", &["reapi"]),
     ("runner-api", &[]),

@@ -1,0 +1,146 @@
+//! The parts of a store, put together.
+
+use std::sync::Arc;
+
+use action_cache::ActionCache;
+use cas::{BlobStore, StoreError};
+use object_store::ObjectStore;
+use object_store::path::Path;
+
+use crate::clock::Clock;
+use crate::collect::Collector;
+use crate::keys::Keys;
+use crate::large::Large;
+use crate::limits::{CLOSE_PATIENCE, PART_BYTES_MIN};
+use crate::liveness::Liveness;
+use crate::location::locate;
+use crate::options::{OpenError, Options};
+use crate::packer::{Packer, Shelf};
+use crate::requests::Requests;
+use crate::segments::Segments;
+use crate::small::Small;
+use crate::statistics::{Counters, Statistics};
+use crate::store::{ObjectActionCache, ObjectBlobStore};
+
+/// A bucket, opened. Its parts may be used as long as any of them is held.
+pub struct ObjectStorage {
+    /// Its blobs.
+    pub blobs: Arc<dyn BlobStore>,
+    /// Its action results.
+    pub action_cache: Arc<dyn ActionCache>,
+    /// Removes what is not used. Somebody has to call it, one process for each bucket is enough.
+    pub collector: Collector,
+    segments: Arc<Segments>,
+    counters: Arc<Counters>,
+    group: tasks::Group,
+}
+
+/// Opens `s3://bucket/prefix`, `gs://bucket/prefix` or `az://container/prefix`; for tests also `file:///directory` and
+/// `memory:///`. Reads the index of every segment, so the time it takes grows with their number.
+///
+/// Many processes may have one bucket open, under the same prefix and with the same [`Options::epoch`].
+pub async fn open(url: &str, options: Options) -> Result<ObjectStorage, OpenError> {
+    let (store, prefix) = locate(url, &options)?;
+    over(store, prefix, Clock::system(), options)
+        .await
+        .map_err(|source| OpenError::Store {
+            url: url.to_owned(),
+            source,
+        })
+}
+
+/// As [`open`], over an object store and a clock of the caller's. Of the options, those that say how a cloud is reached
+/// do not matter then.
+pub async fn over(
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    clock: Clock,
+    options: Options,
+) -> Result<ObjectStorage, StoreError> {
+    let Options {
+        credentials: _,
+        endpoint: _,
+        region: _,
+        path_style: _,
+        allow_http: _,
+        conditional_put,
+        connect_timeout: _,
+        request_timeout: _,
+        requests_in_flight_max,
+        upload_bytes_max,
+        refresh_interval,
+        epoch,
+        collection_grace,
+    } = options;
+    let group = tasks::Group::new("object storage");
+    let keys = Keys::below(prefix);
+    let counters = Arc::new(Counters::default());
+    let requests = Arc::new(Requests::new(
+        store,
+        requests_in_flight_max,
+        conditional_put,
+        counters.clone(),
+    ));
+    let segments = Arc::new(Segments::new(
+        requests.clone(),
+        keys.clone(),
+        clock.clone(),
+        epoch,
+        refresh_interval,
+    ));
+    segments.refresh().await?;
+    let liveness = Arc::new(Liveness::start(
+        requests.clone(),
+        keys.clone(),
+        clock.clone(),
+        epoch,
+        &group,
+    ));
+    let shelf = Shelf {
+        requests: requests.clone(),
+        keys: keys.clone(),
+        clock: clock.clone(),
+        segments: segments.clone(),
+        liveness: liveness.clone(),
+    };
+    let small = Small {
+        requests: requests.clone(),
+        keys: keys.clone(),
+        liveness: liveness.clone(),
+        segments: segments.clone(),
+        packer: Packer::start(shelf, &group),
+    };
+    let large = Large::new(
+        requests.clone(),
+        keys.clone(),
+        liveness.clone(),
+        upload_bytes_max.max(2 * PART_BYTES_MIN as u32),
+        group.clone(),
+    );
+    Ok(ObjectStorage {
+        blobs: Arc::new(ObjectBlobStore { small, large }),
+        action_cache: Arc::new(ObjectActionCache {
+            requests: requests.clone(),
+            keys: keys.clone(),
+            liveness,
+        }),
+        collector: Collector::new(requests, keys, epoch, collection_grace),
+        segments,
+        counters,
+        group,
+    })
+}
+
+impl ObjectStorage {
+    /// What it has done so far.
+    pub fn statistics(&self) -> Statistics {
+        let (segments, packed_blobs) = self.segments.known();
+        self.counters.snapshot(segments, packed_blobs)
+    }
+
+    /// Stores what is on its way and ends the tasks behind it. What is asked of it afterwards is refused where it
+    /// would have to be written. Whether all ended in time. Dropping it instead ends the tasks too, unwatched.
+    pub async fn close(&self) -> bool {
+        self.group.shut_down(CLOSE_PATIENCE).await
+    }
+}

@@ -1,0 +1,65 @@
+//! moto's S3 server: not a fast one, but one that keeps to the rules of conditional writes.
+
+use std::fs::{self, File};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use crate::{process_tree, tools, waiting};
+
+/// How long it may take until it listens: Python reads a lot before it does.
+const START_AT_MOST: Duration = Duration::from_secs(60);
+
+/// A running server without buckets; it goes, with what is in it, when this is dropped.
+#[derive(Debug)]
+pub struct Moto {
+    process: Child,
+    address: SocketAddr,
+    directory: TempDir,
+}
+
+impl Moto {
+    /// Starts one.
+    pub fn start() -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("moto-e2e-").tempdir()?;
+        let address = waiting::free_address()?;
+        let log = File::create(directory.path().join("log"))?;
+        let mut server = Command::new(tools::moto_server()?);
+        server.args(["--host", &address.ip().to_string()]);
+        server.args(["--port", &address.port().to_string()]);
+        server.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let process = server.spawn().context("moto_server does not start")?;
+        let mut moto = Self {
+            process,
+            address,
+            directory,
+        };
+        waiting::until_listening(&mut moto.process, address, START_AT_MOST)
+            .with_context(|| format!("moto_server does not start; its log:\n{}", moto.log()))?;
+        Ok(moto)
+    }
+
+    /// Where it listens.
+    pub fn http_url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        process_tree::kill_tree(
+            i32::try_from(self.process.id()).expect("Linux process numbers fit in 31 bits"),
+        );
+        // It was killed just now, or had ended before: both are its end.
+        let _ = self.process.wait();
+        // Shown by the test harness when the test fails, and only then. Each request is a line.
+        eprintln!("--- moto_server said:\n{}\n---", self.log());
+    }
+}
