@@ -72,7 +72,7 @@ pub enum ActionResultError {
         /// The digest listed.
         expected: Digest,
         /// The digest of the contents.
-        actual: Digest,
+        actual: Box<Digest>,
     },
     /// More than [`OUTPUTS_MAX`].
     #[error("{count} outputs; at most {} are possible", OUTPUTS_MAX)]
@@ -221,7 +221,7 @@ fn check_contents(path: &str, expected: Digest, contents: &[u8]) -> Result<(), A
     Err(ActionResultError::WrongContents {
         path: quoted(path),
         expected,
-        actual,
+        actual: Box::new(actual),
     })
 }
 

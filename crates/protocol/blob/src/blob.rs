@@ -45,8 +45,8 @@ pub enum BlobError {
     WrongHash {
         /// The digest promised.
         expected: Digest,
-        /// The digest of what came.
-        actual: Digest,
+        /// The digest of what came; boxed, because two digests make every result large.
+        actual: Box<Digest>,
     },
     /// Larger than the reader takes into memory.
     #[error("blob {digest} is larger than the {size_bytes_max} bytes that are read into memory here")]
@@ -105,7 +105,7 @@ impl Blob {
         if actual != digest {
             return Err(BlobError::WrongHash {
                 expected: digest,
-                actual,
+                actual: Box::new(actual),
             });
         }
         Ok(Blob {
@@ -227,6 +227,7 @@ fn verdict(expected: Digest, hasher: DigestHasher) -> Result<(), BlobError> {
     }
     let actual = hasher.finish();
     if actual != expected {
+        let actual = Box::new(actual);
         return Err(BlobError::WrongHash { expected, actual });
     }
     Ok(())

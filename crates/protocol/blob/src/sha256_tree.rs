@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn it_is_what_the_specification_says_around_every_edge() {
-        let bytes: Vec<u8> = (0..10_000u32).map(|n| (n * 31 >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..10_000u32).map(|n| ((n * 31) >> 3) as u8).collect();
         for length in [
             0, 1, 1023, 1024, 1025, 2047, 2048, 2049, 3072, 3073, 4096, 4097, 5000, 6144, 7168, 8192, 10_000,
         ] {

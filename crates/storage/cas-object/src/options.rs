@@ -130,7 +130,7 @@ pub enum OpenError {
         /// As it was given.
         url: String,
         /// What failed.
-        source: StoreError,
+        source: Box<StoreError>,
     },
 }
 

@@ -45,7 +45,7 @@ pub async fn open(url: &str, options: Options) -> Result<ObjectStorage, OpenErro
         .await
         .map_err(|source| OpenError::Store {
             url: url.to_owned(),
-            source,
+            source: Box::new(source),
         })
 }
 

@@ -151,7 +151,8 @@ mod tests {
         let store = existence_cached(metered(memory(1 << 20), meters.clone()), options(1000));
         let digest = Digest::of(DigestFunction::Sha256, b"bytes");
         let ask = async |build: &str| {
-            let ask = store.find_missing(&DigestSet::from(digest));
+            let asked = DigestSet::from(digest);
+            let ask = store.find_missing(&asked);
             let missing = Invocation::scope(Invocation::new(build), async { ask.await.unwrap() }).await;
             (missing.len(), meters.asked.load(Ordering::Relaxed))
         };

@@ -156,7 +156,7 @@ async fn copy(from: &dyn BlobStore, to: &dyn BlobStore, digest: &Digest) -> Resu
 #[async_trait]
 impl BlobStore for Mirrored {
     async fn get(&self, digest: &Digest, range: ByteRange) -> Result<Option<BlobStream>, StoreError> {
-        let mut failure = None;
+        let (mut failure, mut is_miss) = (None, false);
         for (turn, (side, other)) in self.order().into_iter().enumerate() {
             let result = side.store.get(digest, range).await;
             side.note(&result);
@@ -165,13 +165,16 @@ impl BlobStore for Mirrored {
                     return Ok(Some(filling(stream, *digest, other.store.clone())));
                 }
                 Ok(Some(stream)) => return Ok(Some(stream)),
-                Ok(None) => {}
+                Ok(None) => is_miss = true,
                 Err(error @ StoreError::OutOfRange { .. }) => return Err(error),
                 Err(error) => failure = Some(error),
             }
         }
-        // A miss on one side and a failure on the other is no miss: it may be there.
-        failure.map_or(Ok(None), Err)
+        // As for a question: with one side down, the other one's word counts. At worst a blob is made again.
+        match failure {
+            Some(error) if !is_miss => Err(error),
+            _ => Ok(None),
+        }
     }
 
     async fn put(&self, blob: Blob) -> Result<(), StoreError> {

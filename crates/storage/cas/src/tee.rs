@@ -36,10 +36,13 @@ pub(crate) fn filling(stream: BlobStream, digest: Digest, store: Arc<dyn BlobSto
     .boxed()
 }
 
+/// Where pieces go to be stored.
+type Pieces = mpsc::Sender<Result<Bytes, BlobError>>;
+
 struct Filling {
     stream: BlobStream,
     /// `None` once it is done or given up.
-    copy: Option<(mpsc::Sender<Result<Bytes, BlobError>>, BoxFuture<'static, ()>)>,
+    copy: Option<(Pieces, BoxFuture<'static, ()>)>,
     has_ended: bool,
 }
 

@@ -104,6 +104,7 @@ pub(super) fn store(what: &str, error: StoreError) -> Failure {
     let code = match &error {
         StoreError::Unavailable { .. } | StoreError::Blob(BlobError::Io(_)) => Code::Unavailable,
         StoreError::TooLarge { .. } | StoreError::NoSpace { .. } => Code::ResourceExhausted,
+        StoreError::ReadOnly { .. } => Code::PermissionDenied,
         StoreError::Io { .. } | StoreError::Blob(_) | StoreError::OutOfRange { .. } => Code::Internal,
     };
     Failure::Status(code, format!("{what}: {error}"))

@@ -153,3 +153,40 @@ fn a_store_that_never_forgets_is_not_bounded() {
     let checked = check_bounded(async |_| Fresh::of(memory(1 << 30)), 4 << 20);
     assert!(block_on(AssertUnwindSafe(checked).catch_unwind()).is_err());
 }
+
+/// Everything on top of everything: each decorator keeps the contract for those around it.
+#[tokio::test]
+async fn a_deep_stack_conforms() {
+    use std::time::Duration;
+
+    use crate::{
+        Deadlines, ExistenceOptions, Meters, Shard, always_has_empty, coalesced, deadlined, existence_cached,
+        metered, mirrored, overlaid, read_through, sharded, size_limited, size_split,
+    };
+
+    let deadlines = Deadlines {
+        answer: Duration::from_secs(60),
+        piece: Duration::from_secs(60),
+        write: Duration::from_secs(60),
+    };
+    let shard = |name: &str| Shard {
+        name: name.to_owned(),
+        weight: 1,
+        store: mirrored(memory(64 << 20), memory(64 << 20)),
+    };
+    let fresh = || {
+        let shards = sharded(vec![shard("a"), shard("b"), shard("c")]);
+        let tiers = read_through(memory(8 << 20), size_split(shards, memory(64 << 20), 1 << 20));
+        let own = coalesced(deadlined(tiers, deadlines), 1 << 20);
+        let remembered = ExistenceOptions {
+            promised_for: Duration::from_secs(60),
+            entries_max: 1000,
+        };
+        let stack = existence_cached(metered(own, Arc::new(Meters::default())), remembered);
+        Fresh::of(always_has_empty(size_limited(
+            overlaid(stack, memory(1 << 20)),
+            16 << 20,
+        )))
+    };
+    check(async || fresh()).await;
+}
