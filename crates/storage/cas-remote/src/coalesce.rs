@@ -257,7 +257,7 @@ mod tests {
         });
         let coalescer = Coalescer::new(Group::new("test"), send);
         let build = |number: u64| {
-            (number % 3 > 0)
+            (!number.is_multiple_of(3))
                 .then(|| Invocation::new(&format!("build {}", number % 3)))
                 .flatten()
         };

@@ -114,7 +114,7 @@ async fn g7_g8_a_call_has_one_digest_function_sha256_if_it_says_none() {
     for number in [0, digest_function::Value::Sha1 as i32] {
         assert_eq!(
             find_missing(&server, number, vec![sha1.clone()]).await.unwrap(),
-            [sha1.clone()]
+            std::slice::from_ref(&sha1)
         );
     }
     // Two functions in one call.
