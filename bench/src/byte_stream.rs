@@ -12,7 +12,7 @@ use crate::client::{Client, FUNCTION};
 use crate::report::{head, median, rate, row};
 use crate::server::Server;
 
-const SIZE_BYTES: usize = 512 << 20;
+pub(crate) const SIZE_BYTES: usize = 512 << 20;
 const ROUNDS: usize = 3;
 
 pub(crate) async fn run() -> Result<()> {

@@ -1,7 +1,7 @@
 //! `farrier up` as a child process, on a free port, over a directory of its own.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -63,16 +63,7 @@ impl Server {
 
     /// User and system time of the server process so far, in seconds.
     pub(crate) fn cpu_seconds(&self) -> Result<f64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        let fields: Vec<&str> = stat
-            .rsplit(')')
-            .next()
-            .unwrap_or_default()
-            .split_whitespace()
-            .collect();
-        let ticks = |at: usize| -> Result<f64> { Ok(fields.get(at).context("short stat")?.parse::<f64>()?) };
-        // utime and stime are fields 14 and 15 of proc(5), in ticks of 10 ms on every Linux we support.
-        Ok((ticks(11)? + ticks(12)?) / 100.0)
+        cpu_seconds(self.child.id())
     }
 
     fn wait_until_up(&mut self) -> Result<()> {
@@ -101,15 +92,29 @@ impl Drop for Server {
     }
 }
 
-fn program() -> Result<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .context("no parent")?;
-    let program = root.join("target/release/farrier");
+/// The program that was built with this one: wherever that is, it lies beside it.
+pub(crate) fn program() -> Result<PathBuf> {
+    let program = std::env::current_exe()
+        .context("cannot tell where this program is")?
+        .with_file_name("farrier");
     ensure!(
         program.exists(),
-        "{} is not there; run `cargo build --release` first",
+        "{} is not there; run `cargo build --release -p farrier` first",
         program.display()
     );
     Ok(program)
+}
+
+/// User and system time of a process so far, in seconds.
+pub(crate) fn cpu_seconds(process: u32) -> Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks = |at: usize| -> Result<f64> { Ok(fields.get(at).context("short stat")?.parse::<f64>()?) };
+    // utime and stime are fields 14 and 15 of proc(5), in ticks of 10 ms on every Linux we support.
+    Ok((ticks(11)? + ticks(12)?) / 100.0)
 }
