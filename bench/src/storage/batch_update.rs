@@ -1,4 +1,5 @@
 //! BatchUpdateBlobs of 4 KiB blobs, acknowledged: how many a second, and what reaches the block device for them.
+//! farrier acknowledges what is synced; whether buildbox-casd does is its own affair and not equalised here.
 
 use std::time::Instant;
 

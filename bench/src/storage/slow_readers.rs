@@ -23,8 +23,8 @@ const MESSAGE_BYTES_MAX: usize = 8 << 20;
 const WINDOW_BYTES: u32 = 65_535;
 /// Until the server has read ahead whatever it reads ahead.
 const SETTLING: Duration = Duration::from_secs(5);
-/// No aim of its own in the issue; a message and its frames is what one stream may hold.
-const STREAM_KIBIBYTES_AIM: f64 = 2048.0;
+/// A message of a megabyte is what a stream may hold.
+const STREAM_KIBIBYTES_AIM: f64 = 1024.0;
 
 pub(crate) async fn run() -> Result<()> {
     let peer = Peer::start(Kind::Farrier).await?;
