@@ -99,7 +99,7 @@ pub(crate) async fn run(blobs_max: u64) -> Result<()> {
 fn request(call: u64, stored: u64, absent: bool) -> FindMissingBlobsRequest {
     let number = |index: u64| {
         let spread = (call * DIGESTS_PER_CALL + index).wrapping_mul(0x9e37_79b9_7f4a_7c15) % stored;
-        if absent && index % 2 == 0 {
+        if absent && index.is_multiple_of(2) {
             ABSENT_FROM + call * DIGESTS_PER_CALL + index
         } else {
             spread
