@@ -10,6 +10,7 @@ mod memory;
 mod report;
 mod server;
 mod small_actions;
+mod storage;
 
 use anyhow::{Result, bail};
 
@@ -17,13 +18,16 @@ const SCENARIOS: [&str; 4] = ["small-actions", "doors", "byte-stream", "memory"]
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let asked: Vec<String> = std::env::args().skip(1).collect();
+    let mut asked: Vec<String> = std::env::args().skip(1).collect();
+    let all = asked.is_empty();
+    let storage = storage::Asked::take_from(&mut asked)?;
     if let Some(unknown) = asked.iter().find(|name| !SCENARIOS.contains(&name.as_str())) {
-        bail!("no scenario `{unknown}`; there are: {}", SCENARIOS.join(", "));
+        let known = [&SCENARIOS[..], &storage::SCENARIOS[..]].concat();
+        bail!("no scenario `{unknown}`; there are: {}", known.join(", "));
     }
     for scenario in SCENARIOS
         .iter()
-        .filter(|name| asked.is_empty() || asked.iter().any(|asked| asked == *name))
+        .filter(|name| all || asked.iter().any(|asked| asked == *name))
     {
         println!("\n## {scenario}\n");
         match *scenario {
@@ -33,5 +37,5 @@ async fn main() -> Result<()> {
             _ => memory::run().await?,
         }
     }
-    Ok(())
+    storage.run().await
 }

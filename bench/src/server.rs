@@ -93,7 +93,7 @@ impl Drop for Server {
 }
 
 /// The program that was built with this one: wherever that is, it lies beside it.
-fn program() -> Result<PathBuf> {
+pub(crate) fn program() -> Result<PathBuf> {
     let program = std::env::current_exe()
         .context("cannot tell where this program is")?
         .with_file_name("farrier");
