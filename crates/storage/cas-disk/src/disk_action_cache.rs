@@ -14,7 +14,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::engine::{Engine, NewEntry};
 use crate::record::Kind;
-use crate::{DiskOptions, LeaseOptions, OpenError, Usage};
+use crate::{DiskOptions, LeaseOptions, OpenError, ScrubReport, Survey, Usage};
 
 /// Largest encoded result that is taken: several times what fits into one message to a client.
 const RESULT_BYTES_MAX: u64 = 32 << 20;
@@ -49,16 +49,31 @@ impl DiskResults {
 
     /// The cache of one instance.
     pub fn of(self: &Arc<Self>, instance: &InstanceName) -> Arc<DiskActionCache> {
-        let scope = xxh3_64_with_seed(instance.as_str().as_bytes(), SCOPE_SEED).max(1);
         Arc::new(DiskActionCache {
             engine: self.engine.clone(),
-            scope,
+            scope: Self::scope_of(instance),
         })
     }
 
     /// What all instances hold together.
     pub fn usage(&self) -> Usage {
         self.engine.store.usage()
+    }
+
+    /// What is here, by age and instance (see [`scope_of`](Self::scope_of)).
+    pub async fn survey(&self) -> Result<Survey, StoreError> {
+        crate::survey::survey(&self.engine, |_| {}).await
+    }
+
+    /// As [`DiskBlobStore::scrub`](crate::DiskBlobStore::scrub); results have no digest of their own to compare with,
+    /// only checksums.
+    pub async fn scrub(&self, bytes_per_second: Option<u64>) -> Result<ScrubReport, StoreError> {
+        crate::scrub::scrub(&self.engine, bytes_per_second).await
+    }
+
+    /// What stands for an instance in a [`Survey`].
+    pub fn scope_of(instance: &InstanceName) -> u64 {
+        xxh3_64_with_seed(instance.as_str().as_bytes(), SCOPE_SEED).max(1)
     }
 
     /// As for [`DiskBlobStore::close`](crate::DiskBlobStore::close).

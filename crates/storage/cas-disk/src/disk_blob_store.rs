@@ -11,7 +11,7 @@ use crate::engine::{Engine, NewEntry};
 use crate::read::{Form, Opened};
 use crate::recipe::{self, CHUNKS_MAX, RECIPE_BYTES_MAX};
 use crate::record::Kind;
-use crate::{DiskOptions, OpenError, ScrubReport, Usage};
+use crate::{DiskOptions, OpenError, ScrubReport, Survey, Usage};
 
 /// Recipes within recipes are followed so far: deeper ones are only made by somebody who wants to see what happens.
 const RECIPE_DEPTH_MAX: usize = 4;
@@ -50,6 +50,11 @@ impl DiskBlobStore {
     /// takes from the disk. Dropping the future ends it.
     pub async fn scrub(&self, bytes_per_second: Option<u64>) -> Result<ScrubReport, StoreError> {
         crate::scrub::scrub(&self.engine, bytes_per_second).await
+    }
+
+    /// What is here, by kind and age; `visit` gets the digest of every blob. Reads names only, no content.
+    pub async fn survey(&self, visit: impl FnMut(&Digest)) -> Result<Survey, StoreError> {
+        crate::survey::survey(&self.engine, visit).await
     }
 
     /// Finishes what is being written and stops; what is asked afterwards fails. Blocks a moment. A store that is not

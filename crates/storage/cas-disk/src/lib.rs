@@ -39,6 +39,7 @@ mod segment;
 mod simulated;
 mod solo;
 mod store;
+mod survey;
 mod volume;
 mod writer;
 
@@ -49,3 +50,4 @@ pub use encode::Compression;
 pub use leases::LeaseUsage;
 pub use options::{DiskOptions, Durability, LeaseOptions, NextEviction, OpenError, Usage};
 pub use scrub::ScrubReport;
+pub use survey::{Age, EntryKind, Share, Survey};

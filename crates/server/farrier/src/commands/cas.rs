@@ -1,8 +1,13 @@
 //! `farrier cas`: a look into the content-addressable storage, and a way to put something there.
 
+mod export;
 mod get;
+mod import;
 mod ls;
+mod migrate;
+mod offline;
 mod put;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +28,20 @@ pub(crate) enum CasCommand {
     Get(GetOptions),
     /// List a Directory or a Tree with everything below it.
     Ls(LsOptions),
+    /// Read blobs from a server and compare them with their digests.
+    Verify(verify::VerifyOptions),
+    /// Write blobs, and all below trees, to a directory of plain files.
+    Export(export::ExportOptions),
+    /// Upload what `export` has written.
+    Import(import::ImportOptions),
+    /// Copy blobs, and the results of actions with all they refer to, from one server to another.
+    Migrate(migrate::MigrateOptions),
+    /// Show what a stopped farrier's data directory holds: entries, bytes, how long they are kept.
+    Stat(offline::DataOptions),
+    /// Show what a stopped farrier's data directory holds by kind, age and instance.
+    Du(offline::DuOptions),
+    /// Read everything in a stopped farrier's data directory, compare it with its digests, and drop what is damaged.
+    Scrub(offline::ScrubOptions),
 }
 
 #[derive(Args, Debug)]
@@ -62,6 +81,13 @@ pub(crate) async fn run(command: CasCommand) -> Result<ExitCode> {
         CasCommand::Put(options) => put::put(options).await,
         CasCommand::Get(options) => get::get(options).await,
         CasCommand::Ls(options) => ls::ls(options).await,
+        CasCommand::Verify(options) => verify::verify(options).await,
+        CasCommand::Export(options) => export::export(options).await,
+        CasCommand::Import(options) => import::import(options).await,
+        CasCommand::Migrate(options) => migrate::migrate(options).await,
+        CasCommand::Stat(options) => offline::stat(options).await,
+        CasCommand::Du(options) => offline::du(options).await,
+        CasCommand::Scrub(options) => offline::scrub(options).await,
     };
     done.map_err(|error| anyhow!(explained(&error)))?;
     Ok(ExitCode::SUCCESS)

@@ -46,6 +46,17 @@ pub(crate) async fn fetch_tree(store: &dyn BlobStore, digest: Digest) -> Result<
     Ok(tree.into_input_tree())
 }
 
+/// All blobs that a tree refers to: its files and, where they are blobs of their own, its directories.
+pub(crate) async fn everything_below(store: &dyn BlobStore, digest: Digest) -> Result<Vec<Digest>> {
+    let (form, tree) = fetch(store, digest).await?;
+    let tree = complete(tree)?;
+    let mut digests: Vec<Digest> = tree.files().iter().copied().collect();
+    if form == Form::Directory {
+        digests.extend(tree.directories().keys());
+    }
+    Ok(digests)
+}
+
 /// An error that names what is missing.
 pub(crate) fn complete(tree: InputTree) -> Result<InputTree> {
     match tree.missing().as_slice() {

@@ -147,7 +147,14 @@ mod tests {
             worker_cache: size,
         };
         let directory = DataDirectory::open(scratch.path()).unwrap();
-        let storage = storage::open(&directory, sizes, &[InstanceName::default()], true).unwrap();
+        let unnamed = storage::InstanceChoice {
+            name: InstanceName::default(),
+            base: None,
+        };
+        let choices = storage::StorageChoices::default();
+        let storage = storage::open(&directory, sizes, &[unnamed], choices)
+            .await
+            .unwrap();
         // What is promised is what is kept: a blob pays for its checksums out of the same room.
         assert!((1..size.0).contains(&storage.blob_size_bytes_max));
         let options = ServerOptions {

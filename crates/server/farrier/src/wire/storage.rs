@@ -1,12 +1,14 @@
 //! The stores of one machine, and which instance sees which.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use action_cache::complete_only;
+use action_cache::{ActionCache, complete_only};
 use anyhow::{Context, Result};
 use blob::InstanceName;
 use cas::{BlobStore, always_has_empty};
-use cas_disk::{DiskBlobStore, DiskOptions, DiskResults};
+use cas_disk::{DiskBlobStore, DiskOptions, DiskResults, Durability, ScrubReport};
+use cas_remote::{RemoteChannel, RemoteOptions};
 use services::{Instance, Instances};
 
 use crate::byte_size::ByteSize;
@@ -18,6 +20,31 @@ pub(crate) struct Sizes {
     pub(crate) cas: ByteSize,
     pub(crate) action_cache: ByteSize,
     pub(crate) worker_cache: ByteSize,
+}
+
+/// What the stores are told beside their sizes.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct StorageChoices {
+    pub(crate) durability: Durability,
+    /// Directories that blobs are spread over, beside the data directory.
+    pub(crate) also: Vec<PathBuf>,
+    /// A server to read from what is not here.
+    pub(crate) upstream: Option<Upstream>,
+    pub(crate) clients_may_update_action_cache: bool,
+}
+
+/// A server behind this one.
+#[derive(Clone, Debug)]
+pub(crate) struct Upstream {
+    pub(crate) url: String,
+    pub(crate) instance: InstanceName,
+}
+
+/// An instance to serve, and the one whose results it reads beside its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct InstanceChoice {
+    pub(crate) name: InstanceName,
+    pub(crate) base: Option<InstanceName>,
 }
 
 /// Sizes that were not given: half of the free space for blobs up to 64 GiB, a quarter for the worker's copies up to
@@ -36,32 +63,91 @@ pub(crate) struct Storage {
     pub(crate) instances: Instances,
     /// No larger blob can be kept.
     pub(crate) blob_size_bytes_max: u64,
+    pub(crate) local: Local,
 }
 
-/// Opens the stores below the data directory. All instances share the blobs; each has its own action cache.
-pub(crate) fn open(
+/// What is on this machine's disks.
+#[derive(Clone)]
+pub(crate) struct Local {
+    blobs: Arc<DiskBlobStore>,
+    results: Arc<DiskResults>,
+}
+
+impl Local {
+    /// Finishes what is being written. Nothing is taken afterwards.
+    pub(crate) fn close(&self) {
+        self.blobs.close();
+        self.results.close();
+    }
+
+    /// Reads everything once, at most so many bytes a second.
+    pub(crate) async fn scrub(&self, bytes_per_second: u64) -> Result<[ScrubReport; 2], cas::StoreError> {
+        let blobs = self.blobs.scrub(Some(bytes_per_second)).await?;
+        Ok([blobs, self.results.scrub(Some(bytes_per_second)).await?])
+    }
+}
+
+/// Opens the stores below the data directory. All instances share the blobs; each has its own results, and reads those
+/// of its base.
+pub(crate) async fn open(
     directory: &DataDirectory,
     sizes: Sizes,
-    names: &[InstanceName],
-    clients_may_update_action_cache: bool,
+    instances: &[InstanceChoice],
+    choices: StorageChoices,
 ) -> Result<Storage> {
-    let within = |size: ByteSize| DiskOptions::new(directory.storage(), size.0);
-    let blobs = DiskBlobStore::open(within(sizes.cas)).context("cannot open the blob store")?;
-    let blob_size_bytes_max = blobs.size_bytes_max();
-    let cas: Arc<dyn BlobStore> = always_has_empty(blobs.clone());
+    let StorageChoices {
+        durability,
+        also,
+        upstream,
+        clients_may_update_action_cache,
+    } = choices;
+    let within = |size: ByteSize| DiskOptions {
+        durability,
+        ..DiskOptions::new(directory.storage(), size.0)
+    };
+    let mut blob_options = within(sizes.cas);
+    blob_options.directories.extend(also);
+    let blobs = DiskBlobStore::open(blob_options).context("cannot open the blob store")?;
     let results = DiskResults::open(within(sizes.action_cache)).context("cannot open the action cache")?;
-    let instances = names.iter().map(|name| {
+    let behind = match &upstream {
+        None => None,
+        Some(Upstream { url, instance }) => {
+            let remote = RemoteChannel::connect(RemoteOptions::new(url))
+                .await
+                .with_context(|| format!("cannot use {url} as upstream"))?;
+            Some((
+                remote.blob_store(instance.clone()),
+                remote.action_cache(instance.clone()),
+            ))
+        }
+    };
+    let local: Arc<dyn BlobStore> = blobs.clone();
+    let cas = always_has_empty(match &behind {
+        None => local,
+        Some((upstream, _)) => cas::pulled_through(local, upstream.clone()),
+    });
+    let own = |name: &InstanceName| -> Arc<dyn ActionCache> { results.of(name) };
+    let instances = instances.iter().map(|choice| {
+        let mut kept = own(&choice.name);
+        if let Some(base) = &choice.base {
+            kept = action_cache::overlaid(kept, own(base));
+        }
+        if let Some((_, upstream)) = &behind {
+            kept = action_cache::overlaid(kept, upstream.clone());
+        }
         let instance = Instance {
             cas: cas.clone(),
-            recipes: Some(blobs.clone()),
-            action_cache: complete_only(results.of(name), cas.clone()),
+            // Chunks are a matter of this machine's disk; what lies behind is fetched whole.
+            recipes: behind.is_none().then(|| blobs.clone() as Arc<dyn cas::Recipes>),
+            action_cache: complete_only(kept, cas.clone()),
             clients_may_update_action_cache,
         };
-        (name.clone(), instance)
+        (choice.name.clone(), instance)
     });
     Ok(Storage {
         instances: instances.collect::<Instances>().with_leases(blobs.clone()),
-        blob_size_bytes_max,
+        blob_size_bytes_max: blobs.size_bytes_max(),
+        local: Local { blobs, results },
     })
 }
 

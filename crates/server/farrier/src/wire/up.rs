@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use blob::InstanceName;
+use cas_disk::Durability;
 use clap::{Args, ValueEnum};
 use services::Timeouts;
 use tasks::{CancellationToken, Group};
@@ -17,8 +18,8 @@ use tokio::net::TcpListener;
 use super::join::SandboxChoice;
 use super::server::{ServerOptions, serve};
 use super::signals::EndSignals;
-use super::storage;
 pub(crate) use super::storage::Sizes;
+use super::storage::{self, InstanceChoice, StorageChoices, Upstream};
 use super::worker_process::WorkerProcess;
 use crate::bad_options::BadOptions;
 use crate::banner::{Banner, reachable};
@@ -41,12 +42,28 @@ pub(crate) struct UpOptions {
     /// Where blobs, results and the worker's files are kept [default: ~/.local/share/farrier].
     #[arg(long, env = "FARRIER_DATA_DIR", value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Instance names to serve; repeat for several. They share blobs, not action results [default: the unnamed one].
-    #[arg(long = "instance", value_name = "NAME", value_parser = parse_instance)]
-    instances: Vec<InstanceName>,
+    /// Instances to serve; repeat for several. They share blobs, not action results; NAME=BASE also reads those of BASE
+    /// (a pull request uses what main has built, and writes its own) [default: the unnamed one].
+    #[arg(long = "instance", value_name = "NAME[=BASE]", value_parser = parse_instance)]
+    instances: Vec<InstanceChoice>,
     /// Most bytes of blobs [default: half of the free space, at most 64GiB].
     #[arg(long, value_name = "SIZE")]
     cas_size: Option<ByteSize>,
+    /// What an acknowledged upload survives.
+    #[arg(long, value_enum, default_value_t = Survives::PowerCut, value_name = "WHAT")]
+    survives: Survives,
+    /// Another directory to spread blobs over, on another disk; repeat for several. Always name the same ones.
+    #[arg(long, value_name = "DIR")]
+    also_dir: Vec<PathBuf>,
+    /// A server to read from what is not here, and to keep what was read: any that speaks the Remote Execution API.
+    #[arg(long, value_name = "URL")]
+    upstream: Option<String>,
+    /// The instance name at the upstream server.
+    #[arg(long, default_value = "", hide_default_value = true, requires = "upstream", value_name = "NAME", value_parser = parse_name)]
+    upstream_instance: InstanceName,
+    /// Read everything that is stored once in so long and drop what is damaged; 0 never does.
+    #[arg(long, default_value = "7d", value_parser = durations::parse, value_name = "DURATION")]
+    scrub_every: Duration,
     /// Most bytes of action results [default: up to 1GiB].
     #[arg(long, value_name = "SIZE")]
     action_cache_size: Option<ByteSize>,
@@ -79,6 +96,15 @@ pub(crate) struct UpOptions {
     command: Vec<String>,
 }
 
+/// What an acknowledged upload survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Survives {
+    /// The death of this machine: acknowledged when it is on the disk.
+    PowerCut,
+    /// The death of this process: acknowledged when the system has it.
+    Kill,
+}
+
 /// Who may write action results beside the workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ClientResults {
@@ -88,6 +114,8 @@ enum ClientResults {
     Deny,
 }
 
+/// What a scrub takes from the disk: little beside a build.
+const SCRUB_BYTES_PER_SECOND: u64 = 32 << 20;
 /// How long open calls may take to end once the worker is done.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -98,7 +126,11 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
             "--default-timeout is longer than --max-timeout",
         ));
     }
-    let names = instance_names(&options.instances)?;
+    let choice_of_instances = instances(&options.instances)?;
+    let names: Vec<InstanceName> = choice_of_instances
+        .iter()
+        .map(|choice| choice.name.clone())
+        .collect();
     let path = options
         .data_dir
         .clone()
@@ -106,7 +138,20 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
     let directory = DataDirectory::open(&path)?;
     let sizes = sizes(&options, &directory)?;
     let client_results = may_clients_write(options.client_results, options.listen);
-    let storage = storage::open(&directory, sizes, &names, client_results)?;
+    let choices = StorageChoices {
+        durability: match options.survives {
+            Survives::PowerCut => Durability::Disk,
+            Survives::Kill => Durability::Process,
+        },
+        also: options.also_dir.clone(),
+        upstream: options.upstream.clone().map(|url| Upstream {
+            url,
+            instance: options.upstream_instance.clone(),
+        }),
+        clients_may_update_action_cache: client_results,
+    };
+    let storage = storage::open(&directory, sizes, &choice_of_instances, choices).await?;
+    let local = storage.local.clone();
     let worker_token = directory.worker_token()?;
     let slots = options.slots.unwrap_or_else(slots::default);
 
@@ -147,6 +192,10 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
             let _ = failed_sender.send(error);
         }
     });
+    group.spawn(
+        "scrub",
+        keep_scrubbed(local.clone(), options.scrub_every, group.stopping()),
+    );
     let (no_worker_sender, no_worker) = tokio::sync::oneshot::channel();
     if slots > 0 {
         let process = worker_process(&options, &directory, address, slots, sizes)?;
@@ -186,6 +235,7 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
         workers.shut_down(options.drain + GOODBYE).await;
         stop_server.cancel();
         group.shut_down(GOODBYE).await;
+        local.close();
     };
     tokio::select! {
         () = orderly => eprintln!("farrier: stopped; everything acknowledged is kept in {}", directory.path().display()),
@@ -285,16 +335,32 @@ fn may_clients_write(asked: Option<ClientResults>, listen: SocketAddr) -> bool {
     }
 }
 
-/// The names to serve: those asked for, each once, or the unnamed one.
-fn instance_names(asked: &[InstanceName]) -> Result<Vec<InstanceName>> {
+/// The instances to serve: those asked for, each once, or the unnamed one. A base is one of them.
+fn instances(asked: &[InstanceChoice]) -> Result<Vec<InstanceChoice>> {
     if asked.is_empty() {
-        return Ok(vec![InstanceName::default()]);
+        return Ok(vec![InstanceChoice {
+            name: InstanceName::default(),
+            base: None,
+        }]);
     }
-    for (index, name) in asked.iter().enumerate() {
-        if asked[..index].contains(name) {
+    for (index, InstanceChoice { name, base }) in asked.iter().enumerate() {
+        if asked[..index].iter().any(|other| other.name == *name) {
             let text = format!(
                 "--instance {:?} is given twice; name each instance once",
                 name.as_str()
+            );
+            return Err(BadOptions::message(text));
+        }
+        if let Some(base) = base
+            && (base == name
+                || !asked
+                    .iter()
+                    .any(|other| other.name == *base && other.base.is_none()))
+        {
+            let text = format!(
+                "--instance {:?} reads {:?}, which must be another instance that is given too and has no base itself",
+                name.as_str(),
+                base.as_str()
             );
             return Err(BadOptions::message(text));
         }
@@ -302,8 +368,39 @@ fn instance_names(asked: &[InstanceName]) -> Result<Vec<InstanceName>> {
     Ok(asked.to_vec())
 }
 
-fn parse_instance(name: &str) -> Result<InstanceName, String> {
+fn parse_instance(text: &str) -> Result<InstanceChoice, String> {
+    let (name, base) = match text.split_once('=') {
+        Some((name, base)) => (name, Some(parse_name(base)?)),
+        None => (text, None),
+    };
+    Ok(InstanceChoice {
+        name: parse_name(name)?,
+        base,
+    })
+}
+
+fn parse_name(name: &str) -> Result<InstanceName, String> {
     InstanceName::new(name).map_err(|error| error.to_string())
+}
+
+/// Reads everything that is stored again and again, until `stop`.
+async fn keep_scrubbed(local: storage::Local, every: Duration, stop: CancellationToken) {
+    if every.is_zero() {
+        return;
+    }
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(every) => {}
+            () = stop.cancelled() => return,
+        }
+        tokio::select! {
+            result = local.scrub(SCRUB_BYTES_PER_SECOND) => match result {
+                Ok(reports) => tracing::info!(?reports, "scrubbed"),
+                Err(error) => tracing::warn!(%error, "scrubbing stopped; it will be tried again"),
+            },
+            () = stop.cancelled() => return,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -311,15 +408,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instance_is_named_once_or_not_at_all() {
+    fn an_instance_is_named_once_or_not_at_all_and_reads_one_that_is_there() {
         let names = |names: &[&str]| {
             let names: Vec<_> = names.iter().map(|name| parse_instance(name).unwrap()).collect();
-            instance_names(&names).map(|names| names.len())
+            instances(&names).map(|names| names.len())
         };
         assert_eq!(names(&[]).unwrap(), 1);
         assert_eq!(names(&["a", "b", "a/b"]).unwrap(), 3);
+        assert_eq!(names(&["main", "pr/1=main", "pr/2=main"]).unwrap(), 3);
         let error = names(&["a", "b", "a"]).unwrap_err().to_string();
         assert!(error.contains("\"a\" is given twice"), "{error}");
+        for wrong in [&["a=a"][..], &["a=b"], &["a", "b=a", "c=b"]] {
+            let error = names(wrong).unwrap_err().to_string();
+            assert!(error.contains("must be another instance"), "{error}");
+        }
     }
 
     #[test]
