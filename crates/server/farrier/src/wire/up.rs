@@ -62,7 +62,7 @@ pub(crate) struct UpOptions {
     #[arg(long, default_value = "", hide_default_value = true, requires = "upstream", value_name = "NAME", value_parser = parse_name)]
     upstream_instance: InstanceName,
     /// Read everything that is stored once in so long and drop what is damaged; 0 never does.
-    #[arg(long, default_value = "7d", value_parser = durations::parse, value_name = "DURATION")]
+    #[arg(long, default_value = "168h", value_parser = durations::parse, value_name = "DURATION")]
     scrub_every: Duration,
     /// Most bytes of action results [default: up to 1GiB].
     #[arg(long, value_name = "SIZE")]

@@ -7,6 +7,7 @@
 
 mod cancellation;
 mod execute;
+mod holds;
 mod merging;
 mod operations;
 mod refusals;

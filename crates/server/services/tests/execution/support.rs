@@ -47,6 +47,10 @@ impl Farm {
     }
 
     pub async fn with(options: SchedulerOptions) -> Self {
+        Self::with_leases(options, cas::no_leases()).await
+    }
+
+    pub async fn with_leases(options: SchedulerOptions, leases: Arc<dyn cas::Leases>) -> Self {
         let store = always_has_empty(cas::memory(64 << 20));
         let cache = complete_only(action_cache::memory(16 << 20), store.clone());
         let instance = Instance {
@@ -56,7 +60,8 @@ impl Farm {
             clients_may_update_action_cache: true,
         };
         let names = ["", "team/a"].map(|name| (InstanceName::new(name).unwrap(), instance.clone()));
-        let instances = Arc::new(names.into_iter().collect());
+        let instances: services::Instances = names.into_iter().collect();
+        let instances = Arc::new(instances.with_leases(leases));
         let group = Group::new("test farm");
         let workers_options = WorkersOptions {
             lease_duration: options.lease_duration,
@@ -182,7 +187,7 @@ pub fn request(action: Digest) -> proto::ExecuteRequest {
 
 /// A client's stream of one operation.
 pub struct Watch {
-    states: Streaming<Operation>,
+    pub states: Streaming<Operation>,
 }
 
 impl Watch {

@@ -17,6 +17,7 @@ mod chunk_server;
 mod find_missing_blobs;
 mod general;
 mod get_tree;
+mod invocations;
 mod query_write_status;
 mod splice_blob;
 mod split_blob;
