@@ -30,6 +30,9 @@ pub(crate) struct DuOptions {
     /// Instance names to tell apart; repeat for several. Results of others are summed up.
     #[arg(long = "instance", value_name = "NAME", value_parser = parse_instance)]
     instances: Vec<InstanceName>,
+    /// Sizes in plain bytes, for programs.
+    #[arg(long)]
+    bytes: bool,
 }
 
 #[derive(Args, Debug)]
@@ -89,6 +92,10 @@ fn age(seconds: u64) -> String {
 
 pub(super) async fn du(options: DuOptions) -> Result<()> {
     let (blobs, results) = options.data.open()?;
+    let size = |bytes: u64| match options.bytes {
+        true => bytes.to_string(),
+        false => ByteSize(bytes).to_string(),
+    };
     let blobs = blobs.survey(|_| {}).await?;
     let results = results.survey().await?;
     print(&format!(
@@ -102,11 +109,11 @@ pub(super) async fn du(options: DuOptions) -> Result<()> {
             instance,
             age,
             share.entries,
-            ByteSize(share.content_bytes).to_string(),
-            ByteSize(share.stored_bytes).to_string(),
+            size(share.content_bytes),
+            size(share.stored_bytes),
         ))?;
     }
-    let dead = ByteSize(blobs.dead_bytes + results.dead_bytes);
+    let dead = size(blobs.dead_bytes + results.dead_bytes);
     print(&format!(
         "{dead} more are of records that were replaced or dropped\n"
     ))
