@@ -60,7 +60,7 @@ async fn a_build_is_held_from_acceptance_until_its_action_is_done() {
     }
     // One runs, one waits.
     assert_eq!(held.load(Ordering::SeqCst), 2);
-    for (left, mut watch) in [1, 0].into_iter().zip(watches) {
+    for (left, watch) in [1, 0].into_iter().zip(watches) {
         let lease = worker.until_leases(1).await.remove(0);
         worker.run_all().await;
         worker.complete(lease.lease_id, finished(0, "out")).await;

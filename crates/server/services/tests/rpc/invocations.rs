@@ -20,8 +20,11 @@ use crate::support::{SHA256, Server};
 /// Notes for whom each call was made, streams being read included.
 struct Noting {
     inner: Arc<dyn BlobStore>,
-    seen: Arc<Mutex<BTreeSet<(&'static str, Option<String>)>>>,
+    seen: Arc<Seen>,
 }
+
+/// What was done, and for which build.
+type Seen = Mutex<BTreeSet<(&'static str, Option<String>)>>;
 
 impl Noting {
     fn note(&self, what: &'static str) {
@@ -29,7 +32,7 @@ impl Noting {
     }
 }
 
-fn note(seen: &Mutex<BTreeSet<(&'static str, Option<String>)>>, what: &'static str) {
+fn note(seen: &Seen, what: &'static str) {
     let build = Invocation::current().map(|invocation| invocation.to_string());
     seen.lock().insert((what, build));
 }
