@@ -18,8 +18,8 @@ use crate::volume::VolumeFile;
 const WHOLE_BYTES_MAX: u64 = 256 << 10;
 /// Content that is turned out here, by the task that asks; more goes to a thread that may take its time.
 const DECODE_HERE_BYTES_MAX: usize = 128 << 10;
-/// Blocks that are read together: a piece of a stream, 1 MiB.
-const PIECE_BLOCKS: usize = 16;
+/// Blocks that are read together: a piece of a stream, 256 KiB. A reader that stops pins the pieces that are on their way.
+const PIECE_BLOCKS: usize = 4;
 /// How often a read follows an entry that is being carried elsewhere.
 const FOLLOWS_MAX: usize = 8;
 
