@@ -140,6 +140,12 @@ mod tests {
                 b"hello",
                 "ea8f163db38682925e4491c5e58d4bb3506ef8c14eb78a86e908c5624a67200f",
             ),
+            (
+                Blake3,
+                b"abc",
+                "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85",
+            ),
+            (GitSha1, b"abc", "f2ba8f84ab5c1bce84a7b441cb1959cfc7093b7f"),
             (GitSha1, b"", "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"),
             (
                 GitSha1,
@@ -156,6 +162,59 @@ mod tests {
             let digest = Digest::of(*function, bytes);
             assert_eq!(digest.hash_hex(), *hash, "{function:?}");
             assert_eq!(digest.hash_bytes().len(), function.hash_len());
+        }
+    }
+
+    /// The hash of nothing is a constant of each function, not what this code happens to compute.
+    #[test]
+    fn the_empty_blob_has_the_published_hashes() {
+        let expected = |function| match function {
+            DigestFunction::Md5 => "d41d8cd98f00b204e9800998ecf8427e",
+            DigestFunction::Sha1 => "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+            DigestFunction::GitSha1 => "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391",
+            DigestFunction::Sha256 | DigestFunction::Sha256Tree => {
+                "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+            }
+            DigestFunction::Blake3 => "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262",
+            DigestFunction::Sha384 => {
+                "38b060a751ac96384cd9327eb1b1e36a21fdb71114be07434c0cc7bf63f6e1da274edebfe76f65fbd51ad2f14898b95b"
+            }
+            DigestFunction::Sha512 => {
+                "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e"
+            }
+        };
+        for function in DigestFunction::ALL {
+            let empty = Digest::empty(function);
+            assert_eq!(empty.hash_hex(), expected(function), "{function:?}");
+            assert_eq!(
+                Digest::from_hex(function, expected(function), 0),
+                Ok(empty),
+                "{function:?}"
+            );
+        }
+    }
+
+    /// NIST's long example, a million times `a`.
+    #[test]
+    fn a_long_message_has_the_published_hashes() {
+        let bytes = vec![b'a'; 1_000_000];
+        for (function, hash) in [
+            (DigestFunction::Md5, "7707d6ae4e027c70eea2a935c2296f21"),
+            (DigestFunction::Sha1, "34aa973cd4c4daa4f61eeb2bdbad27316534016f"),
+            (
+                DigestFunction::Sha256,
+                "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0",
+            ),
+            (
+                DigestFunction::Sha384,
+                "9d0e1809716474cb086e834e310a4a1ced149e9c00f248527972cec5704c2a5b07b8b3dc38ecc4ebae97ddd87f3d8985",
+            ),
+            (
+                DigestFunction::Sha512,
+                "e718483d0ce769644e2e42c7bc15b4638e1f98b13b2044285632a803afa973ebde0ff244877ea60a4cb0432ce577c31beb009c5c2c49aa2e4eadb217ad8cc09b",
+            ),
+        ] {
+            assert_eq!(Digest::of(function, &bytes).hash_hex(), hash, "{function:?}");
         }
     }
 

@@ -191,6 +191,62 @@ mod tests {
         }
     }
 
+    /// From the specification's list of test vectors: the bytes count from 0 to 250 and begin again.
+    #[test]
+    fn published_vectors() {
+        let bytes: Vec<u8> = (0..102_400u32).map(|n| (n % 251) as u8).collect();
+        for (length, hash) in [
+            (
+                1025,
+                "36c0998b21839ef74300b9de47d96d1f62323dc81f2b4231e98ce70cd6ffe750",
+            ),
+            (
+                2048,
+                "b584996386f01793751c5cf0c39561f51b7e9924b818943b3cb2f6928cea0fa9",
+            ),
+            (
+                2049,
+                "7318d2029b0392edf4cf109edb5a086b4bdadbb7950f710a1483eb881d9e5d44",
+            ),
+            (
+                3072,
+                "dfc61c0a041f79d55d53bfe31c6cda7df77fdc8e6fbac1143d70b7144fdf6937",
+            ),
+            (
+                3073,
+                "517d20c0e5835f060a1bd6388ed68574f63424bdac2a2c3a35a5c2ef859d8fe2",
+            ),
+            (
+                4096,
+                "2f72bb93880012168c027f6781527ff08177c7c8dccb443f4d2c6389c186633d",
+            ),
+            (
+                4097,
+                "c3ec942c1b8f4580320d3a06bcf4f8fe1f5db2be797ab67061ea4c2a95f208f2",
+            ),
+            (
+                8193,
+                "113c6e3a2452f388b6fad13dfab66ee0bff597a0a9a517ad8d0165f7190b603e",
+            ),
+            (
+                31744,
+                "2cdf7662636c173d4b236f6ea03bf84c65e7f6487b53b2a61c420e26cf8a98c7",
+            ),
+            (
+                102400,
+                "0668d69e5331840d2f1823d717b7b3f5d1fdc8a09504cddb692b87ff83d50e5f",
+            ),
+        ] {
+            let digest = crate::Digest::of(crate::DigestFunction::Sha256Tree, &bytes[..length]);
+            assert_eq!(digest.hash_hex(), hash, "{length} bytes");
+            assert_eq!(
+                tree(&bytes[..length], 777),
+                digest.hash_bytes(),
+                "{length} bytes in pieces"
+            );
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
 

@@ -57,10 +57,9 @@ pub(super) fn note(
 ) -> io::Result<Digest> {
     if size_bytes <= SMALL_BLOB_BYTES_MAX && uploads.has_memory_for(size_bytes) {
         let mut bytes = Vec::with_capacity(size_bytes as usize + 1);
-        // Nobody can be writing any more; the bound is for a file system that lies about sizes.
-        file.by_ref()
-            .take(SMALL_BLOB_BYTES_MAX + 1)
-            .read_to_end(&mut bytes)?;
+        // One byte more than was said is enough to notice that it is another length.
+        file.by_ref().take(size_bytes + 1).read_to_end(&mut bytes)?;
+        check_length(size_bytes, bytes.len() as u64)?;
         let blob = Blob::from_bytes(function, bytes);
         let digest = blob.digest();
         uploads.add_blob(blob);
@@ -76,13 +75,42 @@ pub(super) fn note(
             Err(error) => return Err(error),
         }
     }
-    if hasher.size_bytes() != size_bytes {
-        let read = hasher.size_bytes();
-        return Err(io::Error::other(format!(
-            "it had {size_bytes} bytes and then {read}"
-        )));
-    }
+    check_length(size_bytes, hasher.size_bytes())?;
     let digest = hasher.finish();
     uploads.add_file(digest, source());
     Ok(digest)
+}
+
+/// What grew or shrank while it was read has no digest: a part of it would pass for the whole.
+fn check_length(size_bytes: u64, read_bytes: u64) -> io::Result<()> {
+    if read_bytes == size_bytes {
+        return Ok(());
+    }
+    Err(io::Error::other(format!(
+        "it changed while it was read: it had {size_bytes} bytes and then {read_bytes} or more"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_another_length_than_was_said_has_no_digest() {
+        let path = tempfile::NamedTempFile::new().unwrap().into_temp_path();
+        let large = SMALL_BLOB_BYTES_MAX + 10;
+        for (actual, said) in [(3, 2), (3, 4), (large, 2), (large + 1, large), (large - 1, large)] {
+            std::fs::write(&path, vec![7; actual as usize]).unwrap();
+            let hash = |said| {
+                let (mut uploads, file) = (Uploads::default(), File::open(&path).unwrap());
+                note(&mut uploads, DigestFunction::GitSha1, file, said, || {
+                    Source::Path(path.to_path_buf())
+                })
+            };
+            let error = hash(said).expect_err("it has another length");
+            assert!(error.to_string().contains(&format!("{said} bytes")), "{error}");
+            let expected = Digest::of(DigestFunction::GitSha1, &vec![7; actual as usize]);
+            assert_eq!(hash(actual).unwrap(), expected);
+        }
+    }
 }
