@@ -89,7 +89,7 @@ pub(crate) async fn run(blobs: u64) -> Result<()> {
 
 /// Stops the server and hands back its directory, full: by the example `fill` of the storage engine if it was built,
 /// which takes a tenth of the time, else through the door.
-async fn fill(peer: Peer, blobs: u64) -> Result<TempDir> {
+pub(super) async fn fill(peer: Peer, blobs: u64) -> Result<TempDir> {
     let example = std::env::current_exe()
         .context("cannot tell where this program is")?
         .with_file_name("examples")
