@@ -12,6 +12,7 @@ use super::ROUNDS;
 use super::figure::{Aim, figure, figures};
 use super::peer::{Kind, Peer};
 use super::requests::{Connections, tiny};
+use super::start::fill;
 use crate::client::FUNCTION;
 use crate::report::median;
 
@@ -24,6 +25,8 @@ const CONNECTIONS: usize = 2;
 const SMALLEST_STORE: u64 = 100_000;
 /// buildbox-casd keeps a file for each blob; above this, storing them takes longer than anyone wants to wait.
 const CASD_BLOBS_MAX: u64 = 100_000;
+/// Larger stores are filled as `start` fills them, with the server stopped.
+const THROUGH_THE_DOOR_MAX: u64 = 1_000_000;
 const DIGESTS_PER_CORE_AIM: f64 = 2e6;
 /// "Independent of the number of blobs": what a digest may cost more in a larger store.
 const SLOWDOWN_AIM: f64 = 1.5;
@@ -31,7 +34,7 @@ const SLOWDOWN_AIM: f64 = 1.5;
 const ABSENT_FROM: u64 = 1 << 40;
 
 pub(crate) async fn run(blobs_max: u64) -> Result<()> {
-    let peers = [Peer::start(Kind::Farrier).await?, Peer::start(Kind::Casd).await?];
+    let mut peers = vec![Peer::start(Kind::Farrier).await?, Peer::start(Kind::Casd).await?];
     let mut connections = Vec::new();
     for peer in &peers {
         connections.push(Connections::open(peer, CONNECTIONS).await?);
@@ -45,11 +48,20 @@ pub(crate) async fn run(blobs_max: u64) -> Result<()> {
             .filter(|size| *size <= blobs_max),
     );
     for size in sizes {
-        for ((peer, connections), stored) in peers.iter().zip(&connections).zip(&mut stored) {
-            if peer.kind() == Kind::Farrier || size <= CASD_BLOBS_MAX {
-                connections.fill(*stored..size).await?;
-                *stored = size;
+        for at in 0..peers.len() {
+            let kind = peers[at].kind();
+            if kind == Kind::Casd && size > CASD_BLOBS_MAX {
+                continue;
             }
+            if kind == Kind::Farrier && size > THROUGH_THE_DOOR_MAX {
+                let directory = fill(peers.remove(at), size).await?;
+                let (peer, _) = Peer::start_in(kind, directory).await?;
+                connections[at] = Connections::open(&peer, CONNECTIONS).await?;
+                peers.insert(at, peer);
+            } else {
+                connections[at].fill(stored[at]..size).await?;
+            }
+            stored[at] = size;
         }
         for (name, absent) in [("all present", false), ("half present", true)] {
             let (mut per_core, mut wall) = ([vec![], vec![]], [vec![], vec![]]);

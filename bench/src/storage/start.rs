@@ -6,12 +6,15 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use blob::Digest;
+use reapi::execution::FindMissingBlobsRequest;
 use tempfile::TempDir;
 
 use super::ROUNDS;
 use super::figure::{Aim, figure, figures};
 use super::peer::{Kind, Peer};
-use super::requests::Connections;
+use super::requests::{Connections, tiny};
+use crate::client::FUNCTION;
 
 const CONNECTIONS: usize = 4;
 /// The aims are for this many blobs, and are shown unscaled.
@@ -22,6 +25,8 @@ const FIXED_BYTES: f64 = (64 << 20) as f64;
 const BLOB_BYTES_AIM: f64 = 64.0;
 /// Stored before each kill -9, so that there is something unfinished to find.
 const BEFORE_KILL: u64 = 20_000;
+/// Blobs that are asked for after each start: one that found an empty store would be quick, too.
+const SAMPLE: u64 = 10_000;
 /// Where `farrier up` keeps blobs in its data directory.
 const STORAGE: &str = "storage";
 
@@ -35,6 +40,7 @@ pub(crate) async fn run(blobs: u64) -> Result<()> {
         let (peer, duration) = Peer::start_in(Kind::Farrier, directory).await?;
         clean.push(duration.as_secs_f64());
         resident.push(peer.resident_bytes()? as f64);
+        ensure_stored(&peer, stored).await?;
         directory = peer.stop().await?;
     }
     for _ in 0..ROUNDS {
@@ -46,6 +52,7 @@ pub(crate) async fn run(blobs: u64) -> Result<()> {
         stored += BEFORE_KILL;
         let (peer, duration): (Peer, Duration) = Peer::start_in(Kind::Farrier, peer.kill().await?).await?;
         killed.push(duration.as_secs_f64());
+        ensure_stored(&peer, stored).await?;
         directory = peer.stop().await?;
     }
     let mebibytes = |bytes: f64| bytes / f64::from(1 << 20);
@@ -87,9 +94,28 @@ pub(crate) async fn run(blobs: u64) -> Result<()> {
     Ok(())
 }
 
+/// Blobs from all over the store, the last ones among them, are there.
+async fn ensure_stored(peer: &Peer, stored: u64) -> Result<()> {
+    let sample = SAMPLE.min(stored);
+    let request = FindMissingBlobsRequest {
+        blob_digests: (1..=sample)
+            .map(|index| Digest::of(FUNCTION, &tiny(stored * index / sample - 1)).to_proto())
+            .collect(),
+        ..Default::default()
+    };
+    let connections = Connections::open(peer, 1).await?;
+    let response = connections.cas(0).find_missing_blobs(request).await?.into_inner();
+    let missing = response.missing_blob_digests.len();
+    ensure!(
+        missing == 0,
+        "{missing} of {sample} of the {stored} blobs are missing after the start"
+    );
+    Ok(())
+}
+
 /// Stops the server and hands back its directory, full: by the example `fill` of the storage engine if it was built,
 /// which takes a tenth of the time, else through the door.
-async fn fill(peer: Peer, blobs: u64) -> Result<TempDir> {
+pub(super) async fn fill(peer: Peer, blobs: u64) -> Result<TempDir> {
     let example = std::env::current_exe()
         .context("cannot tell where this program is")?
         .with_file_name("examples")
