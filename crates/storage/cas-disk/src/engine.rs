@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use blob::Digest;
 use cas::StoreError;
@@ -177,14 +176,6 @@ impl Engine {
         {
             tracing::error!(kind = self.store.name, "the thread that writes has panicked");
         }
-    }
-
-    /// Room that a reservation gives back.
-    pub(crate) fn release(&self, bytes: u64) {
-        self.store
-            .counters
-            .released_bytes
-            .fetch_add(bytes, Ordering::Relaxed);
     }
 }
 

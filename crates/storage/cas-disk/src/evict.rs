@@ -67,18 +67,18 @@ impl Writer {
             },
         ];
         for policy in policies {
-            let candidates: Vec<_> = self
-                .order
-                .iter()
-                .map(|(order, segment)| (*order, segment.clone()))
-                .collect();
-            let used_since = middle_of(&candidates);
-            for (order, segment) in candidates {
+            // What is promised from now on holds in this view too; what has ended since is found by the next pass.
+            let alive = self.store.leases.alive(now);
+            let used_since = self.middle_since();
+            // Those that are counted as young again go behind the end, so each is looked at once.
+            let (mut next, end) = (0, self.next_order);
+            while let Some((order, segment)) = self.order.range(next..end).next() {
+                let (order, segment) = (*order, segment.clone());
+                self.drop_segment(order, &segment, &alive, policy, used_since)?;
                 if self.fits(bytes) {
                     return Ok(());
                 }
-                let alive = self.store.leases.alive(now);
-                self.drop_segment(order, &segment, &alive, policy, used_since)?;
+                next = order + 1;
             }
         }
         if self.fits(bytes) {
@@ -115,10 +115,18 @@ impl Writer {
     ) -> Result<(), StoreError> {
         let live = match self.live_entries(segment) {
             Ok(live) => live,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                tracing::error!(
+                    kind = self.store.name,
+                    segment = segment.path(),
+                    "a segment has vanished; what was in it is missing"
+                );
+                self.drop_vanished(order, segment);
+                return Ok(());
+            }
+            // A disk that fails now, or too many open files, say nothing of what is in it: others may go.
             Err(error) => {
-                // Nothing of it can be read, so nothing of it can be kept.
-                tracing::error!(kind = self.store.name, segment = segment.path(), %error, "a segment cannot be read and is dropped");
-                self.drop_unreadable(segment);
+                tracing::warn!(kind = self.store.name, segment = segment.path(), %error, "a segment cannot be read; it stays");
                 return Ok(());
             }
         };
@@ -166,6 +174,7 @@ impl Writer {
             return Ok(());
         }
         self.carry(segment, carried)?;
+        self.order.remove(&order);
         self.forget(segment);
         Ok(())
     }
@@ -252,34 +261,33 @@ impl Writer {
             return Ok(());
         };
         let fresh = self.store.leases.carried(numbers, to.number);
-        let marked = self
-            .store
-            .marks
-            .add(&fresh)
-            .and_then(|()| self.store.marks.tidy(|| self.store.leases.segments()));
-        marked.map_err(|error| StoreError::io("noting what is promised", error))
+        self.store.marks.add(&fresh);
+        self.store.marks.tidy(|| self.store.leases.segments());
+        Ok(())
     }
 
     fn drop_damaged_row(&self, live: &Live, reason: &str) {
         self.store.drop_unnamed(live.row.key, &live.slot, reason);
     }
 
-    /// Drops a segment and whatever entries claim to be in it.
-    fn drop_unreadable(&mut self, segment: &Arc<Segment>) {
+    /// Forgets a segment whose file is no longer there, and the entries in it.
+    fn drop_vanished(&mut self, order: u64, segment: &Arc<Segment>) {
         let dropped = self.store.index.remove_all(|slot| slot.segment == segment.id);
         self.store
             .counters
             .corrupt
             .fetch_add(dropped as u64, Ordering::Relaxed);
+        self.order.remove(&order);
         self.forget(segment);
     }
-}
 
-/// The lease number at the time when the middle one of these segments was young.
-fn middle_of(segments: &[(u64, Arc<Segment>)]) -> u32 {
-    segments
-        .get(segments.len() / 2)
-        .map_or(u32::MAX, |(_, segment)| segment.since())
+    /// The lease number at the time when the segment in the middle of the order was young.
+    fn middle_since(&self) -> u32 {
+        let first = self.order.keys().next().copied().unwrap_or(0);
+        let middle = first + (self.next_order - first) / 2;
+        let middle = self.order.range(middle..).next();
+        middle.map_or(u32::MAX, |(_, segment)| segment.since())
+    }
 }
 
 /// The footer of a finished segment; `None` if it has none that can be trusted.

@@ -344,7 +344,7 @@ impl State {
 
     fn end_quiet(&mut self, options: &LeaseOptions, now: Duration) {
         let is_quiet = |at: Duration| now.saturating_sub(at) >= options.quiet;
-        for lease in self.leases.values_mut() {
+        for (id, lease) in &mut self.leases {
             let ended = match lease.holder {
                 Some(_) => lease.holds == 0 && is_quiet(lease.last_used),
                 None => false,
@@ -359,8 +359,9 @@ impl State {
             while lease.windows.front().is_some_and(is_over) {
                 lease.kept_for_others.extend(lease.windows.pop_front());
             }
-            if ended && let Some(holder) = &lease.holder {
-                self.by_holder.remove(&Some(holder.clone()));
+            // Its build may have come back meanwhile, under another lease.
+            if ended && self.by_holder.get(&lease.holder) == Some(id) {
+                self.by_holder.remove(&lease.holder);
             }
         }
         // What holds in its own right; whatever took over from it holds as long.

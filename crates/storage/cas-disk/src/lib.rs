@@ -32,6 +32,7 @@ mod read;
 mod recipe;
 mod record;
 mod recover;
+mod room;
 mod scan;
 mod scrub;
 mod segment;

@@ -2,6 +2,8 @@
 //!
 //! A file of segment numbers. It may name too many and is written anew when it has grown; what it misses could be
 //! dropped after a restart although somebody was told that it is there, so a mark is written before the answer goes out.
+//! Where that fails, on a disk that is full to the last block, the promise still holds until the process ends: to say
+//! nothing at all would stop every build, and to refuse to make room would keep the disk full.
 
 use std::collections::HashSet;
 use std::io;
@@ -59,10 +61,16 @@ impl Marks {
     }
 
     /// Notes segments. Survives the death of the process, as a promise does.
-    pub(crate) fn add(&self, segments: &[u64]) -> io::Result<()> {
+    pub(crate) fn add(&self, segments: &[u64]) {
         if segments.is_empty() {
-            return Ok(());
+            return;
         }
+        if let Err(error) = self.write(segments) {
+            tracing::warn!(path = %self.volume.path().display(), %error, "what is promised could not be noted; it is kept until farrier stops");
+        }
+    }
+
+    fn write(&self, segments: &[u64]) -> io::Result<()> {
         let mut state = self.state.lock();
         let mut bytes = Vec::new();
         for segment in segments {
@@ -77,7 +85,13 @@ impl Marks {
     }
 
     /// Writes the file anew if it names many segments that are no longer in `wanted`.
-    pub(crate) fn tidy(&self, wanted: impl FnOnce() -> Vec<u64>) -> io::Result<()> {
+    pub(crate) fn tidy(&self, wanted: impl FnOnce() -> Vec<u64>) {
+        if let Err(error) = self.rewrite(wanted) {
+            tracing::warn!(path = %self.volume.path().display(), %error, "the list of what is promised could not be shortened");
+        }
+    }
+
+    fn rewrite(&self, wanted: impl FnOnce() -> Vec<u64>) -> io::Result<()> {
         let mut state = self.state.lock();
         if state.marked.len() < SURPLUS_MAX {
             return Ok(());
@@ -87,6 +101,10 @@ impl Marks {
             return Ok(());
         }
         // Overwritten in place by a crash half way it would miss some: the old one stays until the new one is whole.
+        if self.volume.list()?.iter().any(|name| name == FILE_NEXT) {
+            // Left by a try that failed.
+            self.volume.remove(FILE_NEXT)?;
+        }
         let file = self.volume.create(FILE_NEXT)?;
         let bytes: Vec<u8> = wanted.iter().flat_map(|segment| segment.to_le_bytes()).collect();
         file.write_at(0, &bytes)?;

@@ -57,7 +57,7 @@ impl Engine {
         digest: &Digest,
     ) -> Result<Option<Arc<Opened>>, StoreError> {
         let key = self.store.keys.of(scope, digest);
-        let Some(mut slot) = self.store.touch(key)? else {
+        let Some(mut slot) = self.store.touch(key) else {
             return Ok(None);
         };
         for _ in 0..FOLLOWS_MAX {

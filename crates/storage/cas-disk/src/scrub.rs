@@ -82,7 +82,17 @@ async fn look(engine: &Arc<Engine>, segment: &Arc<Segment>, row: &Row) -> Result
     let (store, segment, row) = (engine.store.clone(), segment.clone(), *row);
     blocking(move || {
         let failed = |error| StoreError::io(format!("reading {}", segment.path()), error);
-        let file = store.segments.open(&segment).map_err(failed)?;
+        let file = match store.segments.open(&segment) {
+            Ok(file) => file,
+            // Dropped meanwhile, and the entry with it or carried elsewhere.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Ok(Looked {
+                    header: None,
+                    damage: None,
+                });
+            }
+            Err(error) => return Err(failed(error)),
+        };
         let mut hasher = None;
         let read = read_record(&*file, u64::from(row.offset) * 16, |header, content| {
             let hasher = hasher

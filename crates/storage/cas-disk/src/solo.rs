@@ -6,7 +6,6 @@ use blob::{BlobError, BlobStream, Digest};
 use bytes::{Bytes, BytesMut};
 use cas::StoreError;
 use futures::StreamExt;
-use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::encode::BlockEncoder;
@@ -14,10 +13,10 @@ use crate::engine::{Engine, blocking, finished};
 use crate::footer::{Footer, Row, footer_bytes};
 use crate::options::{Durability, on_disk_bytes};
 use crate::record::{ALIGNMENT, BLOCK_BYTES, Header, Kind, ROW_BYTES};
-use crate::segment::file_name;
+use crate::room::Room;
 use crate::store::now_ms;
 use crate::volume::VolumeFile;
-use crate::writer::{Operation, Publish, Reserved, write_failed};
+use crate::writer::{Operation, Publish, write_failed};
 
 /// Bytes that are written at a time. Two pieces of a blob are in memory: one being written, one arriving.
 const PIECE_BYTES: usize = 16 * BLOCK_BYTES;
@@ -37,9 +36,10 @@ impl Engine {
             body,
             arriving: BytesMut::new(),
         };
-        let guard = Guard::reserve(self, digest).await?;
+        let bytes = room_for(&digest);
+        let room = self.ask(|reply| Operation::Reserve { bytes, reply }).await?;
         let is_durable = self.store.options.durability == Durability::Disk;
-        let mut writing = tokio::task::spawn_blocking(move || Upload::create(guard, digest));
+        let mut writing = tokio::task::spawn_blocking(move || Upload::create(room, digest));
         let mut syncing = Syncing::default();
         while let Some(piece) = pieces.next().await? {
             let mut upload = finished(writing).await?;
@@ -53,7 +53,7 @@ impl Engine {
         }
         syncing.end().await?;
         let upload = finished(writing).await?;
-        blocking(move || upload.finish()).await?.publish().await
+        blocking(move || upload.finish()).await?.publish(self).await
     }
 }
 
@@ -100,7 +100,7 @@ impl Syncing {
         }
         self.end().await?;
         self.started = upload.at;
-        let (file, path, bytes) = (upload.file.clone(), upload.guard.path(), upload.at);
+        let (file, path, bytes) = (upload.file.clone(), upload.room.path(), upload.at);
         let sync = move || file.sync().map_err(|error| write_failed(&path, bytes, error));
         self.running = Some(tokio::task::spawn_blocking(sync));
         Ok(())
@@ -115,69 +115,16 @@ impl Syncing {
     }
 }
 
-/// Room for the file, which goes with the guard unless it has become a segment.
-struct Guard {
-    engine: Arc<Engine>,
-    reserved: Option<Reserved>,
-    bytes: u64,
-    has_file: bool,
-}
-
-impl Guard {
-    async fn reserve(engine: &Arc<Engine>, digest: Digest) -> Result<Self, StoreError> {
-        let content_bytes = digest.size_bytes();
-        let rows_bytes = (content_bytes.div_ceil(BLOCK_BYTES as u64) + 2) * ROW_BYTES as u64;
-        let bytes = on_disk_bytes(content_bytes + rows_bytes + 512);
-        let reserved = engine.ask(|reply| Operation::Reserve { bytes, reply }).await?;
-        Ok(Guard {
-            engine: engine.clone(),
-            reserved: Some(reserved),
-            bytes,
-            has_file: false,
-        })
-    }
-
-    fn name(&self) -> String {
-        self.reserved
-            .as_ref()
-            .map(|reserved| file_name(reserved.number))
-            .unwrap_or_default()
-    }
-
-    fn path(&self) -> String {
-        let path = self
-            .reserved
-            .as_ref()
-            .map(|reserved| reserved.volume.path().join(self.name()));
-        path.unwrap_or_default().display().to_string()
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let Some(reserved) = self.reserved.take() else {
-            return;
-        };
-        let (engine, bytes, has_file) = (self.engine.clone(), self.bytes, self.has_file);
-        let remove = move || {
-            let name = file_name(reserved.number);
-            if has_file && let Err(error) = reserved.volume.remove(&name) {
-                let path = reserved.volume.path().join(&name);
-                tracing::warn!(path = %path.display(), %error, "cannot remove an unfinished blob; the next start will");
-            }
-            engine.release(bytes);
-        };
-        // Removing a large file takes the kernel a while; whoever drops an upload may be serving others.
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn_blocking(remove)),
-            Err(_) => remove(),
-        }
-    }
+/// Most bytes of the file of a blob.
+fn room_for(digest: &Digest) -> u64 {
+    let content_bytes = digest.size_bytes();
+    let rows_bytes = (content_bytes.div_ceil(BLOCK_BYTES as u64) + 2) * ROW_BYTES as u64;
+    on_disk_bytes(content_bytes + rows_bytes + 512)
 }
 
 /// A file that is growing.
 struct Upload {
-    guard: Guard,
+    room: Room,
     file: Arc<dyn VolumeFile>,
     encoder: BlockEncoder,
     digest: Digest,
@@ -187,16 +134,15 @@ struct Upload {
 }
 
 impl Upload {
-    fn create(mut guard: Guard, digest: Digest) -> Result<Self, StoreError> {
-        let volume = guard.reserved.as_ref().map(|reserved| reserved.volume.clone());
-        let volume = volume.expect("taken only when it becomes a segment");
-        let file = volume
-            .create(&guard.name())
-            .map_err(|error| write_failed(&guard.path(), guard.bytes, error))?;
-        guard.has_file = true;
-        let compression = guard.engine.store.options.compression;
+    fn create(mut room: Room, digest: Digest) -> Result<Self, StoreError> {
+        let file = room
+            .volume()
+            .create(&room.name())
+            .map_err(|error| write_failed(&room.path(), room.bytes(), error))?;
+        room.has_file();
+        let compression = room.store().options.compression;
         let mut upload = Upload {
-            guard,
+            room,
             file,
             encoder: BlockEncoder::new(compression, digest.size_bytes()),
             digest,
@@ -232,7 +178,7 @@ impl Upload {
     fn write_bytes(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         self.file
             .write_at(self.at, bytes)
-            .map_err(|error| write_failed(&self.guard.path(), bytes.len() as u64, error))?;
+            .map_err(|error| write_failed(&self.room.path(), bytes.len() as u64, error))?;
         self.at += bytes.len() as u64;
         Ok(())
     }
@@ -240,7 +186,7 @@ impl Upload {
     /// Writes what follows the payload, then what precedes it: without a header it is nothing.
     fn finish(mut self) -> Result<Finished, StoreError> {
         let header = self.header();
-        let key = self.guard.engine.store.keys.of(0, &self.digest);
+        let key = self.room.store().keys.of(0, &self.digest);
         let footer = Footer {
             rows: vec![Row {
                 key,
@@ -249,19 +195,19 @@ impl Upload {
                 kind: Kind::Blob,
             }],
             created_ms: now_ms(),
-            seed: self.guard.engine.store.keys.seed(),
+            seed: self.room.store().keys.seed(),
         };
         let encoder = std::mem::replace(&mut self.encoder, BlockEncoder::new(Default::default(), 0));
         let mut end = encoder.finish(&header);
         end.extend_from_slice(&footer.encode(header.record_bytes()));
         self.write_bytes(&end)?;
-        let failed = |error| write_failed(&self.guard.path(), header.record_bytes(), error);
+        let failed = |error| write_failed(&self.room.path(), header.record_bytes(), error);
         self.file.write_at(0, &header.encode()).map_err(failed)?;
-        if self.guard.engine.store.options.durability == Durability::Disk {
+        if self.room.store().options.durability == Durability::Disk {
             self.file.sync().map_err(failed)?;
         }
         Ok(Finished {
-            guard: self.guard,
+            room: self.room,
             file: self.file,
             header,
         })
@@ -270,25 +216,23 @@ impl Upload {
 
 /// A file that is complete and waits to become a segment.
 struct Finished {
-    guard: Guard,
+    room: Room,
     file: Arc<dyn VolumeFile>,
     header: Header,
 }
 
 impl Finished {
-    async fn publish(mut self) -> Result<(), StoreError> {
-        let engine = self.guard.engine.clone();
-        let reserved = self.guard.reserved.take().expect("taken only here");
-        let record_bytes = self.header.record_bytes();
+    async fn publish(self, engine: &Engine) -> Result<(), StoreError> {
+        let Finished { room, file, header } = self;
+        let record_bytes = header.record_bytes();
         let published = engine.ask(|reply| {
             Operation::Publish(Publish {
-                key: engine.store.keys.of(0, &self.header.digest),
+                key: engine.store.keys.of(0, &header.digest),
                 ticket: engine.store.ticket(),
-                reserved,
-                reserved_bytes: self.guard.bytes,
+                room,
                 file_bytes: record_bytes + footer_bytes(1),
                 record_bytes,
-                file: self.file.clone(),
+                file,
                 reply,
             })
         });

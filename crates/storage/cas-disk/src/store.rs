@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use blob::Digest;
-use cas::{Invocation, StoreError};
+use cas::Invocation;
 
 use crate::Usage;
 use crate::index::{Index, Slot, Stamp};
@@ -63,7 +63,7 @@ impl Store {
     }
 
     /// Promises every entry of `digests` that is here. Nothing that is reported here can be dropped after this.
-    pub(crate) fn promise(&self, scope: u64, digests: &[Digest]) -> Result<Promised, StoreError> {
+    pub(crate) fn promise(&self, scope: u64, digests: &[Digest]) -> Promised {
         let mut promised = Promised::default();
         let mut booking = Booking::new(self.ticket());
         for digest in digests {
@@ -73,26 +73,26 @@ impl Store {
                 Some(_) => {}
             }
         }
-        self.book(booking)?;
-        Ok(promised)
+        self.book(booking);
+        promised
     }
 
     /// Where an entry is that is about to be read. Reading promises nothing: what is promised to somebody stays as it
     /// is, and what is not counts as used now.
-    pub(crate) fn touch(&self, key: Key) -> Result<Option<Slot>, StoreError> {
-        match self.index.get(key) {
-            Some(slot) if self.leases.may_hold(slot.stamp.lease()) => Ok(Some(slot)),
-            Some(_) => self.promise_one(key),
-            None => Ok(None),
+    pub(crate) fn touch(&self, key: Key) -> Option<Slot> {
+        let slot = self.index.get(key)?;
+        match self.leases.may_hold(slot.stamp.lease()) {
+            true => Some(slot),
+            false => self.promise_under(self.ticket(), key),
         }
     }
 
-    /// Promises one entry and says where it is.
-    pub(crate) fn promise_one(&self, key: Key) -> Result<Option<Slot>, StoreError> {
-        let mut booking = Booking::new(self.ticket());
+    /// Promises one entry to whom a ticket was given.
+    pub(crate) fn promise_under(&self, ticket: Ticket, key: Key) -> Option<Slot> {
+        let mut booking = Booking::new(ticket);
         let slot = self.stamp(key, &mut booking);
-        self.book(booking)?;
-        Ok(slot)
+        self.book(booking);
+        slot
     }
 
     fn stamp(&self, key: Key, booking: &mut Booking) -> Option<Slot> {
@@ -109,8 +109,8 @@ impl Store {
         Some(slot)
     }
 
-    /// Makes a promise count. After an error nothing may be reported present.
-    pub(crate) fn book(&self, booking: Booking) -> Result<(), StoreError> {
+    /// Makes a promise count.
+    pub(crate) fn book(&self, booking: Booking) {
         let Booking {
             ticket,
             bytes,
@@ -118,7 +118,7 @@ impl Store {
             mut segments,
         } = booking;
         if bytes == 0 {
-            return Ok(());
+            return;
         }
         segments.sort_unstable();
         segments.dedup();
@@ -128,9 +128,7 @@ impl Store {
             .map(|segment| segment.number)
             .collect();
         let fresh = self.leases.book(ticket, bytes, &moved, &numbers);
-        self.marks
-            .add(&fresh)
-            .map_err(|error| StoreError::io("noting what is promised", error))
+        self.marks.add(&fresh);
     }
 
     /// Drops an entry that turned out not to be readable, unless it has moved meanwhile. True if it was dropped.

@@ -18,6 +18,7 @@ use crate::key::Key;
 use crate::leases::Ticket;
 use crate::options::{Durability, on_disk_bytes};
 use crate::record::{ALIGNMENT, Kind};
+use crate::room::{Room, TakenRoom};
 use crate::segment::{NewSegment, Segment, file_name};
 use crate::store::{Booking, Store, now_ms};
 use crate::volume::{Volume, VolumeFile};
@@ -35,7 +36,7 @@ pub(crate) enum Operation {
     /// Append a record.
     Append(Append),
     /// Set room aside for a segment of one large blob.
-    Reserve { bytes: u64, reply: Reply<Reserved> },
+    Reserve { bytes: u64, reply: Reply<Room> },
     /// Make a finished segment of one blob visible.
     Publish(Publish),
 }
@@ -53,17 +54,10 @@ pub(crate) struct Append {
     pub(crate) permit: OwnedSemaphorePermit,
 }
 
-/// Room for a segment, and what it will be called.
-pub(crate) struct Reserved {
-    pub(crate) number: u64,
-    pub(crate) volume: Arc<dyn Volume>,
-}
-
 pub(crate) struct Publish {
     pub(crate) key: Key,
     pub(crate) ticket: Ticket,
-    pub(crate) reserved: Reserved,
-    pub(crate) reserved_bytes: u64,
+    pub(crate) room: Room,
     /// Bytes of the file, and of the record in it.
     pub(crate) file_bytes: u64,
     pub(crate) record_bytes: u64,
@@ -133,7 +127,11 @@ impl Writer {
     /// Gives a record its place in the segment in use, or in a new one.
     fn place(&mut self, append: Append, waiting: &mut Vec<Waiting>) {
         if append.keep && self.is_kept(&append) {
-            return answer(append.reply, self.store.promise_one(append.key).map(|_| ()));
+            // On behalf of whoever sent it: this thread works for no build.
+            if let Some(ticket) = append.ticket {
+                self.store.promise_under(ticket, append.key);
+            }
+            return answer(append.reply, Ok(()));
         }
         if let Err(error) = self.make_place(append.record.len() as u64, waiting) {
             return answer(append.reply, Err(error));
@@ -223,7 +221,10 @@ impl Writer {
             } = append;
             let done = match &written {
                 Ok(()) if kind == Kind::Tombstone => Ok(()),
-                Ok(()) => self.show(key, kind, placed.segment, placed.offset, placed.length, ticket),
+                Ok(()) => {
+                    self.show(key, kind, placed.segment, placed.offset, placed.length, ticket);
+                    Ok(())
+                }
                 Err(error) => Err(error.clone()),
             };
             answer(reply, done);
@@ -248,15 +249,7 @@ impl Writer {
     }
 
     /// Makes a written record visible.
-    fn show(
-        &mut self,
-        key: Key,
-        kind: Kind,
-        segment: u32,
-        offset: u64,
-        length: u64,
-        ticket: Option<Ticket>,
-    ) -> Result<(), StoreError> {
+    fn show(&mut self, key: Key, kind: Kind, segment: u32, offset: u64, length: u64, ticket: Option<Ticket>) {
         let number = ticket.map_or(crate::leases::NOBODY, |ticket| ticket.number);
         let slot = Slot {
             segment,
@@ -265,13 +258,13 @@ impl Writer {
             stamp: Stamp::new(number, kind == Kind::Recipe),
         };
         let before = self.store.index.insert(key, slot, |_| false);
-        let Some(ticket) = ticket else { return Ok(()) };
+        let Some(ticket) = ticket else { return };
         let mut booking = Booking::new(ticket);
         booking.took(segment, length);
         if let Some(before) = before {
             booking.left(before.stamp.lease(), before.length_bytes());
         }
-        self.store.book(booking)
+        self.store.book(booking);
     }
 
     /// Finishes the segment in use.
@@ -283,16 +276,20 @@ impl Writer {
         let is_durable = self.is_durable();
         self.held_bytes -= active.room_bytes();
         let (segment, sealed) = active.seal(self.store.keys.seed(), is_durable);
-        self.close(segment.clone());
+        self.held_bytes += segment.bytes();
         match sealed {
-            Ok(None) => self.forget(&segment),
-            Ok(Some(_)) => {}
+            Ok(None) => {
+                self.forget(&segment);
+                return Ok(());
+            }
+            Ok(Some(())) => {}
             // Its records are as good as before; only the next start takes longer.
             Err(error) => {
                 tracing::warn!(kind = self.store.name, segment = segment.path(), %error,
                     "a segment has no footer; the next start reads it through");
             }
         }
+        self.enqueue(segment);
         Ok(())
     }
 
@@ -301,14 +298,9 @@ impl Writer {
         if let Some(active) = self.active.take() {
             self.held_bytes -= active.room_bytes();
             let segment = active.abandon(self.store.keys.seed());
-            self.close(segment);
+            self.held_bytes += segment.bytes();
+            self.enqueue(segment);
         }
-    }
-
-    /// Puts a finished segment in its place in the order, and counts what it takes.
-    fn close(&mut self, segment: Arc<Segment>) {
-        self.held_bytes += segment.bytes();
-        self.enqueue(segment);
     }
 
     /// The youngest of all.
@@ -317,9 +309,8 @@ impl Writer {
         self.next_order += 1;
     }
 
-    /// Takes an empty or emptied segment away.
+    /// Takes an empty or emptied segment away, which has no place in the order any more.
     pub(crate) fn forget(&mut self, segment: &Arc<Segment>) {
-        self.order.retain(|_, other| other.id != segment.id);
         self.store.segments.remove(segment.id);
         self.held_bytes -= segment.bytes();
         if let Err(error) = segment.volume.remove(&segment.name()) {
@@ -327,13 +318,11 @@ impl Writer {
         }
     }
 
-    fn reserve(&mut self, bytes: u64) -> Result<Reserved, StoreError> {
+    fn reserve(&mut self, bytes: u64) -> Result<Room, StoreError> {
         self.make_room(bytes)?;
         self.held_bytes += bytes;
-        Ok(Reserved {
-            number: self.take_number(),
-            volume: self.emptiest_volume(),
-        })
+        let (number, volume) = (self.take_number(), self.emptiest_volume());
+        Ok(Room::new(self.store.clone(), number, volume, bytes))
     }
 
     /// Makes large blobs visible; their files have been synced by whoever wrote them, their names are synced here.
@@ -343,7 +332,7 @@ impl Writer {
             for volume in &self.store.volumes {
                 let concerned = publishing
                     .iter()
-                    .any(|publish| publish.reserved.volume.path() == volume.path());
+                    .any(|publish| publish.room.volume().path() == volume.path());
                 if concerned && let Err(error) = volume.sync_names() {
                     named.push(Err(write_failed(&volume.path().display(), 0, error)));
                 }
@@ -354,35 +343,41 @@ impl Writer {
             let Publish {
                 key,
                 ticket,
-                reserved,
-                reserved_bytes,
+                room,
                 file_bytes,
                 record_bytes,
                 file,
                 reply,
             } = publish;
+            let TakenRoom {
+                number,
+                volume,
+                bytes: reserved_bytes,
+            } = room.take();
             self.held_bytes -= reserved_bytes;
             let bytes = on_disk_bytes(file_bytes);
             self.held_bytes += bytes;
             let segment = self.store.segments.add(NewSegment {
-                number: reserved.number,
+                number,
                 is_solo: true,
                 created_ms: now_ms(),
                 created_lease: self.store.leases.last_number(),
-                volume: reserved.volume,
+                volume,
                 bytes,
                 file: Some(file),
             });
-            let shown = match &failure {
-                Some(error) => Err(error.clone()),
-                None => self.show(key, Kind::Blob, segment.id, 0, record_bytes, Some(ticket)),
+            let published = match &failure {
+                Some(error) => {
+                    self.forget(&segment);
+                    Err(error.clone())
+                }
+                None => {
+                    self.show(key, Kind::Blob, segment.id, 0, record_bytes, Some(ticket));
+                    self.enqueue(segment);
+                    Ok(())
+                }
             };
-            if failure.is_some() {
-                self.forget(&segment);
-            } else {
-                self.enqueue(segment);
-            }
-            answer(reply, shown);
+            answer(reply, published);
         }
     }
 

@@ -175,3 +175,41 @@ async fn uploads_in_progress_that_fill_the_capacity_refuse_others_until_they_end
     }
     again.unwrap();
 }
+
+/// Uploads that are given up at any moment, in a queue or on the way back, leave no room behind that is counted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn uploads_given_up_at_any_moment_cost_no_room() {
+    use futures::StreamExt;
+    let directory = tempfile::tempdir().unwrap();
+    let store = open(directory.path(), 16 << 20);
+    for round in 0..300u64 {
+        let uploads = (0..4).map(|number| {
+            let store = store.clone();
+            async move { store.put(blob_of(round * 10 + number, 700_000)).await }
+        });
+        let mut uploads: futures::stream::FuturesUnordered<_> = uploads.collect();
+        // Some get nowhere, some all the way.
+        for _ in 0..round % 5 {
+            let _gone_on = futures::FutureExt::now_or_never(uploads.next());
+            tokio::task::yield_now().await;
+            // Only moves the end to another moment.
+            std::thread::sleep(std::time::Duration::from_micros(round * 37 % 900));
+        }
+    }
+    let (mut counted, mut there) = (0, 0);
+    for seed in 0..400 {
+        // The books are kept with every batch.
+        let _full = store.put(blob_of(1 << 40 | seed, 10)).await;
+        let files = segments(&directory.path().join("blobs"));
+        let on_disk = files.iter().filter_map(|path| fs::metadata(path).ok());
+        let on_disk: u64 = on_disk.map(|file| file.len().next_multiple_of(4096)).sum();
+        // The segment in use counts for its room.
+        (counted, there) = (store.usage().bytes, on_disk + (256 << 10) + 4096);
+        if counted <= there {
+            return;
+        }
+        // Threads are still taking files away.
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    panic!("{counted} bytes are counted, and there are at most {there}");
+}

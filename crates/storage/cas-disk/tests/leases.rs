@@ -241,3 +241,34 @@ async fn chunks_are_kept_with_what_is_made_of_them() {
         .unwrap();
     assert!(read(&*fixture.store, &digest).await == Read::Bytes(again));
 }
+
+/// Two builds bring the same blob at the same time. One of them is second; it was promised as much.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_was_second_with_a_blob_holds_it_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let fixture = open(directory.path());
+    for seed in BUILD {
+        let put = |build: &str| {
+            let blob = blob_of(seed, size_of(seed));
+            let store = fixture.store.clone();
+            Invocation::scope(Invocation::new(build), async move { store.put(blob).await })
+        };
+        let (one, other) = futures::future::join(put("one"), put("other")).await;
+        one.unwrap();
+        other.unwrap();
+    }
+    for build in ["one", "other"] {
+        // The other one is quiet from now on.
+        for round in 1..12 {
+            fixture.pass(QUIET / 2);
+            fixture.missing(Some(build), 0..1).await;
+            let flood = if build == "one" { 1000 } else { 100_000 } + round * 1000;
+            fixture.fill(None, flood..flood + 80).await.unwrap();
+        }
+        if build == "one" {
+            fixture.assert_all_readable(BUILD, "held by one").await;
+            assert_eq!(fixture.missing(Some("other"), BUILD).await, 0);
+        }
+    }
+    fixture.assert_all_readable(BUILD, "held by the other").await;
+}

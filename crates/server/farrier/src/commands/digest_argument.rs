@@ -35,13 +35,19 @@ impl FromStr for DigestArgument {
     /// `HASH/SIZE`, `HASH:SIZE`, `FUNCTION/HASH/SIZE`, or a resource name with `blobs/` or `compressed-blobs/` in it,
     /// as logs and `MISSING` errors show them.
     fn from_str(text: &str) -> Result<Self, String> {
-        let digest = |digest: Digest| DigestArgument {
-            // A name without a function segment means the function that its length tells, or the command's.
-            function: (!digest.function().is_inferable()).then(|| digest.function()),
-            hash: digest.hash_hex(),
-            size_bytes: digest.size_bytes(),
-        };
         let segments: Vec<&str> = text.split('/').collect();
+        let digest = |digest: Digest| {
+            let hash = digest.hash_hex();
+            // A name without a function segment means the function that its length tells, or the command's.
+            let is_named = segments
+                .windows(2)
+                .any(|pair| pair == [digest.function().name(), hash.as_str()]);
+            DigestArgument {
+                function: is_named.then(|| digest.function()),
+                hash,
+                size_bytes: digest.size_bytes(),
+            }
+        };
         if segments.contains(&"uploads") {
             return WriteName::parse(text)
                 .map(|name| digest(name.digest))
@@ -125,6 +131,20 @@ mod tests {
                 "{text}"
             );
         }
+        // What is written counts, also where the length would tell.
+        let sha1 = Digest::of(DigestFunction::Sha1, b"hello");
+        for text in [
+            format!("sha1/{}/5", sha1.hash_hex()),
+            format!("blobs/sha1/{}/5", sha1.hash_hex()),
+        ] {
+            let argument: DigestArgument = text.parse().unwrap();
+            assert_eq!(argument.resolve(DigestFunction::GitSha1).unwrap(), sha1, "{text}");
+        }
+        let argument: DigestArgument = format!("blobs/{}/5", sha1.hash_hex()).parse().unwrap();
+        assert_eq!(
+            argument.resolve(DigestFunction::GitSha1).unwrap().function(),
+            DigestFunction::GitSha1
+        );
         let argument: DigestArgument = format!("{}/5", blake3.hash_hex()).parse().unwrap();
         assert_eq!(argument.resolve(DigestFunction::Blake3).unwrap(), blake3);
     }

@@ -61,7 +61,8 @@ pub(crate) struct UpOptions {
     /// The instance name at the upstream server.
     #[arg(long, default_value = "", hide_default_value = true, requires = "upstream", value_name = "NAME", value_parser = parse_name)]
     upstream_instance: InstanceName,
-    /// Read everything that is stored once in so long and drop what is damaged; 0 never does.
+    /// Read everything that is stored an hour after the start and then once in so long, and drop what is damaged; 0s
+    /// never does.
     #[arg(long, default_value = "168h", value_parser = durations::parse, value_name = "DURATION")]
     scrub_every: Duration,
     /// Most bytes of action results [default: up to 1GiB].
@@ -114,6 +115,8 @@ enum ClientResults {
     Deny,
 }
 
+/// When the first scrub of a server begins.
+const FIRST_SCRUB_AFTER: Duration = Duration::from_secs(3600);
 /// What a scrub takes from the disk: little beside a build.
 const SCRUB_BYTES_PER_SECOND: u64 = 32 << 20;
 /// How long open calls may take to end once the worker is done.
@@ -388,9 +391,11 @@ async fn keep_scrubbed(local: storage::Local, every: Duration, stop: Cancellatio
     if every.is_zero() {
         return;
     }
+    // Soon after a start, or a server that is restarted every night would never get to it.
+    let mut wait = every.min(FIRST_SCRUB_AFTER);
     loop {
         tokio::select! {
-            () = tokio::time::sleep(every) => {}
+            () = tokio::time::sleep(wait) => wait = every,
             () = stop.cancelled() => return,
         }
         tokio::select! {

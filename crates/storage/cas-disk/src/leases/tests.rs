@@ -172,3 +172,24 @@ fn the_number_of_builds_is_bounded() {
     }
     assert!(leases.state.lock().leases.len() <= LEASES_MAX + 1);
 }
+
+#[test]
+fn a_build_that_comes_back_is_not_ended_by_what_is_left_of_it() {
+    let leases = leases();
+    let (a, b) = (build("a"), build("b"));
+    let of_b = promise(&leases, &b, 0, 10);
+    // A takes over what B holds, and goes quiet; its number stays for B.
+    let ticket = leases.begin(a.as_ref(), at(0));
+    leases.book(ticket, 10, &[(of_b, 10)], &[]);
+    for now in (50..300).step_by(50) {
+        promise(&leases, &b, now, 1);
+    }
+    assert!(holds(&leases, ticket.number, 250));
+    // A is back, and active from now on: what it is promised now stays.
+    let back = promise(&leases, &a, 300, 10);
+    for now in (350..2000).step_by(50) {
+        promise(&leases, &a, now, 1);
+        promise(&leases, &b, now, 1);
+        assert!(holds(&leases, back, now), "at {now}");
+    }
+}

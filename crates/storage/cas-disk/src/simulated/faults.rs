@@ -147,3 +147,43 @@ fn a_failed_sync_is_never_taken_back() {
         assert_eq!(read(&store, &lost).await, Ok(None));
     });
 }
+
+/// A disk that cannot be read for a while when room is needed: nothing is thrown away because of that.
+#[test]
+fn nothing_is_dropped_because_it_cannot_be_read_just_now() {
+    let runtime = runtime();
+    let volume = SimulatedVolume::new();
+    runtime.block_on(async {
+        let store = open(&volume, CAPACITY_BYTES);
+        let mut kept = Vec::new();
+        let build = || cas::Invocation::new("build");
+        for number in 0..BLOBS {
+            let put = store.put(Blob::from_bytes(F, content(number)));
+            cas::Invocation::scope(build(), put).await.expect("there is room");
+            kept.push(number);
+        }
+        volume.fail(|site| (site == Site::Read).then(|| error_of(0)));
+        let mut refused = 0;
+        for number in 1000..3000 {
+            let put = store.put(Blob::from_bytes(F, content(number))).await;
+            refused += usize::from(put.is_err());
+            if refused > 5 {
+                break;
+            }
+        }
+        assert!(refused > 0, "room was never needed");
+        volume.heal();
+        check(&store, &kept, "after the disk came back").await;
+        assert_eq!(store.usage().corrupt, 0);
+        // A little later: after a vain search nobody looks for room at once.
+        let mut taken = false;
+        for _ in 0..200 {
+            taken = store.put(Blob::from_bytes(F, content(5000))).await.is_ok();
+            if taken {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert!(taken, "room can be made again");
+    });
+}
