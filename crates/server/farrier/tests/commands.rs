@@ -332,3 +332,87 @@ async fn a_command_outlives_a_crash_of_the_server() {
     );
     assert!(rest.contains("the connection broke"), "{rest}");
 }
+
+/// From one server to another by files, by reading through and with the results of actions; and what is left on the disk
+/// of one that has stopped.
+#[tokio::test]
+async fn blobs_and_results_move_and_what_is_stored_is_looked_after() {
+    let (mut one, other) = (Up::start().await, Up::start().await);
+    let tree = one.work().join("tree");
+    fs::create_dir_all(tree.join("a")).unwrap();
+    fs::write(tree.join("a/large"), vec![7; 3_000_000]).unwrap();
+    fs::write(tree.join("small"), "small").unwrap();
+    let root = one.print(&["cas", "put", "tree"]).await;
+    let root = root.trim();
+    let verified = one.print(&["cas", "verify", "--tree", root]).await;
+    assert!(verified.starts_with("4 blobs are there"), "{verified}");
+    let absent = other.run(&["cas", "verify", root]).await;
+    assert!(
+        exit_code(&absent) != 0 && String::from_utf8_lossy(&absent.stdout).contains("missing"),
+        "{absent:?}"
+    );
+
+    let files = one.work().join("files");
+    let files = files.to_str().unwrap();
+    one.print(&["cas", "export", "--tree", "-o", files, root]).await;
+    let imported = other.print(&["cas", "import", files]).await;
+    assert!(
+        imported.contains("4 blobs, of which 4 were missing"),
+        "{imported}"
+    );
+    other.print(&["cas", "verify", "--tree", root]).await;
+
+    let words = [
+        "exec",
+        "--verbose",
+        "-o",
+        "out",
+        "--",
+        "sh",
+        "-c",
+        "mkdir out; echo made > out/file; echo said",
+    ];
+    let ran = stderr(&one.run(&words).await);
+    let action = ran
+        .lines()
+        .find_map(|line| line.strip_prefix("farrier: action "))
+        .expect("it is told");
+    let migrated = one
+        .print(&[
+            "cas",
+            "migrate",
+            &one.endpoint,
+            &other.endpoint,
+            "--actions",
+            action,
+        ])
+        .await;
+    assert!(
+        migrated.contains("and 1 results copied; 0 were not there"),
+        "{migrated}"
+    );
+    let again = stderr(&other.run(&words).await);
+    assert!(again.contains("farrier: cache hit, "), "{again}");
+    assert_eq!(
+        fs::read_to_string(other.work().join("out/file")).unwrap(),
+        "made\n"
+    );
+
+    let data = one.work().parent().unwrap().join("data");
+    let data = data.to_str().unwrap();
+    let busy = one.run(&["cas", "stat", "--data-dir", data]).await;
+    assert!(
+        exit_code(&busy) != 0 && stderr(&busy).contains("in use"),
+        "{busy:?}"
+    );
+    one.server.kill().await.unwrap();
+    let listed = one.print(&["cas", "du", "--bytes", "--data-dir", data]).await;
+    assert!(
+        listed.lines().any(|line| line.starts_with("blob")) && listed.contains("(unnamed)"),
+        "{listed}"
+    );
+    let stat = one.print(&["cas", "stat", "--data-dir", data]).await;
+    assert!(stat.contains("results  1 entries"), "{stat}");
+    let scrubbed = one.print(&["cas", "scrub", "--data-dir", data]).await;
+    assert!(scrubbed.contains("0 damaged"), "{scrubbed}");
+}

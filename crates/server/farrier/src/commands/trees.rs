@@ -57,6 +57,22 @@ pub(crate) async fn everything_below(store: &dyn BlobStore, digest: Digest) -> R
     Ok(digests)
 }
 
+/// These blobs and, where they are said to be trees, all that they refer to; each once.
+pub(crate) async fn with_everything_below(
+    store: &dyn BlobStore,
+    mut digests: Vec<Digest>,
+    are_trees: bool,
+) -> Result<Vec<Digest>> {
+    if are_trees {
+        for digest in digests.clone() {
+            digests.extend(everything_below(store, digest).await?);
+        }
+    }
+    digests.sort_unstable();
+    digests.dedup();
+    Ok(digests)
+}
+
 /// An error that names what is missing.
 pub(crate) fn complete(tree: InputTree) -> Result<InputTree> {
     match tree.missing().as_slice() {

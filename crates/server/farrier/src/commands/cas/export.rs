@@ -29,16 +29,12 @@ pub(crate) struct ExportOptions {
 
 pub(super) async fn export(options: ExportOptions) -> Result<()> {
     let server = options.server.connect().await?;
-    let mut wanted = Vec::new();
-    for argument in &options.digests {
-        let digest = argument.resolve(server.function)?;
-        wanted.push(digest);
-        if options.tree {
-            wanted.extend(trees::everything_below(&*server.store, digest).await?);
-        }
-    }
-    wanted.sort_unstable();
-    wanted.dedup();
+    let named = options
+        .digests
+        .iter()
+        .map(|digest| digest.resolve(server.function))
+        .collect::<Result<_>>()?;
+    let wanted = trees::with_everything_below(&*server.store, named, options.tree).await?;
     for digest in &wanted {
         let path = file_of(&options.output, digest);
         if path.exists() {

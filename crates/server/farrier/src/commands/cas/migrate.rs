@@ -82,10 +82,7 @@ pub(super) async fn migrate(options: MigrateOptions) -> Result<()> {
     );
     let mut copied = Copied::default();
     if !options.actions {
-        let mut wanted = digests.clone();
-        for digest in digests.iter().filter(|_| options.tree) {
-            wanted.extend(trees::everything_below(&*source, *digest).await?);
-        }
+        let wanted = trees::with_everything_below(&*source, digests, options.tree).await?;
         copy(&*source, &*target, wanted, &mut copied).await?;
     } else {
         let results = from.action_cache(options.from_instance.clone());

@@ -26,16 +26,12 @@ pub(crate) struct VerifyOptions {
 /// Reads every blob to its end; prints what is missing or not what it should be, and fails if anything is.
 pub(super) async fn verify(options: VerifyOptions) -> Result<()> {
     let server = options.server.connect().await?;
-    let mut wanted = Vec::new();
-    for argument in &options.digests {
-        let digest = argument.resolve(server.function)?;
-        wanted.push(digest);
-        if options.tree {
-            wanted.extend(trees::everything_below(&*server.store, digest).await?);
-        }
-    }
-    wanted.sort_unstable();
-    wanted.dedup();
+    let named = options
+        .digests
+        .iter()
+        .map(|digest| digest.resolve(server.function))
+        .collect::<Result<_>>()?;
+    let wanted = trees::with_everything_below(&*server.store, named, options.tree).await?;
     let mut wrong = 0;
     for digest in &wanted {
         if let Err(reason) = read(&*server.store, digest).await {
