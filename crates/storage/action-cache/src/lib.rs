@@ -12,8 +12,10 @@ mod complete_only;
 pub mod conformance;
 mod memory;
 mod overlaid;
+mod pulled_through;
 
 pub use action_cache::ActionCache;
 pub use complete_only::{TREE_BYTES_MAX, complete_only};
 pub use memory::memory;
 pub use overlaid::overlaid;
+pub use pulled_through::pulled_through;

@@ -133,7 +133,7 @@ pub(crate) async fn open(
             kept = action_cache::overlaid(kept, own(base));
         }
         if let Some((_, upstream)) = &behind {
-            kept = action_cache::overlaid(kept, upstream.clone());
+            kept = action_cache::pulled_through(kept, upstream.clone());
         }
         let instance = Instance {
             cas: cas.clone(),
