@@ -61,6 +61,12 @@ const TARGETS: &[Target] = &[
             (".google.rpc", "::reapi::google::rpc"),
         ],
     },
+    Target {
+        folder: "crates/server/admin-api/src/generated",
+        sources: &["farrier/admin/v1/storage.proto"],
+        packages: &["farrier.admin.v1"],
+        extern_paths: &[],
+    },
 ];
 
 /// The fields that hold content, and so share the receive buffer instead of copying it. Only these: a small field

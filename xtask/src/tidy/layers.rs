@@ -69,11 +69,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "tasks",
         ],
     ),
+    ("admin-api", &[]),
     ("tasks", &[]),
 ];
 
 /// Crates that run in a simulation and a fuzzer at full speed, and what they therefore never use.
-const PURE: [&str; 9] = [
+const PURE: [&str; 10] = [
     "reapi",
     "compression",
     "chunking",
@@ -83,6 +84,7 @@ const PURE: [&str; 9] = [
     "scheduler",
     "worker-api",
     "runner-api",
+    "admin-api",
 ];
 const IMPURE: [&str; 6] = ["tokio", "tokio-util", "hyper", "rustix", "libc", "rand"];
 

@@ -7,6 +7,7 @@ mod cli;
 mod commands;
 mod data_directory;
 mod durations;
+mod local_storage;
 mod slots;
 mod wire;
 

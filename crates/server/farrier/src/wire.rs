@@ -5,5 +5,6 @@ mod runner_process;
 mod server;
 mod signals;
 mod storage;
+mod storage_admin;
 pub(crate) mod up;
 mod worker_process;

@@ -405,6 +405,23 @@ async fn blobs_and_results_move_and_what_is_stored_is_looked_after() {
         exit_code(&busy) != 0 && stderr(&busy).contains("in use"),
         "{busy:?}"
     );
+
+    // A running server tells the same about itself, and more.
+    let stat = one.print(&["cas", "stat"]).await;
+    assert!(
+        stat.contains("results  1 entries") && stat.contains("next to make room:"),
+        "{stat}"
+    );
+    let listed = one.print(&["cas", "du", "--bytes"]).await;
+    assert!(
+        listed.lines().any(|line| line.starts_with("blob")) && listed.contains("(unnamed)"),
+        "{listed}"
+    );
+    let scrubbed = one.print(&["cas", "scrub", "--rate=1GiB"]).await;
+    assert!(
+        scrubbed.starts_with("blobs: ") && scrubbed.contains("results: 1 entries"),
+        "{scrubbed}"
+    );
     one.server.kill().await.unwrap();
     let listed = one.print(&["cas", "du", "--bytes", "--data-dir", data]).await;
     assert!(
@@ -415,4 +432,9 @@ async fn blobs_and_results_move_and_what_is_stored_is_looked_after() {
     assert!(stat.contains("results  1 entries"), "{stat}");
     let scrubbed = one.print(&["cas", "scrub", "--data-dir", data]).await;
     assert!(scrubbed.contains("0 damaged"), "{scrubbed}");
+    let nobody = one.run(&["cas", "stat"]).await;
+    assert!(
+        exit_code(&nobody) != 0 && stderr(&nobody).contains("--data-dir"),
+        "{nobody:?}"
+    );
 }

@@ -67,8 +67,12 @@ impl DiskResults {
 
     /// As [`DiskBlobStore::scrub`](crate::DiskBlobStore::scrub); results have no digest of their own to compare with,
     /// only checksums.
-    pub async fn scrub(&self, bytes_per_second: Option<u64>) -> Result<ScrubReport, StoreError> {
-        crate::scrub::scrub(&self.engine, bytes_per_second).await
+    pub async fn scrub(
+        &self,
+        bytes_per_second: Option<u64>,
+        so_far: impl FnMut(ScrubReport),
+    ) -> Result<ScrubReport, StoreError> {
+        crate::scrub::scrub(&self.engine, bytes_per_second, so_far).await
     }
 
     /// What stands for an instance in a [`Survey`].

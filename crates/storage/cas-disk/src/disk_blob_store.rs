@@ -47,9 +47,13 @@ impl DiskBlobStore {
     }
 
     /// Reads everything once and compares it with its digests; see [`ScrubReport`]. `bytes_per_second` bounds what it
-    /// takes from the disk. Dropping the future ends it.
-    pub async fn scrub(&self, bytes_per_second: Option<u64>) -> Result<ScrubReport, StoreError> {
-        crate::scrub::scrub(&self.engine, bytes_per_second).await
+    /// takes from the disk; `so_far` hears of each segment that is done. Dropping the future ends it.
+    pub async fn scrub(
+        &self,
+        bytes_per_second: Option<u64>,
+        so_far: impl FnMut(ScrubReport),
+    ) -> Result<ScrubReport, StoreError> {
+        crate::scrub::scrub(&self.engine, bytes_per_second, so_far).await
     }
 
     /// What is here, by kind and age; `visit` gets the digest of every blob. Reads names only, no content.

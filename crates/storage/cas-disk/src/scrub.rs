@@ -32,9 +32,11 @@ struct Looked {
 }
 
 /// Reads every entry and computes the full digest of every blob. Entries that come and go meanwhile may be missed.
+/// `so_far` is told after every segment.
 pub(crate) async fn scrub(
     engine: &Arc<Engine>,
     bytes_per_second: Option<u64>,
+    mut so_far: impl FnMut(ScrubReport),
 ) -> Result<ScrubReport, StoreError> {
     let started = Instant::now();
     let mut report = ScrubReport::default();
@@ -73,6 +75,7 @@ pub(crate) async fn scrub(
                 tokio::time::sleep(due.saturating_sub(started.elapsed())).await;
             }
         }
+        so_far(report);
     }
     tracing::info!(kind = engine.store.name, ?report, "scrubbed");
     Ok(report)

@@ -92,7 +92,7 @@ async fn a_scrub_finds_all_damage_in_one_pass() {
     for seed in 0..50 {
         store.put(blob_of(seed, 3_000)).await.unwrap();
     }
-    assert_eq!(store.scrub(None).await.unwrap().damaged, 0);
+    assert_eq!(store.scrub(None, |_| {}).await.unwrap().damaged, 0);
     let segment = &segments(&directory.path().join("blobs"))[0];
     let mut bytes = fs::read(segment).unwrap();
     for record in [3, 17, 40] {
@@ -100,10 +100,15 @@ async fn a_scrub_finds_all_damage_in_one_pass() {
         bytes[record * 3_104 + 1_000] ^= 0x40;
     }
     fs::write(segment, bytes).unwrap();
-    let report = store.scrub(Some(1 << 30)).await.unwrap();
+    let mut heard = Vec::new();
+    let report = store
+        .scrub(Some(1 << 30), |so_far| heard.push(so_far))
+        .await
+        .unwrap();
+    assert_eq!(heard.last(), Some(&report), "the last word is the whole");
     assert_eq!((report.entries, report.damaged), (50, 3));
     assert_eq!((store.usage().blobs, store.usage().corrupt), (47, 3));
-    assert_eq!(store.scrub(None).await.unwrap().damaged, 0);
+    assert_eq!(store.scrub(None, |_| {}).await.unwrap().damaged, 0);
 }
 
 #[tokio::test]

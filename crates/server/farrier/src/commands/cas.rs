@@ -1,13 +1,14 @@
 //! `farrier cas`: a look into the content-addressable storage, and a way to put something there.
 
+mod disks;
 mod export;
 mod get;
 mod import;
 mod ls;
 mod migrate;
-mod offline;
 mod put;
 mod verify;
+mod whose;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -36,12 +37,12 @@ pub(crate) enum CasCommand {
     Import(import::ImportOptions),
     /// Copy blobs, and the results of actions with all they refer to, from one server to another.
     Migrate(migrate::MigrateOptions),
-    /// Show what a stopped farrier's data directory holds: entries, bytes, how long they are kept.
-    Stat(offline::DataOptions),
-    /// Show what a stopped farrier's data directory holds by kind, age and instance.
-    Du(offline::DuOptions),
-    /// Read everything in a stopped farrier's data directory, compare it with its digests, and drop what is damaged.
-    Scrub(offline::ScrubOptions),
+    /// Show how full a farrier's disks are, what is promised to whom, and what goes next.
+    Stat(disks::StatOptions),
+    /// Show what is on a farrier's disks by kind, age and instance.
+    Du(disks::DuOptions),
+    /// Read everything on a farrier's disks, compare it with its digests, and drop what is damaged.
+    Scrub(disks::ScrubOptions),
 }
 
 #[derive(Args, Debug)]
@@ -85,9 +86,9 @@ pub(crate) async fn run(command: CasCommand) -> Result<ExitCode> {
         CasCommand::Export(options) => export::export(options).await,
         CasCommand::Import(options) => import::import(options).await,
         CasCommand::Migrate(options) => migrate::migrate(options).await,
-        CasCommand::Stat(options) => offline::stat(options).await,
-        CasCommand::Du(options) => offline::du(options).await,
-        CasCommand::Scrub(options) => offline::scrub(options).await,
+        CasCommand::Stat(options) => disks::stat(options).await,
+        CasCommand::Du(options) => disks::du(options).await,
+        CasCommand::Scrub(options) => disks::scrub(options).await,
     };
     done.map_err(|error| anyhow!(explained(&error)))?;
     Ok(ExitCode::SUCCESS)

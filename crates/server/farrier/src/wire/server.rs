@@ -13,11 +13,16 @@ use tasks::{CancellationToken, Group};
 use tokio::net::TcpListener;
 use tonic_health::server::HealthReporter;
 
+use super::storage_admin::StorageAdmin;
+use crate::local_storage::LocalStorage;
+
 /// What the server is made of, beside its stores.
 pub(crate) struct ServerOptions {
     pub(crate) timeouts: Timeouts,
     pub(crate) worker_token: String,
     pub(crate) blob_size_bytes_max: u64,
+    /// The disks that it tells about.
+    pub(crate) local: LocalStorage,
 }
 
 /// Most bytes of one message from a worker: a finished action with everything it inlines.
@@ -64,6 +69,7 @@ pub(crate) async fn serve(
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(reapi::DESCRIPTORS)
         .register_encoded_file_descriptor_set(worker_api::DESCRIPTORS)
+        .register_encoded_file_descriptor_set(admin_api::DESCRIPTORS)
         .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
         .build_v1()
         .context("the committed protocol descriptors are damaged")?;
@@ -78,6 +84,8 @@ pub(crate) async fn serve(
         execution: Some(offer),
         ..StorageOptions::default()
     };
+    let served = instances.names().cloned().collect();
+    let admin = StorageAdmin::new(options.local, served, group.stopping());
     let routes = storage_routes(instances, &group, storage_options)
         .add_service(reapi::execution::execution_server::ExecutionServer::new(
             execution.clone(),
@@ -89,6 +97,7 @@ pub(crate) async fn serve(
             worker_api::v1::workers_server::WorkersServer::new(door)
                 .max_decoding_message_size(WORKER_MESSAGE_BYTES_MAX),
         )
+        .add_service(admin_api::v1::storage_server::StorageServer::new(admin))
         .add_service(health_service)
         .add_service(reflection);
     // Streams that follow an operation have no end of their own: they are told, or the server would wait for them.
@@ -164,6 +173,7 @@ mod tests {
             },
             worker_token: "token".to_owned(),
             blob_size_bytes_max: storage.blob_size_bytes_max,
+            local: storage.local,
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());

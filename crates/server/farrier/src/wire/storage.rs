@@ -7,12 +7,13 @@ use action_cache::{ActionCache, complete_only};
 use anyhow::{Context, Result};
 use blob::InstanceName;
 use cas::{BlobStore, always_has_empty};
-use cas_disk::{DiskBlobStore, DiskOptions, DiskResults, Durability, ScrubReport};
+use cas_disk::{DiskOptions, Durability};
 use cas_remote::{RemoteChannel, RemoteOptions};
 use services::{Instance, Instances};
 
 use crate::byte_size::ByteSize;
 use crate::data_directory::DataDirectory;
+use crate::local_storage::LocalStorage;
 
 /// How much may be kept.
 #[derive(Clone, Copy, Debug)]
@@ -63,28 +64,7 @@ pub(crate) struct Storage {
     pub(crate) instances: Instances,
     /// No larger blob can be kept.
     pub(crate) blob_size_bytes_max: u64,
-    pub(crate) local: Local,
-}
-
-/// What is on this machine's disks.
-#[derive(Clone)]
-pub(crate) struct Local {
-    blobs: Arc<DiskBlobStore>,
-    results: Arc<DiskResults>,
-}
-
-impl Local {
-    /// Finishes what is being written. Nothing is taken afterwards.
-    pub(crate) fn close(&self) {
-        self.blobs.close();
-        self.results.close();
-    }
-
-    /// Reads everything once, at most so many bytes a second.
-    pub(crate) async fn scrub(&self, bytes_per_second: u64) -> Result<[ScrubReport; 2], cas::StoreError> {
-        let blobs = self.blobs.scrub(Some(bytes_per_second)).await?;
-        Ok([blobs, self.results.scrub(Some(bytes_per_second)).await?])
-    }
+    pub(crate) local: LocalStorage,
 }
 
 /// Opens the stores below the data directory. All instances share the blobs; each has its own results, and reads those
@@ -107,8 +87,8 @@ pub(crate) async fn open(
     };
     let mut blob_options = within(sizes.cas);
     blob_options.directories.extend(also);
-    let blobs = DiskBlobStore::open(blob_options).context("cannot open the blob store")?;
-    let results = DiskResults::open(within(sizes.action_cache)).context("cannot open the action cache")?;
+    let stored = LocalStorage::open(blob_options, within(sizes.action_cache))?;
+    let (blobs, results) = (stored.blobs.clone(), stored.results.clone());
     let behind = match &upstream {
         None => None,
         Some(Upstream { url, instance }) => {
@@ -147,7 +127,7 @@ pub(crate) async fn open(
     Ok(Storage {
         instances: instances.collect::<Instances>().with_leases(blobs.clone()),
         blob_size_bytes_max: blobs.size_bytes_max(),
-        local: Local { blobs, results },
+        local: stored,
     })
 }
 

@@ -26,6 +26,7 @@ use crate::banner::{Banner, reachable};
 use crate::byte_size::ByteSize;
 use crate::commands::exec;
 use crate::data_directory::DataDirectory;
+use crate::local_storage::LocalStorage;
 use crate::{durations, slots};
 
 /// What `farrier up` can be told.
@@ -118,7 +119,7 @@ enum ClientResults {
 /// When the first scrub of a server begins.
 const FIRST_SCRUB_AFTER: Duration = Duration::from_secs(3600);
 /// What a scrub takes from the disk: little beside a build.
-const SCRUB_BYTES_PER_SECOND: u64 = 32 << 20;
+pub(super) const SCRUB_BYTES_PER_SECOND: u64 = 32 << 20;
 /// How long open calls may take to end once the worker is done.
 const GOODBYE: Duration = Duration::from_secs(3);
 
@@ -180,6 +181,7 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
         },
         worker_token: worker_token.clone(),
         blob_size_bytes_max: storage.blob_size_bytes_max,
+        local: local.clone(),
     };
     let (failed_sender, failed) = tokio::sync::oneshot::channel();
     let serving = serve(
@@ -387,7 +389,7 @@ fn parse_name(name: &str) -> Result<InstanceName, String> {
 }
 
 /// Reads everything that is stored again and again, until `stop`.
-async fn keep_scrubbed(local: storage::Local, every: Duration, stop: CancellationToken) {
+async fn keep_scrubbed(local: LocalStorage, every: Duration, stop: CancellationToken) {
     if every.is_zero() {
         return;
     }
@@ -399,9 +401,11 @@ async fn keep_scrubbed(local: storage::Local, every: Duration, stop: Cancellatio
             () = stop.cancelled() => return,
         }
         tokio::select! {
-            result = local.scrub(SCRUB_BYTES_PER_SECOND) => match result {
-                Ok(reports) => tracing::info!(?reports, "scrubbed"),
-                Err(error) => tracing::warn!(%error, "scrubbing stopped; it will be tried again"),
+            result = local.scrub(Some(SCRUB_BYTES_PER_SECOND), |_| {}) => match result {
+                // Each store has said what was found.
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::warn!(%error, "scrubbing stopped; it will be tried again"),
+                Err(_runs) => tracing::info!("somebody else is scrubbing"),
             },
             () = stop.cancelled() => return,
         }
