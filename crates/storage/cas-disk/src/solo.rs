@@ -183,7 +183,8 @@ impl Upload {
         Ok(())
     }
 
-    /// Writes what follows the payload, then what precedes it: without a header it is nothing.
+    /// Writes what follows the payload, then what precedes it: without a header it is nothing. The footer comes last of
+    /// all, when everything that it vouches for is as safe as it is going to be: a start believes it unseen.
     fn finish(mut self) -> Result<Finished, StoreError> {
         let header = self.header();
         let key = self.room.store().keys.of(0, &self.digest);
@@ -198,13 +199,17 @@ impl Upload {
             seed: self.room.store().keys.seed(),
         };
         let encoder = std::mem::replace(&mut self.encoder, BlockEncoder::new(Default::default(), 0));
-        let mut end = encoder.finish(&header);
-        end.extend_from_slice(&footer.encode(header.record_bytes()));
-        self.write_bytes(&end)?;
+        self.write_bytes(&encoder.finish(&header))?;
         let failed = |error| write_failed(&self.room.path(), header.record_bytes(), error);
         self.file.write_at(0, &header.encode()).map_err(failed)?;
         if self.room.store().options.durability == Durability::Disk {
             self.file.sync().map_err(failed)?;
+        }
+        if let Err(error) = self
+            .file
+            .write_at(header.record_bytes(), &footer.encode(header.record_bytes()))
+        {
+            tracing::warn!(segment = self.room.path(), %error, "a segment has no footer; the next start reads it through");
         }
         Ok(Finished {
             room: self.room,

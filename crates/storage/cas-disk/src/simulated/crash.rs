@@ -125,7 +125,16 @@ fn what_was_acknowledged_survives_a_power_cut_at_any_moment() {
                         None => (first + dice.roll(60), false),
                     };
                     let bytes = expected(first, number);
-                    let read = read(&store, &Digest::of(F, &bytes)).await;
+                    let digest = Digest::of(F, &bytes);
+                    let missing = store.find_missing(&[digest].into_iter().collect()).await;
+                    let is_there = missing.is_ok_and(|missing| missing.is_empty());
+                    let read = read(&store, &digest).await;
+                    // Whoever is told that it is there will not send it again.
+                    assert_eq!(
+                        is_there,
+                        matches!(read, Ok(Some(_))),
+                        "blob {number} of life {seed}: {read:?}"
+                    );
                     match read {
                         Ok(Some(read)) => assert!(read == bytes, "blob {number} of life {seed} is wrong"),
                         other => assert!(!must, "blob {number} of life {seed} was acknowledged: {other:?}"),
