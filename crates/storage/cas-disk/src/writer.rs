@@ -118,6 +118,11 @@ impl Writer {
         }
         self.settle(&mut waiting);
         self.publish(publishing);
+        self.tell();
+    }
+
+    /// Lets others see what is held. Comes before an answer, so that whoever has it sees what came of it.
+    fn tell(&self) {
         self.store
             .counters
             .held_bytes
@@ -210,6 +215,7 @@ impl Writer {
             return;
         }
         let written = self.flush();
+        self.tell();
         for Waiting { append, placed } in waiting.drain(..) {
             let Append {
                 key,
@@ -377,6 +383,7 @@ impl Writer {
                     Ok(())
                 }
             };
+            self.tell();
             answer(reply, published);
         }
     }
