@@ -26,6 +26,7 @@ pub struct Farrier {
     process: Child,
     address: SocketAddr,
     options: Vec<String>,
+    environment: Vec<(String, String)>,
     directory: TempDir,
 }
 
@@ -37,14 +38,24 @@ impl Farrier {
 
     /// Starts with more options for `farrier up`.
     pub fn start_with(options: &[&str]) -> Result<Self> {
+        Self::start_in(&[], options)
+    }
+
+    /// The same with more environment variables.
+    pub fn start_in(environment: &[(&str, &str)], options: &[&str]) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("farrier-e2e-").tempdir()?;
         let address = waiting::free_address()?;
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
-        let process = spawn(address, &directory, &options)?;
+        let environment: Vec<(String, String)> = environment
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let process = spawn(address, &directory, &options, &environment)?;
         let mut farrier = Self {
             process,
             address,
             options,
+            environment,
             directory,
         };
         farrier.until_ready()?;
@@ -104,7 +115,7 @@ impl Farrier {
 
     /// Starts again on the same data directory and port.
     pub fn restart(&mut self) -> Result<()> {
-        self.process = spawn(self.address, &self.directory, &self.options)?;
+        self.process = spawn(self.address, &self.directory, &self.options, &self.environment)?;
         self.until_ready()
     }
 
@@ -154,7 +165,12 @@ fn is_worker(process: &Process) -> bool {
     process.arguments.get(1).is_some_and(|word| word == "worker")
 }
 
-fn spawn(address: SocketAddr, directory: &TempDir, options: &[String]) -> Result<Child> {
+fn spawn(
+    address: SocketAddr,
+    directory: &TempDir,
+    options: &[String],
+    environment: &[(String, String)],
+) -> Result<Child> {
     let log = File::options()
         .create(true)
         .append(true)
@@ -170,6 +186,7 @@ fn spawn(address: SocketAddr, directory: &TempDir, options: &[String]) -> Result
         ])
         .arg(directory.path().join("data"))
         .args(options)
+        .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)

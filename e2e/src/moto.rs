@@ -1,11 +1,12 @@
 //! moto's S3 server: not a fast one, but one that keeps to the rules of conditional writes.
 
 use std::fs::{self, File};
-use std::net::SocketAddr;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::{process_tree, tools, waiting};
@@ -45,6 +46,20 @@ impl Moto {
     /// Where it listens.
     pub fn http_url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Makes an empty bucket. moto takes any signature, and none.
+    pub fn make_bucket(&self, bucket: &str) -> Result<()> {
+        let address = self.address;
+        let mut server = TcpStream::connect(address)?;
+        write!(
+            server,
+            "PUT /{bucket} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        )?;
+        let mut answer = String::new();
+        server.read_to_string(&mut answer)?;
+        ensure!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        Ok(())
     }
 
     fn log(&self) -> String {

@@ -2,8 +2,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::time::{Duration, SystemTime};
 
 use blob::{Blob, ByteRange, Digest, DigestFunction, DigestSet};
@@ -33,21 +31,6 @@ fn options(moto: &Moto) -> Options {
     }
 }
 
-/// moto takes any signature, and none.
-fn make_bucket(moto: &Moto, bucket: &str) {
-    let address = moto.http_url();
-    let address = address.trim_start_matches("http://");
-    let mut server = TcpStream::connect(address).unwrap();
-    write!(
-        server,
-        "PUT /{bucket} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    server.read_to_string(&mut answer).unwrap();
-    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
-}
-
 fn bytes_of(seed: u8, size_bytes: usize) -> Vec<u8> {
     (0..size_bytes).map(|at| (at / 256 + at) as u8 ^ seed).collect()
 }
@@ -62,7 +45,7 @@ async fn read(storage: &ObjectStorage, digest: &Digest) -> Option<Vec<u8>> {
 #[tokio::test]
 async fn creating_is_conditional() {
     let moto = Moto::start().unwrap();
-    make_bucket(&moto, "bucket");
+    moto.make_bucket("bucket").unwrap();
     let store = AmazonS3Builder::new()
         .with_endpoint(moto.http_url())
         .with_allow_http(true)
@@ -88,7 +71,7 @@ async fn creating_is_conditional() {
 #[tokio::test]
 async fn blobs_are_shared_and_collected() {
     let moto = Moto::start().unwrap();
-    make_bucket(&moto, "bucket");
+    moto.make_bucket("bucket").unwrap();
     let one = open("s3://bucket/some/where", options(&moto)).await.unwrap();
     let other = open("s3://bucket/some/where", options(&moto)).await.unwrap();
     let mut digests = Vec::new();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use action_cache::ActionCache;
+use blob::InstanceName;
 use cas::{BlobStore, StoreError};
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -26,10 +27,11 @@ use crate::store::{ObjectActionCache, ObjectBlobStore};
 pub struct ObjectStorage {
     /// Its blobs.
     pub blobs: Arc<dyn BlobStore>,
-    /// Its action results.
+    /// The action results of the unnamed instance.
     pub action_cache: Arc<dyn ActionCache>,
     /// Removes what is not used. Somebody has to call it, one process for each bucket is enough.
     pub collector: Collector,
+    results: ObjectActionCache,
     segments: Arc<Segments>,
     counters: Arc<Counters>,
     group: tasks::Group,
@@ -117,13 +119,16 @@ pub async fn over(
         upload_bytes_max.max(2 * PART_BYTES_MIN as u32),
         group.clone(),
     );
+    let results = ObjectActionCache {
+        requests: requests.clone(),
+        keys: keys.clone(),
+        liveness,
+        instance: InstanceName::default(),
+    };
     Ok(ObjectStorage {
         blobs: Arc::new(ObjectBlobStore { small, large }),
-        action_cache: Arc::new(ObjectActionCache {
-            requests: requests.clone(),
-            keys: keys.clone(),
-            liveness,
-        }),
+        action_cache: Arc::new(results.clone()),
+        results,
         collector: Collector::new(requests, keys, epoch, collection_grace),
         segments,
         counters,
@@ -132,6 +137,14 @@ pub async fn over(
 }
 
 impl ObjectStorage {
+    /// The action results of an instance: each has its own.
+    pub fn results_of(&self, instance: &InstanceName) -> Arc<dyn ActionCache> {
+        Arc::new(ObjectActionCache {
+            instance: instance.clone(),
+            ..self.results.clone()
+        })
+    }
+
     /// What it has done so far.
     pub fn statistics(&self) -> Statistics {
         let (segments, packed_blobs) = self.segments.known();

@@ -3,7 +3,7 @@
 use action::ActionDigest;
 use action_cache::ActionCache;
 use async_trait::async_trait;
-use blob::{Blob, BlobStream, ByteRange, Digest, DigestSet};
+use blob::{Blob, BlobStream, ByteRange, Digest, DigestSet, InstanceName};
 use cas::{BlobStore, StoreError};
 use futures::future;
 use object_store::{GetRange, PutPayload};
@@ -55,10 +55,26 @@ impl BlobStore for ObjectBlobStore {
 }
 
 /// Action results: an object each, replaced by the next result of the same action.
+#[derive(Clone)]
 pub(crate) struct ObjectActionCache {
     pub(crate) requests: Arc<Requests>,
     pub(crate) keys: Keys,
     pub(crate) liveness: Arc<Liveness>,
+    /// Whose results these are.
+    pub(crate) instance: InstanceName,
+}
+
+impl ObjectActionCache {
+    /// What the result of `action` is called: by the action's digest, or, of an instance with a name, by that of both.
+    fn key_of(&self, action: &ActionDigest) -> Digest {
+        let digest = action.digest();
+        if self.instance.as_str().is_empty() {
+            return digest;
+        }
+        // No instance name contains a zero, so no two pairs are spelled alike.
+        let both = format!("{}\0{digest}", self.instance.as_str());
+        Digest::of(digest.function(), both.as_bytes())
+    }
 }
 
 fn seal_of(digest: &Digest) -> Seal {
@@ -68,7 +84,7 @@ fn seal_of(digest: &Digest) -> Seal {
 #[async_trait]
 impl ActionCache for ObjectActionCache {
     async fn get(&self, action: &ActionDigest) -> Result<Option<ActionResult>, StoreError> {
-        let digest = action.digest();
+        let digest = self.key_of(action);
         let unit = Unit::Result(digest);
         let range = GetRange::Bounded(0..RESULT_BYTES_MAX + 64);
         let Some(part) = self.requests.get(&self.keys.unit(unit), Some(range)).await? else {
@@ -88,7 +104,7 @@ impl ActionCache for ObjectActionCache {
     }
 
     async fn put(&self, action: &ActionDigest, result: ActionResult) -> Result<(), StoreError> {
-        let digest = action.digest();
+        let digest = self.key_of(action);
         let unit = Unit::Result(digest);
         let bytes = result.encode_to_vec();
         if bytes.len() as u64 > RESULT_BYTES_MAX {

@@ -11,6 +11,7 @@ use cas_disk::{DiskOptions, Durability};
 use cas_remote::{RemoteChannel, RemoteOptions};
 use services::{Instance, Instances};
 
+use super::bucket::{Bucket, BucketChoice};
 use crate::byte_size::ByteSize;
 use crate::data_directory::DataDirectory;
 use crate::local_storage::LocalStorage;
@@ -31,6 +32,8 @@ pub(crate) struct StorageChoices {
     pub(crate) also: Vec<PathBuf>,
     /// A server to read from what is not here.
     pub(crate) upstream: Option<Upstream>,
+    /// A bucket that keeps everything; the local disk then holds copies.
+    pub(crate) bucket: Option<BucketChoice>,
     pub(crate) clients_may_update_action_cache: bool,
 }
 
@@ -65,6 +68,17 @@ pub(crate) struct Storage {
     /// No larger blob can be kept.
     pub(crate) blob_size_bytes_max: u64,
     pub(crate) local: LocalStorage,
+    pub(crate) bucket: Option<Bucket>,
+}
+
+/// What lies behind the disk.
+enum Behind {
+    Nothing,
+    Upstream {
+        blobs: Arc<dyn BlobStore>,
+        results: Arc<dyn ActionCache>,
+    },
+    Bucket(Bucket),
 }
 
 /// Opens the stores below the data directory. All instances share the blobs; each has its own results, and reads those
@@ -79,6 +93,7 @@ pub(crate) async fn open(
         durability,
         also,
         upstream,
+        bucket,
         clients_may_update_action_cache,
     } = choices;
     let within = |size: ByteSize| DiskOptions {
@@ -89,45 +104,61 @@ pub(crate) async fn open(
     blob_options.directories.extend(also);
     let stored = LocalStorage::open(blob_options, within(sizes.action_cache))?;
     let (blobs, results) = (stored.blobs.clone(), stored.results.clone());
-    let behind = match &upstream {
-        None => None,
-        Some(Upstream { url, instance }) => {
-            let remote = RemoteChannel::connect(RemoteOptions::new(url))
+    let behind = match (upstream, &bucket) {
+        (Some(Upstream { url, instance }), _) => {
+            let remote = RemoteChannel::connect(RemoteOptions::new(&url))
                 .await
                 .with_context(|| format!("cannot use {url} as upstream"))?;
-            Some((
-                remote.blob_store(instance.clone()),
-                remote.action_cache(instance.clone()),
-            ))
+            Behind::Upstream {
+                blobs: remote.blob_store(instance.clone()),
+                results: remote.action_cache(instance),
+            }
         }
+        (None, Some(choice)) => Behind::Bucket(Bucket::open(choice).await?),
+        (None, None) => Behind::Nothing,
     };
     let local: Arc<dyn BlobStore> = blobs.clone();
     let cas = always_has_empty(match &behind {
-        None => local,
-        Some((upstream, _)) => cas::pulled_through(local, upstream.clone()),
+        Behind::Nothing => local,
+        Behind::Upstream { blobs, .. } => cas::pulled_through(local, blobs.clone()),
+        Behind::Bucket(bucket) => cas::read_through(local, bucket.blobs()),
     });
-    let own = |name: &InstanceName| -> Arc<dyn ActionCache> { results.of(name) };
+    let own = |name: &InstanceName| -> Arc<dyn ActionCache> {
+        match &behind {
+            // Several servers share it, and a result may be replaced by any of them: nobody keeps copies.
+            Behind::Bucket(bucket) => bucket.results_of(name),
+            Behind::Nothing | Behind::Upstream { .. } => results.of(name),
+        }
+    };
     let instances = instances.iter().map(|choice| {
         let mut kept = own(&choice.name);
         if let Some(base) = &choice.base {
             kept = action_cache::overlaid(kept, own(base));
         }
-        if let Some((_, upstream)) = &behind {
-            kept = action_cache::pulled_through(kept, upstream.clone());
+        if let Behind::Upstream { results, .. } = &behind {
+            kept = action_cache::pulled_through(kept, results.clone());
         }
         let instance = Instance {
             cas: cas.clone(),
             // Chunks are a matter of this machine's disk; what lies behind is fetched whole.
-            recipes: behind.is_none().then(|| blobs.clone() as Arc<dyn cas::Recipes>),
+            recipes: match &behind {
+                Behind::Nothing => Some(blobs.clone()),
+                Behind::Upstream { .. } | Behind::Bucket(_) => None,
+            },
             action_cache: complete_only(kept, cas.clone()),
             clients_may_update_action_cache,
         };
         (choice.name.clone(), instance)
     });
+    let instances = instances.collect::<Instances>().with_leases(blobs.clone());
     Ok(Storage {
-        instances: instances.collect::<Instances>().with_leases(blobs.clone()),
+        instances,
         blob_size_bytes_max: blobs.size_bytes_max(),
         local: stored,
+        bucket: match behind {
+            Behind::Bucket(bucket) => Some(bucket),
+            Behind::Nothing | Behind::Upstream { .. } => None,
+        },
     })
 }
 

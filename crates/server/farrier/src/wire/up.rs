@@ -15,6 +15,7 @@ use services::Timeouts;
 use tasks::{CancellationToken, Group};
 use tokio::net::TcpListener;
 
+use super::bucket::{self, BucketChoice};
 use super::join::SandboxChoice;
 use super::server::{ServerOptions, serve};
 use super::signals::EndSignals;
@@ -62,6 +63,16 @@ pub(crate) struct UpOptions {
     /// The instance name at the upstream server.
     #[arg(long, default_value = "", hide_default_value = true, requires = "upstream", value_name = "NAME", value_parser = parse_name)]
     upstream_instance: InstanceName,
+    /// A bucket that keeps all blobs and results, shared by all farriers that name it; the data directory then holds
+    /// copies: s3://BUCKET/PREFIX, gs://… or az://…. The environment says who we are, as for the cloud's own tools.
+    #[arg(long, conflicts_with = "upstream", value_name = "URL")]
+    object_store: Option<String>,
+    /// Another server than the cloud's own, such as http://127.0.0.1:9000.
+    #[arg(long, requires = "object_store", value_name = "URL")]
+    object_store_endpoint: Option<String>,
+    /// Remove from the bucket what nobody has used for so long, at least 12h; 0s leaves that to another farrier.
+    #[arg(long, default_value = "336h", value_parser = durations::parse, value_name = "DURATION")]
+    object_store_keep: Duration,
     /// Read everything that is stored an hour after the start and then once in so long, and drop what is damaged; 0s
     /// never does.
     #[arg(long, default_value = "168h", value_parser = durations::parse, value_name = "DURATION")]
@@ -130,6 +141,13 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
             "--default-timeout is longer than --max-timeout",
         ));
     }
+    let keep_min = bucket::keep_min();
+    if !options.object_store_keep.is_zero() && options.object_store_keep < keep_min {
+        return Err(BadOptions::message(format!(
+            "--object-store-keep is shorter than the {} h for which use is certain to be noticed; name a longer one, or 0s",
+            keep_min.as_secs() / 3600
+        )));
+    }
     let choice_of_instances = instances(&options.instances)?;
     let names: Vec<InstanceName> = choice_of_instances
         .iter()
@@ -152,10 +170,14 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
             url,
             instance: options.upstream_instance.clone(),
         }),
+        bucket: options.object_store.clone().map(|url| BucketChoice {
+            url,
+            endpoint: options.object_store_endpoint.clone(),
+        }),
         clients_may_update_action_cache: client_results,
     };
     let storage = storage::open(&directory, sizes, &choice_of_instances, choices).await?;
-    let local = storage.local.clone();
+    let (local, bucket) = (storage.local.clone(), storage.bucket.clone());
     let worker_token = directory.worker_token()?;
     let slots = options.slots.unwrap_or_else(slots::default);
 
@@ -201,6 +223,12 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
         "scrub",
         keep_scrubbed(local.clone(), options.scrub_every, group.stopping()),
     );
+    if let Some(bucket) = bucket.clone() {
+        group.spawn(
+            "collect",
+            bucket.keep_collected(options.object_store_keep, group.stopping()),
+        );
+    }
     let (no_worker_sender, no_worker) = tokio::sync::oneshot::channel();
     if slots > 0 {
         let process = worker_process(&options, &directory, address, slots, sizes)?;
@@ -241,6 +269,9 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
         stop_server.cancel();
         group.shut_down(GOODBYE).await;
         local.close();
+        if let Some(bucket) = bucket {
+            bucket.close().await;
+        }
     };
     tokio::select! {
         () = orderly => eprintln!("farrier: stopped; everything acknowledged is kept in {}", directory.path().display()),

@@ -1,0 +1,107 @@
+//! Two farriers on one bucket: what one has built, the other has, whatever becomes of the first.
+
+use std::process::{Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use e2e::farrier::Farrier;
+use e2e::moto::Moto;
+use e2e::tools;
+
+const PATIENCE: Duration = Duration::from_secs(120);
+const SEEN_AFTER: Duration = Duration::from_millis(1500);
+/// moto takes anybody.
+const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "any"), ("AWS_SECRET_ACCESS_KEY", "any")];
+
+/// Runs `farrier` with these words to its end, whatever it prints.
+fn farrier(words: &[&str]) -> Result<Output> {
+    let mut command = Command::new(tools::farrier()?);
+    command.args(words).envs(KEYS).stdin(Stdio::null());
+    let (sender, ended) = mpsc::channel();
+    std::thread::spawn(move || sender.send(command.output()));
+    let output = ended.recv_timeout(PATIENCE);
+    Ok(output.with_context(|| format!("farrier {words:?} does not end"))??)
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
+}
+
+/// Runs a command through a farrier; all that was said about it and all that it printed.
+fn run(through: &Farrier, text: &str) -> Result<String> {
+    let url = through.grpc_url();
+    let output = farrier(&["exec", "--endpoint", &url, "--", "sh", "-c", text])?;
+    ensure!(output.status.success(), "{}", said(&output));
+    Ok(said(&output))
+}
+
+#[test]
+fn what_one_has_built_the_other_has() -> Result<()> {
+    let moto = Moto::start()?;
+    moto.make_bucket("bucket")?;
+    let endpoint = moto.http_url();
+    let options = [
+        "--object-store",
+        "s3://bucket/team",
+        "--object-store-endpoint",
+        &endpoint,
+    ];
+    let mut one = Farrier::start_in(&KEYS, &options)?;
+    let other = Farrier::start_in(&KEYS, &options)?;
+
+    // More than is inlined, so that the output is a blob of its own: a large one and a small one.
+    for bytes in ["3000000", "20000"] {
+        let text = format!("head -c {bytes} /dev/zero | tr '\\0' x");
+        let first = run(&one, &text)?;
+        ensure!(first.contains("farrier: remote, "), "a first run is no hit");
+        // Small blobs travel together; those of others are seen within a second.
+        std::thread::sleep(SEEN_AFTER);
+        let second = run(&other, &text)?;
+        ensure!(
+            second.contains("farrier: cache hit, "),
+            "the other has run {text} again"
+        );
+        let printed = second.bytes().filter(|byte| *byte == b'x').count();
+        ensure!(printed >= bytes.parse()?, "{printed} of {bytes} bytes came");
+    }
+
+    let kept = tempfile::NamedTempFile::new()?;
+    std::fs::write(kept.path(), vec![7; 100_000])?;
+    let path = kept.path().to_string_lossy().into_owned();
+    let put = farrier(&["cas", "put", "--endpoint", &one.grpc_url(), &path])?;
+    ensure!(put.status.success(), "{}", said(&put));
+    let digest = String::from_utf8(put.stdout)?;
+    let digest = digest.split_whitespace().next().context("no digest")?;
+    one.kill()?;
+    let got = farrier(&["cas", "get", "--endpoint", &other.grpc_url(), digest])?;
+    ensure!(got.stdout == vec![7; 100_000], "{}", said(&got));
+    Ok(())
+}
+
+#[test]
+fn a_bucket_that_cannot_be_used_is_refused_at_the_start() -> Result<()> {
+    let moto = Moto::start()?;
+    let scratch = tempfile::tempdir()?;
+    let data = scratch.path().join("data").to_string_lossy().into_owned();
+    let endpoint = moto.http_url();
+    let up = |options: &[&str]| {
+        let words = ["up", "--listen=127.0.0.1:0", "--slots=0", "--data-dir", &data];
+        let output = farrier(&[&words, options].concat())?;
+        ensure!(!output.status.success(), "it starts with {options:?}");
+        Ok(said(&output))
+    };
+    let missing = up(&[
+        "--object-store=s3://nothing",
+        "--object-store-endpoint",
+        &endpoint,
+    ])?;
+    ensure!(missing.contains("the bucket has to exist"), "{missing}");
+    let wrong = up(&["--object-store=http://bucket"])?;
+    ensure!(wrong.contains("none of s3"), "{wrong}");
+    let short = up(&["--object-store=s3://bucket", "--object-store-keep=1h"])?;
+    ensure!(short.contains("12 h"), "{short}");
+    let both = up(&["--object-store=s3://bucket", "--upstream=grpc://127.0.0.1:1"])?;
+    ensure!(both.contains("cannot be used with"), "{both}");
+    Ok(())
+}
