@@ -3,8 +3,9 @@
 mod support;
 
 use blob::InstanceName;
-use cas::conformance::{self, Fresh};
+use cas::conformance::{self, DECORATORS, Decorator, Fresh};
 use cas_remote::Compression;
+use futures::future;
 use services::StorageOptions;
 use support::RunningServer;
 
@@ -26,6 +27,35 @@ async fn conforms_without_compression() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn conforms_with_zstd_and_a_slash_in_the_instance_name() {
     conformance::check(async || fresh(Compression::Always, "team/x").await).await;
+}
+
+/// What is behind the server may be any decorator, and all of them at once.
+async fn every_decorator(compression: Compression) {
+    let all: Decorator = ("all", conformance::all_around);
+    // At the same time, because a check mostly waits for retries.
+    let checks = DECORATORS.into_iter().chain([all]).map(async |(name, decorate)| {
+        conformance::check(async || {
+            let server = RunningServer::start(decorate(cas::memory(64 << 20))).await;
+            let channel = server.connect(compression).await;
+            Fresh {
+                store: channel.blob_store(InstanceName::default()),
+                keep: Box::new((server, channel)),
+            }
+        })
+        .await;
+        println!("{name} conforms");
+    });
+    future::join_all(checks).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_decorator_conforms_through_a_server() {
+    every_decorator(Compression::Never).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_decorator_conforms_through_a_server_with_zstd() {
+    every_decorator(Compression::Always).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

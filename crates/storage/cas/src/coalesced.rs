@@ -2,21 +2,28 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use blob::{Blob, BlobStream, ByteRange, Digest, DigestSet};
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use parking_lot::Mutex;
+use tokio::sync::MutexGuard;
 
 use crate::tree::read_all;
 use crate::{BlobStore, StoreError};
+
+/// How long a write waits for another one of the same digest. The first may be a broken upload that is kept for its
+/// client to come back; and to send something twice is better than to wait for that.
+const WRITE_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// Calls about one digest that come while another is under way share what that one brings.
 ///
 /// Whole reads of blobs of at most `read_bytes_max` are fetched once into memory; larger ones, and parts, pass. Writes of
 /// one digest wait for the one that came first: if it succeeds the blob is there, if it fails the next brings its own
-/// body. Whoever goes away does not take the others along: the next in line goes on.
+/// body. Whoever goes away does not take the others along: the next in line goes on. Nor does a writer whose sender
+/// rests hold up the others: after five seconds they write beside it.
 pub fn coalesced(inner: Arc<dyn BlobStore>, read_bytes_max: u64) -> Arc<dyn BlobStore> {
     Arc::new(Coalesced {
         inner,
@@ -50,10 +57,12 @@ impl<T> Default for Turns<T> {
 }
 
 impl<T: Clone> Turns<T> {
-    /// What somebody else's call brought, or what `call` brings.
+    /// What somebody else's call brought, or what `call` brings. After `wait_max` of waiting for the others `call` is
+    /// made beside them.
     async fn take(
         &self,
         digest: &Digest,
+        wait_max: Option<Duration>,
         call: impl AsyncFnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let turn = {
@@ -68,7 +77,9 @@ impl<T: Clone> Turns<T> {
             }
         };
         let outcome = {
-            let mut outcome = turn.lock().await;
+            let Some(mut outcome) = turn_of(&turn, wait_max).await else {
+                return call().await;
+            };
             match &*outcome {
                 Some(outcome) => Ok(outcome.clone()),
                 None => call().await.inspect(|brought| *outcome = Some(brought.clone())),
@@ -86,6 +97,17 @@ impl<T: Clone> Turns<T> {
     }
 }
 
+/// The turn, or `None` if it has not come within `wait_max`.
+async fn turn_of<T>(turn: &Turn<T>, wait_max: Option<Duration>) -> Option<MutexGuard<'_, Option<T>>> {
+    if let Ok(outcome) = turn.try_lock() {
+        return Some(outcome);
+    }
+    match wait_max {
+        None => Some(turn.lock().await),
+        Some(wait_max) => tokio::time::timeout(wait_max, turn.lock()).await.ok(),
+    }
+}
+
 #[async_trait]
 impl BlobStore for Coalesced {
     async fn get(&self, digest: &Digest, range: ByteRange) -> Result<Option<BlobStream>, StoreError> {
@@ -94,13 +116,15 @@ impl BlobStore for Coalesced {
             return self.inner.get(digest, range).await;
         }
         let fetch = async || read_all(&*self.inner, digest, self.read_bytes_max).await;
-        let bytes = self.reads.take(digest, fetch).await?;
+        let bytes = self.reads.take(digest, None, fetch).await?;
         Ok(bytes.map(|bytes| stream::iter((!bytes.is_empty()).then_some(Ok(bytes))).boxed()))
     }
 
     async fn put(&self, blob: Blob) -> Result<(), StoreError> {
         self.writes
-            .take(&blob.digest(), async || self.inner.put(blob).await)
+            .take(&blob.digest(), Some(WRITE_WAIT_MAX), async || {
+                self.inner.put(blob).await
+            })
             .await
     }
 
@@ -172,5 +196,28 @@ mod tests {
         let (wrong, right, also) = future::join3(put(b"wrong"), put(b"right"), put(b"never read")).await;
         assert!(wrong.is_err() && right.is_ok() && also.is_ok());
         assert_eq!(tried.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_writer_whose_sender_rests_holds_nobody_up() {
+        let store = coalesced(memory(1 << 20), 1 << 20);
+        let digest = Digest::of(DigestFunction::Sha256, b"right");
+        let resting = store.put(Blob::checked(
+            digest,
+            stream::pending::<Result<Bytes, BlobError>>(),
+        ));
+        let other = store.put(Blob::from_bytes(DigestFunction::Sha256, "right"));
+        tokio::select! {
+            biased;
+            _ = resting => panic!("its body never ends"),
+            done = other => done.unwrap(),
+        }
+        assert!(
+            store
+                .find_missing(&DigestSet::from(digest))
+                .await
+                .unwrap()
+                .is_empty()
+        );
     }
 }

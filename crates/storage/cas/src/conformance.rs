@@ -14,6 +14,7 @@ use futures::stream::{self, Stream, StreamExt};
 use crate::{BlobStore, StoreError};
 
 mod bounded;
+mod decorators;
 mod faulty;
 mod forgetful;
 mod reads;
@@ -21,6 +22,7 @@ mod recipes;
 mod writes;
 
 pub use bounded::check_bounded;
+pub use decorators::{DECORATORS, Decorator, all_around};
 pub use faulty::Faulty;
 pub use forgetful::Forgetful;
 pub use recipes::{FreshRecipes, check_recipes};

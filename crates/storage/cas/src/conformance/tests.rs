@@ -154,39 +154,23 @@ fn a_store_that_never_forgets_is_not_bounded() {
     assert!(block_on(AssertUnwindSafe(checked).catch_unwind()).is_err());
 }
 
-/// Everything on top of everything: each decorator keeps the contract for those around it.
+/// Each decorator around others: all keep the contract for those around them. A fifth of all pairs, each decorator
+/// outside and inside of three; with `FARRIER_ROUNDS` every pair.
 #[tokio::test]
-async fn a_deep_stack_conforms() {
-    use std::time::Duration;
+async fn pairs_of_decorators_conform() {
+    let others = match std::env::var_os("FARRIER_ROUNDS") {
+        Some(_) => DECORATORS.len(),
+        None => 3,
+    };
+    for (at, (outer_name, outer)) in DECORATORS.into_iter().enumerate() {
+        for (inner_name, inner) in DECORATORS.into_iter().cycle().skip(at + 1).take(others) {
+            println!("{outer_name} around {inner_name}");
+            check(async || Fresh::of(outer(inner(memory(64 << 20))))).await;
+        }
+    }
+}
 
-    use crate::{
-        Deadlines, ExistenceOptions, Meters, Shard, always_has_empty, coalesced, deadlined, existence_cached,
-        metered, mirrored, overlaid, read_through, sharded, size_limited, size_split,
-    };
-
-    let deadlines = Deadlines {
-        answer: Duration::from_secs(60),
-        piece: Duration::from_secs(60),
-        write: Duration::from_secs(60),
-    };
-    let shard = |name: &str| Shard {
-        name: name.to_owned(),
-        weight: 1,
-        store: mirrored(memory(64 << 20), memory(64 << 20)),
-    };
-    let fresh = || {
-        let shards = sharded(vec![shard("a"), shard("b"), shard("c")]);
-        let tiers = read_through(memory(8 << 20), size_split(shards, memory(64 << 20), 1 << 20));
-        let own = coalesced(deadlined(tiers, deadlines), 1 << 20);
-        let remembered = ExistenceOptions {
-            promised_for: Duration::from_secs(60),
-            entries_max: 1000,
-        };
-        let stack = existence_cached(metered(own, Arc::new(Meters::default())), remembered);
-        Fresh::of(always_has_empty(size_limited(
-            overlaid(stack, memory(1 << 20)),
-            16 << 20,
-        )))
-    };
-    check(async || fresh()).await;
+#[tokio::test]
+async fn all_decorators_around_one_store_conform() {
+    check(async || Fresh::of(all_around(memory(64 << 20)))).await;
 }
