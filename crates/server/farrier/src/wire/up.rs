@@ -71,7 +71,7 @@ pub(crate) struct UpOptions {
     #[arg(long, requires = "object_store", value_name = "URL")]
     object_store_endpoint: Option<String>,
     /// Remove from the bucket what nobody has used for so long, at least 12h; 0s leaves that to another farrier.
-    #[arg(long, default_value = "336h", value_parser = durations::parse, value_name = "DURATION")]
+    #[arg(long, default_value = "336h", requires = "object_store", value_parser = durations::parse, value_name = "DURATION")]
     object_store_keep: Duration,
     /// Read everything that is stored an hour after the start and then once in so long, and drop what is damaged; 0s
     /// never does.
