@@ -31,7 +31,7 @@ pub struct ObjectStorage {
     pub action_cache: Arc<dyn ActionCache>,
     /// Removes what is not used. Somebody has to call it, one process for each bucket is enough.
     pub collector: Collector,
-    results: ObjectActionCache,
+    pub(crate) results: ObjectActionCache,
     segments: Arc<Segments>,
     counters: Arc<Counters>,
     group: tasks::Group,

@@ -3,7 +3,7 @@
 use action::ActionDigest;
 use action_cache::ActionCache;
 use async_trait::async_trait;
-use blob::{Blob, BlobStream, ByteRange, Digest, DigestSet, InstanceName};
+use blob::{Blob, BlobStream, ByteRange, Digest, DigestFunction, DigestSet, InstanceName};
 use cas::{BlobStore, StoreError};
 use futures::future;
 use object_store::{GetRange, PutPayload};
@@ -71,14 +71,24 @@ impl ObjectActionCache {
         if self.instance.as_str().is_empty() {
             return digest;
         }
-        // No instance name contains a zero, so no two pairs are spelled alike.
-        let both = format!("{}\0{digest}", self.instance.as_str());
-        Digest::of(digest.function(), both.as_bytes())
+        // No instance name contains a zero, so no two pairs are spelled alike. Not the digest's Display: this is a name
+        // that never changes.
+        let (function, hash) = (digest.function().name(), digest.hash_hex());
+        let both = format!(
+            "{}\0{function}/{hash}-{}",
+            self.instance.as_str(),
+            digest.size_bytes()
+        );
+        Digest::of(DigestFunction::Sha256, both.as_bytes())
     }
-}
 
-fn seal_of(digest: &Digest) -> Seal {
-    Seal::of("result 1", digest)
+    /// Bound to the instance: to another one, which may have an action of this very name, what lies here is damaged.
+    fn seal_of(&self, key: &Digest) -> Seal {
+        match self.instance.as_str() {
+            "" => Seal::of("result 1", key),
+            instance => Seal::of(&format!("result 1 of {instance}"), key),
+        }
+    }
 }
 
 #[async_trait]
@@ -91,8 +101,8 @@ impl ActionCache for ObjectActionCache {
             self.liveness.forget(unit);
             return Ok(None);
         };
-        let result =
-            sealed::open(seal_of(&digest), part.bytes).and_then(|bytes| ActionResult::decode(bytes).ok());
+        let result = sealed::open(self.seal_of(&digest), part.bytes)
+            .and_then(|bytes| ActionResult::decode(bytes).ok());
         match &result {
             Some(_) => self.liveness.used(unit),
             None => {
@@ -113,7 +123,7 @@ impl ActionCache for ObjectActionCache {
                 reason: format!("an action result may have {RESULT_BYTES_MAX} bytes here"),
             });
         }
-        let payload = PutPayload::from(sealed::seal(seal_of(&digest), &bytes));
+        let payload = PutPayload::from(sealed::seal(self.seal_of(&digest), &bytes));
         for _ in 0..CREATES_MAX {
             self.requests.replace(&self.keys.unit(unit), &payload).await?;
             if self.liveness.promise_settled(unit).await? {
@@ -123,5 +133,31 @@ impl ActionCache for ObjectActionCache {
         Err(StoreError::Unavailable {
             reason: format!("collections keep removing `{unit}`; try again"),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::{Options, over};
+
+    /// Whoever may ask the unnamed instance can make up any action digest, that of another's result too.
+    #[tokio::test]
+    async fn a_result_cannot_be_had_by_its_name_through_another_instance() {
+        let store = Arc::new(object_store::memory::InMemory::new());
+        let prefix = object_store::path::Path::default();
+        let storage = over(store, prefix, Clock::system(), Options::default())
+            .await
+            .unwrap();
+        let action = ActionDigest::new(Digest::of(DigestFunction::Blake3, b"action"));
+        let named = ObjectActionCache {
+            instance: InstanceName::new("team/a").unwrap(),
+            ..storage.results.clone()
+        };
+        named.put(&action, ActionResult::default()).await.unwrap();
+        assert!(named.get(&action).await.unwrap().is_some());
+        let made_up = ActionDigest::new(named.key_of(&action));
+        assert_eq!(storage.action_cache.get(&made_up).await.unwrap(), None);
     }
 }
