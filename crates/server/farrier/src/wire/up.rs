@@ -263,6 +263,10 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
         Ok(error) = failed => return Err(error),
     };
     closing.cancel();
+    let kept_in = match &options.object_store {
+        Some(url) => url.clone(),
+        None => directory.path().display().to_string(),
+    };
     let orderly = async {
         stop_worker.cancel();
         workers.shut_down(options.drain + GOODBYE).await;
@@ -274,7 +278,7 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
         }
     };
     tokio::select! {
-        () = orderly => eprintln!("farrier: stopped; everything acknowledged is kept in {}", directory.path().display()),
+        () = orderly => eprintln!("farrier: stopped; everything acknowledged is kept in {kept_in}"),
         signal = signals.next() => eprintln!("farrier: {signal}: stopped at once"),
     }
     end

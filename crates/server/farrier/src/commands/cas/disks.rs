@@ -25,7 +25,7 @@ pub(crate) struct DuOptions {
     whose: WhoseOptions,
     /// Instance names to tell apart beside those that the server serves; repeat for several. Results of others are summed
     /// up.
-    #[arg(long = "instance", value_name = "NAME", value_parser = parse_instance)]
+    #[arg(long = "instance", value_name = "NAME", value_parser = InstanceName::new)]
     instances: Vec<InstanceName>,
     /// Sizes in plain bytes, for programs.
     #[arg(long)]
@@ -39,10 +39,6 @@ pub(crate) struct ScrubOptions {
     /// Bytes to read in a second at most [default: 32MiB of a running farrier, as fast as the disk of a stopped one].
     #[arg(long, value_name = "SIZE")]
     rate: Option<ByteSize>,
-}
-
-fn parse_instance(name: &str) -> Result<InstanceName, String> {
-    InstanceName::new(name).map_err(|error| error.to_string())
 }
 
 pub(super) async fn stat(options: StatOptions) -> Result<()> {
