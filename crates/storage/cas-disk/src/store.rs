@@ -66,13 +66,24 @@ impl Store {
     pub(crate) fn promise(&self, scope: u64, digests: &[Digest]) -> Promised {
         let mut promised = Promised::default();
         let mut booking = Booking::new(self.ticket());
-        for digest in digests {
-            match self.stamp(self.keys.of(scope, digest), &mut booking) {
-                None => promised.missing.push(*digest),
-                Some(slot) if slot.stamp.is_recipe() => promised.recipes.push((*digest, slot)),
-                Some(_) => {}
+        let keys: Vec<Key> = digests.iter().map(|digest| self.keys.of(scope, digest)).collect();
+        let mut is_missing = vec![false; digests.len()];
+        self.index.update_all(&keys, |place, slot| {
+            let Some(slot) = slot else {
+                is_missing[place] = true;
+                return None;
+            };
+            if slot.stamp.is_recipe() {
+                promised.recipes.push((digests[place], *slot));
             }
-        }
+            booking.stamped(slot)
+        });
+        // In the order of the question, which sorts itself then.
+        let missing = digests
+            .iter()
+            .zip(is_missing)
+            .filter(|(_, is_missing)| *is_missing);
+        promised.missing = missing.map(|(digest, _)| *digest).collect();
         self.book(booking);
         promised
     }
@@ -96,17 +107,7 @@ impl Store {
     }
 
     fn stamp(&self, key: Key, booking: &mut Booking) -> Option<Slot> {
-        let number = booking.ticket.number;
-        let slot = self.index.update(key, |slot| {
-            (slot.stamp.lease() != number).then(|| Slot {
-                stamp: Stamp::new(number, slot.stamp.is_recipe()),
-                ..*slot
-            })
-        })?;
-        if slot.stamp.lease() != number {
-            booking.moved(&slot);
-        }
-        Some(slot)
+        self.index.update(key, |slot| booking.stamped(slot))
     }
 
     /// Makes a promise count.
@@ -222,11 +223,19 @@ impl Booking {
         }
     }
 
-    /// As `took`, and it bore another number before.
-    pub(crate) fn moved(&mut self, before: &Slot) {
+    /// An entry with the number of this promise, unless it bears it already. It is noted that it bore another before.
+    fn stamped(&mut self, before: &Slot) -> Option<Slot> {
+        let number = self.ticket.number;
+        if before.stamp.lease() == number {
+            return None;
+        }
         let bytes = before.length_bytes();
         self.took(before.segment, bytes);
         self.left(before.stamp.lease(), bytes);
+        Some(Slot {
+            stamp: Stamp::new(number, before.stamp.is_recipe()),
+            ..*before
+        })
     }
 
     /// Bytes that no longer bear a number.
