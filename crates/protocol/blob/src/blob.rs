@@ -1,14 +1,13 @@
 //! Bytes that carry their proof.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
 use futures::stream::{self, BoxStream, Stream, StreamExt};
 use thiserror::Error;
 
-use crate::{Digest, DigestFunction, DigestHasher};
+use crate::checked::{Aside, Checked};
+use crate::{Digest, DigestFunction};
 
 /// A digest and bytes that are proven to match it: at once when they are in memory, otherwise by an error at
 /// the first byte too many or at the end of the stream. A store that commits only after the end of the body
@@ -119,14 +118,27 @@ impl Blob {
     where
         E: Into<BlobError> + 'static,
     {
-        let hasher = DigestHasher::new(digest.function(), digest.size_bytes());
-        let checked = Checked {
-            digest,
-            state: Some((chunks.map(|chunk| chunk.map_err(Into::into)).boxed(), hasher)),
-        };
+        let chunks = chunks.map(|chunk| chunk.map_err(Into::into)).boxed();
         Blob {
             digest,
-            body: Body::Stream(checked.boxed()),
+            body: Body::Stream(Checked::new(digest, chunks, None).boxed()),
+        }
+    }
+
+    /// As [`checked`](Self::checked), and large pieces are hashed by `aside`, which runs what it is given on another
+    /// thread, while the next piece is on its way. No more than one piece is being hashed.
+    pub fn checked_aside<E>(
+        digest: Digest,
+        chunks: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+        aside: Aside,
+    ) -> Self
+    where
+        E: Into<BlobError> + 'static,
+    {
+        let chunks = chunks.map(|chunk| chunk.map_err(Into::into)).boxed();
+        Blob {
+            digest,
+            body: Body::Stream(Checked::new(digest, chunks, Some(aside)).boxed()),
         }
     }
 
@@ -187,52 +199,6 @@ async fn collect(mut stream: BlobStream) -> Result<Bytes, BlobError> {
     Ok(bytes.freeze())
 }
 
-/// Passes chunks on and compares at the end; `None` once it has ended.
-struct Checked {
-    digest: Digest,
-    state: Option<(BlobStream, DigestHasher)>,
-}
-
-impl Stream for Checked {
-    type Item = Result<Bytes, BlobError>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let expected = self.digest;
-        let Some((chunks, hasher)) = &mut self.state else {
-            return Poll::Ready(None);
-        };
-        let item = match std::task::ready!(chunks.poll_next_unpin(context)) {
-            Some(Ok(chunk)) => {
-                hasher.update(&chunk);
-                let size_bytes = hasher.size_bytes();
-                if size_bytes <= expected.size_bytes() {
-                    return Poll::Ready(Some(Ok(chunk)));
-                }
-                Some(Err(BlobError::WrongSize { expected, size_bytes }))
-            }
-            Some(Err(error)) => Some(Err(error)),
-            None => verdict(expected, hasher.clone()).err().map(Err),
-        };
-        self.state = None;
-        Poll::Ready(item)
-    }
-}
-
-fn verdict(expected: Digest, hasher: DigestHasher) -> Result<(), BlobError> {
-    if hasher.size_bytes() != expected.size_bytes() {
-        return Err(BlobError::WrongSize {
-            expected,
-            size_bytes: hasher.size_bytes(),
-        });
-    }
-    let actual = hasher.finish();
-    if actual != expected {
-        let actual = Box::new(actual);
-        return Err(BlobError::WrongHash { expected, actual });
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use futures::executor::block_on;
@@ -248,6 +214,47 @@ mod tests {
 
     fn read(digest: Digest, chunks: &[&'static [u8]]) -> Result<Bytes, BlobError> {
         block_on(Blob::checked(digest, stream_of(chunks)).into_bytes(100))
+    }
+
+    fn in_a_thread(work: Box<dyn FnOnce() + Send>) {
+        std::thread::spawn(work);
+    }
+
+    #[test]
+    fn hashing_aside_comes_to_the_same() {
+        let large: Vec<u8> = (0..3 << 20).map(|n| (n % 251) as u8).collect();
+        let digest = Digest::of(F, &large);
+        let read = |content: Vec<u8>, cut: usize| {
+            let pieces: Vec<_> = content
+                .chunks(cut)
+                .map(Bytes::copy_from_slice)
+                .map(Ok::<_, BlobError>)
+                .collect();
+            let blob = Blob::checked_aside(digest, stream::iter(pieces), in_a_thread);
+            block_on(blob.into_bytes(10 << 20))
+        };
+        for cut in [1 << 20, 300_000, 1000, 4 << 20] {
+            assert_eq!(read(large.clone(), cut).unwrap(), large);
+            let mut wrong = large.clone();
+            wrong[2_000_000] ^= 1;
+            assert!(matches!(read(wrong, cut), Err(BlobError::WrongHash { .. })));
+            let short = large[..large.len() - 1].to_vec();
+            assert!(matches!(read(short, cut), Err(BlobError::WrongSize { .. })));
+            let long = [&large[..], b"!"].concat();
+            assert!(matches!(read(long, cut), Err(BlobError::WrongSize { .. })));
+        }
+    }
+
+    #[test]
+    fn hashing_aside_that_never_happens_proves_nothing() {
+        let large = Bytes::from(vec![7; 1 << 20]);
+        let digest = Digest::of(F, &large);
+        let pieces = stream::iter([Ok::<_, BlobError>(large)]);
+        let blob = Blob::checked_aside(digest, pieces, drop);
+        assert!(matches!(
+            block_on(blob.into_bytes(2 << 20)),
+            Err(BlobError::Io(_))
+        ));
     }
 
     #[test]

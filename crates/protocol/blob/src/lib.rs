@@ -8,6 +8,7 @@
 
 mod blob;
 mod byte_range;
+mod checked;
 mod compressor;
 mod digest;
 mod digest_function;
@@ -19,6 +20,7 @@ mod sha256_tree;
 
 pub use blob::{Blob, BlobError, BlobStream, Body};
 pub use byte_range::ByteRange;
+pub use checked::Aside;
 pub use compressor::Compressor;
 pub use digest::{Digest, DigestError};
 pub use digest_function::DigestFunction;

@@ -41,7 +41,7 @@ impl Upload {
     /// Begins to put `digest` into `store`. `counted` is given back with the upload.
     pub(super) fn start(store: Arc<dyn BlobStore>, digest: Digest, counted: OwnedSemaphorePermit) -> Self {
         let (feed, fed) = mpsc::channel(1);
-        let blob = Blob::checked(digest, body(fed));
+        let blob = Blob::checked_aside(digest, body(fed), |work| drop(tokio::task::spawn_blocking(work)));
         let put = Box::pin(async move { store.put(blob).await });
         Upload {
             digest,
