@@ -5,6 +5,7 @@
 
 mod action_results;
 mod batch_update;
+mod chunks;
 mod figure;
 mod find_missing;
 mod large_blobs;
@@ -16,11 +17,12 @@ mod start;
 use anyhow::{Context, Result};
 
 /// What can be asked for by name.
-pub(crate) const SCENARIOS: [&str; 6] = [
+pub(crate) const SCENARIOS: [&str; 7] = [
     "find-missing",
     "batch-update",
     "action-results",
     "large-blobs",
+    "chunks",
     "start",
     "slow-readers",
 ];
@@ -68,6 +70,7 @@ impl Asked {
                 "batch-update" => batch_update::run().await?,
                 "action-results" => action_results::run().await?,
                 "large-blobs" => large_blobs::run().await?,
+                "chunks" => chunks::run().await?,
                 "start" => start::run(self.blobs).await?,
                 _ => slow_readers::run().await?,
             }
