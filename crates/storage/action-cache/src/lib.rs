@@ -11,11 +11,15 @@ mod complete_only;
 #[cfg(any(test, doc, feature = "conformance"))]
 pub mod conformance;
 mod memory;
+mod metered;
 mod overlaid;
 mod pulled_through;
+mod read_only;
 
 pub use action_cache::ActionCache;
 pub use complete_only::{TREE_BYTES_MAX, complete_only};
 pub use memory::memory;
+pub use metered::{Meters, metered};
 pub use overlaid::overlaid;
 pub use pulled_through::pulled_through;
+pub use read_only::read_only;

@@ -57,9 +57,9 @@ pub enum StoreError {
         reason: String,
     },
     /// The store takes nothing new.
-    #[error("this store is read-only and does not have blob {digest}")]
+    #[error("this store is read-only and does not have {digest}")]
     ReadOnly {
-        /// The blob.
+        /// The blob, or the action whose result it is.
         digest: Digest,
     },
     /// The range starts past the end of the blob.

@@ -63,7 +63,8 @@ impl Calls {
             .sum()
     }
 
-    fn note<T>(&self, began: Instant, result: &Result<T, StoreError>) {
+    /// Counts a call that began at `began` and has come to `result`.
+    pub fn note<T>(&self, began: Instant, result: &Result<T, StoreError>) {
         if result.is_err() {
             return add(&self.failed, 1);
         }
