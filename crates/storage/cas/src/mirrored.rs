@@ -19,11 +19,14 @@ const TO_COPY_MAX: usize = 1 << 20;
 const REST_MIN: Duration = Duration::from_secs(1);
 /// … so long.
 const REST_MAX: Duration = Duration::from_secs(30);
+/// How often [`Mirrored::keep_repaired`] looks whether one side lacks something, and how much it copies at a time.
+const REPAIR_EVERY: Duration = Duration::from_secs(1);
+const REPAIRS_AT_ONCE_MAX: usize = 256;
 
 /// A pair of stores that stays readable and writable with one of them down.
 ///
 /// Writes go to both in one pass and are acknowledged when both have them, or by the one that is up; what the other
-/// missed is remembered and copied by [`Mirrored::repair`]. Reads go to the first and, on a miss or a failure, to the
+/// missed is remembered and copied by [`Mirrored::keep_repaired`]. Reads go to the first and, on a miss or a failure, to the
 /// second; a whole read from there repairs the first. A question is answered by what either has: present means on both
 /// sides, or remembered to be copied. Fails only when both sides do.
 pub fn mirrored(first: Arc<dyn BlobStore>, second: Arc<dyn BlobStore>) -> Arc<Mirrored> {
@@ -105,6 +108,17 @@ impl Side {
 }
 
 impl Mirrored {
+    /// Copies what one side lacks as soon as it is up, for as long as it is polled.
+    pub async fn keep_repaired(&self) {
+        loop {
+            tokio::time::sleep(REPAIR_EVERY).await;
+            let repaired = self.repair(REPAIRS_AT_ONCE_MAX).await;
+            if repaired != Repaired::default() {
+                tracing::debug!(?repaired, "a mirror is being repaired");
+            }
+        }
+    }
+
     /// Copies up to `blobs_max` blobs that one side lacks. To be called again and again, by whoever owns the pair, and
     /// with a list of everything by [`resync`](Self::resync) after an outage that was too long to remember.
     pub async fn repair(&self, blobs_max: usize) -> Repaired {
@@ -328,6 +342,30 @@ mod tests {
         }
         assert!(store.put(blob(2)).await.is_err());
         assert!(store.get(&blob(1).digest(), ByteRange::FULL).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_side_that_comes_back_is_repaired_in_the_background() {
+        let inner: [Arc<dyn BlobStore>; 2] = [memory(1 << 20), memory(1 << 20)];
+        let second = Faulty::new(inner[1].clone());
+        let store = mirrored(inner[0].clone(), second.clone());
+        second.fail(true);
+        for seed in 0..20 {
+            store.put(blob(seed)).await.unwrap();
+        }
+        let up_again = async {
+            tokio::time::sleep(Duration::from_secs(90)).await;
+            assert!(!holds(&inner[1], 0).await);
+            second.fail(false);
+            tokio::time::sleep(REST_MAX + REPAIR_EVERY * 2).await;
+        };
+        tokio::select! {
+            () = store.keep_repaired() => unreachable!("it does not end"),
+            () = up_again => {}
+        }
+        for seed in 0..20 {
+            assert!(holds(&inner[1], seed).await, "{seed}");
+        }
     }
 
     #[tokio::test]

@@ -1,11 +1,14 @@
 //! Many stores, each with its share.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use blob::{Blob, BlobStream, ByteRange, Digest, DigestFunction, DigestSet};
 use futures::future;
 use futures::stream::{self, StreamExt};
+use parking_lot::Mutex;
 
 use crate::tee::filling;
 use crate::{BlobStore, StoreError};
@@ -14,6 +17,11 @@ use crate::{BlobStore, StoreError};
 const OTHERS_ASKED_MAX: usize = 2;
 /// Blobs moved at the same time by [`Sharded::rebalance`].
 const MOVES_IN_FLIGHT_MAX: usize = 8;
+/// Blobs known to lie away from home that wait to be moved; of more than that, the rest is found when asked for again.
+const STRAYS_MAX: usize = 1 << 20;
+/// How often [`Sharded::keep_balanced`] looks for some, and how many it moves at a time: little beside a build.
+const MOVE_EVERY: Duration = Duration::from_secs(1);
+const MOVES_AT_ONCE_MAX: usize = 64;
 
 /// One of the stores behind [`sharded`].
 pub struct Shard {
@@ -29,8 +37,8 @@ pub struct Shard {
 /// home. Adding a shard moves only what it wins, its share; taking one away moves only what it had.
 ///
 /// Writes go to the home. Reads that miss there look at the next bidders, where the blob lay before the set of shards
-/// was changed; a whole read from there moves a copy home, and [`Sharded::rebalance`] does so for all of a list. A shard
-/// that is down makes its share unavailable and nothing else: there is one copy here, mirror the shards for two.
+/// was changed; a whole read from there moves a copy home, [`Sharded::keep_balanced`] does so for whatever was asked about,
+/// and [`Sharded::rebalance`] for all of a list. A shard that is down makes its share unavailable and nothing else: there is one copy here, mirror the shards for two.
 pub fn sharded(shards: Vec<Shard>) -> Arc<Sharded> {
     let shards = shards.into_iter().map(|shard| Bidder {
         seed: seed_of(&shard.name),
@@ -38,12 +46,15 @@ pub fn sharded(shards: Vec<Shard>) -> Arc<Sharded> {
     });
     Arc::new(Sharded {
         shards: shards.collect(),
+        strays: Mutex::default(),
     })
 }
 
 /// See [`sharded`].
 pub struct Sharded {
     shards: Vec<Bidder>,
+    /// Seen elsewhere than at home.
+    strays: Mutex<BTreeSet<Digest>>,
 }
 
 struct Bidder {
@@ -116,6 +127,38 @@ impl Sharded {
         Ok(copied)
     }
 
+    /// Moves what was found away from home, for as long as it is polled. What is asked about moves so; for the rest of
+    /// what old shards have there is [`rebalance`](Self::rebalance).
+    pub async fn keep_balanced(&self) {
+        loop {
+            tokio::time::sleep(MOVE_EVERY).await;
+            self.move_strays().await;
+        }
+    }
+
+    /// Moves a few; how many. What cannot be moved just now is forgotten until somebody asks for it again.
+    async fn move_strays(&self) -> u64 {
+        let due: DigestSet = {
+            let mut strays = self.strays.lock();
+            let due: DigestSet = strays.iter().take(MOVES_AT_ONCE_MAX).copied().collect();
+            strays.retain(|digest| !due.contains(digest));
+            due
+        };
+        match self.rebalance(&due).await {
+            Ok(moved) => moved,
+            Err(error) => {
+                tracing::debug!(%error, "some blobs could not be moved to their shard");
+                0
+            }
+        }
+    }
+
+    fn note_strays(&self, digests: DigestSet) {
+        let mut strays = self.strays.lock();
+        let room = STRAYS_MAX.saturating_sub(strays.len());
+        strays.extend(digests.iter().take(room));
+    }
+
     /// Asks for each digest the bidder at `place`; what that one lacks, or what has none there.
     async fn missing_at(&self, place: usize, digests: &DigestSet) -> Result<DigestSet, StoreError> {
         let mut asked: Vec<(&Arc<dyn BlobStore>, Vec<Digest>)> = Vec::new();
@@ -176,7 +219,8 @@ impl BlobStore for Sharded {
         if self.shards.is_empty() {
             return Err(no_shards());
         }
-        let mut missing = self.missing_at(0, digests).await?;
+        let not_at_home = self.missing_at(0, digests).await?;
+        let mut missing = not_at_home.clone();
         for place in 1..=OTHERS_ASKED_MAX.min(self.shards.len() - 1) {
             if missing.is_empty() {
                 break;
@@ -187,6 +231,7 @@ impl BlobStore for Sharded {
                 Err(_) => break,
             };
         }
+        self.note_strays(not_at_home.difference(&missing));
         Ok(missing)
     }
 
@@ -287,6 +332,34 @@ mod tests {
         );
         assert!((10..32).contains(&copied), "{copied} of 60");
         assert_eq!(block_on(after.rebalance(&all)).unwrap(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_asked_about_moves_home_in_the_background() {
+        let old = shards(&[1, 1]);
+        let stores: Vec<_> = old.iter().map(|shard| shard.store.clone()).collect();
+        let before = sharded(old);
+        let blobs = (0..200u8).map(|n| Blob::from_bytes(DigestFunction::Sha256, vec![n; 300]));
+        let mut all = Vec::new();
+        for blob in blobs {
+            all.push(blob.digest());
+            before.put(blob).await.unwrap();
+        }
+        let all: DigestSet = all.into_iter().collect();
+        let mut new = shards(&[1, 1, 100]);
+        for (shard, store) in new.iter_mut().zip(stores) {
+            shard.store = store;
+        }
+        let third = new[2].store.clone();
+        let after = sharded(new);
+        let there = async || 200 - third.find_missing(&all).await.unwrap().len();
+        assert!(after.find_missing(&all).await.unwrap().is_empty());
+        assert_eq!(there().await, 0);
+        // Long enough for all, and it never ends by itself.
+        let time = MOVE_EVERY * 5;
+        assert!(tokio::time::timeout(time, after.keep_balanced()).await.is_err());
+        assert!(there().await > 190, "{} of about 198", there().await);
+        assert!(after.strays.lock().is_empty());
     }
 
     #[test]
