@@ -9,6 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
+use rustix::process::Signal;
+
 use crate::{process_tree, tools, waiting};
 
 /// How long it may take until it listens: Python reads a lot before it does.
@@ -62,6 +64,20 @@ impl Moto {
         Ok(())
     }
 
+    /// Has it stop answering, without a word and with every connection open, until [`Self::go_on`].
+    pub fn pause(&self) {
+        process_tree::signal_tree(self.process_number(), Signal::STOP);
+    }
+
+    /// Has it go on.
+    pub fn go_on(&self) {
+        process_tree::signal_tree(self.process_number(), Signal::CONT);
+    }
+
+    fn process_number(&self) -> i32 {
+        i32::try_from(self.process.id()).expect("Linux process numbers fit in 31 bits")
+    }
+
     fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
@@ -69,9 +85,7 @@ impl Moto {
 
 impl Drop for Moto {
     fn drop(&mut self) {
-        process_tree::kill_tree(
-            i32::try_from(self.process.id()).expect("Linux process numbers fit in 31 bits"),
-        );
+        process_tree::kill_tree(self.process_number());
         // It was killed just now, or had ended before: both are its end.
         let _ = self.process.wait();
         // Shown by the test harness when the test fails, and only then. Each request is a line.

@@ -58,10 +58,22 @@ pub fn still_runs(process: &Process) -> bool {
 
 /// SIGKILL. That the process is gone already is fine.
 pub fn kill(pid: i32) {
+    signal(pid, Signal::KILL);
+}
+
+fn signal(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
         // The only errors are "no such process" and "not yours", and only our own processes are ever named here.
-        let _ = kill_process(pid, Signal::KILL);
+        let _ = kill_process(pid, signal);
     }
+}
+
+/// A signal for a process and everything below it.
+pub fn signal_tree(root: i32, what: Signal) {
+    for process in descendants(root) {
+        signal(process.pid, what);
+    }
+    signal(root, what);
 }
 
 /// SIGKILL for a process and everything below it.

@@ -80,6 +80,43 @@ fn what_one_has_built_the_other_has() -> Result<()> {
 }
 
 #[test]
+fn a_bucket_that_stops_answering_is_an_error_and_not_a_hang() -> Result<()> {
+    let moto = Moto::start()?;
+    moto.make_bucket("bucket")?;
+    let endpoint = moto.http_url();
+    let options = ["--object-store=s3://bucket", "--object-store-endpoint", &endpoint];
+    let farrier_up = Farrier::start_in(&KEYS, &options)?;
+    let scratch = tempfile::tempdir()?;
+    let put = |content: &[u8]| {
+        let path = scratch.path().join("file");
+        std::fs::write(&path, content)?;
+        let path = path.to_string_lossy().into_owned();
+        farrier(&["cas", "put", "--endpoint", &farrier_up.grpc_url(), &path])
+    };
+    let before = put(&[1; 50_000])?;
+    ensure!(before.status.success(), "{}", said(&before));
+
+    moto.pause();
+    let meanwhile = put(&[2; 50_000])?;
+    let text = said(&meanwhile);
+    ensure!(
+        !meanwhile.status.success(),
+        "acknowledged without a bucket: {text}"
+    );
+    ensure!(text.contains("object store"), "whose fault it is: {text}");
+    // What the disk has is read all the same.
+    let digest = String::from_utf8(before.stdout)?;
+    let digest = digest.split_whitespace().next().context("no digest")?;
+    let read = farrier(&["cas", "get", "--endpoint", &farrier_up.grpc_url(), digest])?;
+    ensure!(read.stdout == vec![1; 50_000], "{}", said(&read));
+
+    moto.go_on();
+    let after = put(&[2; 50_000])?;
+    ensure!(after.status.success(), "{}", said(&after));
+    Ok(())
+}
+
+#[test]
 fn a_bucket_that_cannot_be_used_is_refused_at_the_start() -> Result<()> {
     let moto = Moto::start()?;
     let scratch = tempfile::tempdir()?;

@@ -147,6 +147,11 @@ impl Blob {
         self.digest
     }
 
+    /// Whether its bytes are still on their way.
+    pub fn is_stream(&self) -> bool {
+        matches!(self.body, Body::Stream(_))
+    }
+
     /// Its bytes, in whichever form they are.
     pub fn into_body(self) -> Body {
         self.body

@@ -10,6 +10,7 @@ mod action_cache;
 mod complete_only;
 #[cfg(any(test, doc, feature = "conformance"))]
 pub mod conformance;
+mod deadlined;
 mod memory;
 mod metered;
 mod overlaid;
@@ -18,6 +19,7 @@ mod read_only;
 
 pub use action_cache::ActionCache;
 pub use complete_only::{TREE_BYTES_MAX, complete_only};
+pub use deadlined::deadlined;
 pub use memory::memory;
 pub use metered::{Meters, metered};
 pub use overlaid::overlaid;

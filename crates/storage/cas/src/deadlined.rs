@@ -1,6 +1,5 @@
 //! An end to every wait for a store.
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,57 +7,51 @@ use async_trait::async_trait;
 use blob::{Blob, BlobStream, ByteRange, Digest, DigestSet};
 use futures::stream::{self, StreamExt};
 
-use crate::{BlobStore, StoreError};
+use crate::{BlobStore, Patience, StoreError};
 
 /// How long a store may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadlines {
     /// For an answer: to a question, or up to the first byte of a read.
     pub answer: Duration,
+    /// For a write whose body is in memory.
+    pub write: Duration,
     /// For each next piece of a read. The time that a reader takes between pieces does not count.
     pub piece: Duration,
-    /// For a write, its body's arrival included: long enough for the largest blob at the slowest rate.
-    pub write: Duration,
+    /// For a write of a stream, its arrival included: long enough for the largest blob at the slowest rate.
+    pub stream: Duration,
 }
 
 /// Gives up on `inner` where it takes too long, with [`StoreError::Unavailable`]: a store that hangs becomes one that is
-/// down, which decorators around it know how to treat.
-pub fn deadlined(inner: Arc<dyn BlobStore>, deadlines: Deadlines) -> Arc<dyn BlobStore> {
-    Arc::new(Deadlined { inner, deadlines })
+/// down, which decorators around it know how to treat, and which is left alone for a while ([`Patience`]).
+pub fn deadlined(
+    inner: Arc<dyn BlobStore>,
+    patience: Arc<Patience>,
+    deadlines: Deadlines,
+) -> Arc<dyn BlobStore> {
+    Arc::new(Deadlined {
+        inner,
+        patience,
+        deadlines,
+    })
 }
 
 struct Deadlined {
     inner: Arc<dyn BlobStore>,
+    patience: Arc<Patience>,
     deadlines: Deadlines,
-}
-
-fn late(what: &str, limit: Duration) -> String {
-    format!("{what} took longer than {limit:?}")
-}
-
-async fn within<T>(
-    limit: Duration,
-    what: &str,
-    call: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    match tokio::time::timeout(limit, call).await {
-        Ok(result) => result,
-        Err(_) => Err(StoreError::Unavailable {
-            reason: late(what, limit),
-        }),
-    }
 }
 
 impl Deadlined {
     fn pieces(&self, stream: BlobStream) -> BlobStream {
-        let limit = self.deadlines.piece;
-        stream::unfold(Some(stream), move |stream| async move {
-            let mut stream = stream?;
+        let (limit, patience) = (self.deadlines.piece, self.patience.clone());
+        stream::unfold(Some((stream, patience)), move |state| async move {
+            let (mut stream, patience) = state?;
             match tokio::time::timeout(limit, stream.next()).await {
-                Ok(item) => item.map(|item| (item, Some(stream))),
+                Ok(item) => item.map(|item| (item, Some((stream, patience)))),
                 Err(_) => {
-                    let error =
-                        std::io::Error::new(std::io::ErrorKind::TimedOut, late("the next piece", limit));
+                    let late = patience.late("the next piece", limit);
+                    let error = std::io::Error::new(std::io::ErrorKind::TimedOut, late);
                     Some((Err(error.into()), None))
                 }
             }
@@ -70,35 +63,38 @@ impl Deadlined {
 #[async_trait]
 impl BlobStore for Deadlined {
     async fn get(&self, digest: &Digest, range: ByteRange) -> Result<Option<BlobStream>, StoreError> {
-        let got = within(
-            self.deadlines.answer,
-            "reading a blob",
-            self.inner.get(digest, range),
-        )
-        .await?;
+        let reading = self.inner.get(digest, range);
+        let got = self
+            .patience
+            .answer(self.deadlines.answer, "reading a blob", reading)
+            .await?;
         Ok(got.map(|stream| self.pieces(stream)))
     }
 
     async fn put(&self, blob: Blob) -> Result<(), StoreError> {
-        within(self.deadlines.write, "storing a blob", self.inner.put(blob)).await
+        let Deadlines { write, stream, .. } = self.deadlines;
+        let is_stream = blob.is_stream();
+        let storing = self.inner.put(blob);
+        match is_stream {
+            // Its sender may be the slow one.
+            true => self.patience.within(stream, "storing a blob", storing).await,
+            false => self.patience.answer(write, "storing a blob", storing).await,
+        }
     }
 
     async fn find_missing(&self, digests: &DigestSet) -> Result<DigestSet, StoreError> {
-        within(
-            self.deadlines.answer,
-            "looking for blobs",
-            self.inner.find_missing(digests),
-        )
-        .await
+        let looking = self.inner.find_missing(digests);
+        self.patience
+            .answer(self.deadlines.answer, "looking for blobs", looking)
+            .await
     }
 
     async fn get_zstd(&self, digest: &Digest, offset: u64) -> Result<Option<BlobStream>, StoreError> {
-        let got = within(
-            self.deadlines.answer,
-            "reading a blob",
-            self.inner.get_zstd(digest, offset),
-        )
-        .await?;
+        let reading = self.inner.get_zstd(digest, offset);
+        let got = self
+            .patience
+            .answer(self.deadlines.answer, "reading a blob", reading)
+            .await?;
         Ok(got.map(|stream| self.pieces(stream)))
     }
 }
@@ -117,10 +113,11 @@ mod tests {
     fn decorated(inner: Arc<dyn BlobStore>) -> Arc<dyn BlobStore> {
         let deadlines = Deadlines {
             answer: SECOND,
+            write: 5 * SECOND,
             piece: SECOND,
-            write: 10 * SECOND,
+            stream: 10 * SECOND,
         };
-        deadlined(inner, deadlines)
+        deadlined(inner, Patience::new("a slow store", Duration::ZERO), deadlines)
     }
 
     /// Answers late, and sends a first piece and then nothing.

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use action_cache::ActionCache;
 use anyhow::{Context, Result};
 use blob::InstanceName;
-use cas::{BlobStore, Deadlines};
+use cas::{BlobStore, Deadlines, Patience};
 use cas_object::{Collector, Credentials, ObjectStorage, Options};
 use tasks::CancellationToken;
 
@@ -23,14 +23,18 @@ pub(crate) struct BucketChoice {
 #[derive(Clone)]
 pub(crate) struct Bucket {
     storage: Arc<ObjectStorage>,
+    patience: Arc<Patience>,
 }
 
 /// A bucket that says nothing for so long is away. Requests are tried again behind this; see `cas_object`.
 const DEADLINES: Deadlines = Deadlines {
-    answer: Duration::from_secs(60),
+    answer: Duration::from_secs(20),
+    write: Duration::from_secs(40),
     piece: Duration::from_secs(60),
-    write: Duration::from_secs(3600),
+    stream: Duration::from_secs(3600),
 };
+/// Then nobody waits for it for so long: whoever asks is told at once.
+const REST: Duration = Duration::from_secs(15);
 /// When a server first removes what nobody uses, and how often from then on: about as often as what is condemned has to
 /// wait before it goes.
 const FIRST_COLLECTION_AFTER: Duration = Duration::from_secs(600);
@@ -50,17 +54,19 @@ impl Bucket {
             })?;
         Ok(Bucket {
             storage: Arc::new(storage),
+            patience: Patience::new("the object store", REST),
         })
     }
 
     /// Its blobs. A bucket that hangs is one that is away.
     pub(crate) fn blobs(&self) -> Arc<dyn BlobStore> {
-        cas::deadlined(self.storage.blobs.clone(), DEADLINES)
+        cas::deadlined(self.storage.blobs.clone(), self.patience.clone(), DEADLINES)
     }
 
     /// The results of an instance.
     pub(crate) fn results_of(&self, instance: &InstanceName) -> Arc<dyn ActionCache> {
-        self.storage.results_of(instance)
+        let results = self.storage.results_of(instance);
+        action_cache::deadlined(results, self.patience.clone(), DEADLINES.answer)
     }
 
     /// Stores what is on its way.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::{
-    BlobStore, Deadlines, ExistenceOptions, Meters, Shard, always_has_empty, coalesced, deadlined,
+    BlobStore, Deadlines, ExistenceOptions, Meters, Patience, Shard, always_has_empty, coalesced, deadlined,
     existence_cached, memory, metered, mirrored, overlaid, pulled_through, read_through, sharded,
     size_limited, size_split,
 };
@@ -28,10 +28,12 @@ pub const DECORATORS: [Decorator; 15] = [
     ("deadlined", |inner| {
         deadlined(
             inner,
+            Patience::new("a store", PATIENCE),
             Deadlines {
                 answer: PATIENCE,
-                piece: PATIENCE,
                 write: PATIENCE,
+                piece: PATIENCE,
+                stream: PATIENCE,
             },
         )
     }),
