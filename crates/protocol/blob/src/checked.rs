@@ -27,9 +27,10 @@ pub(crate) struct Checked {
 }
 
 enum Hashing {
-    Here(DigestHasher),
+    /// Boxed, so that the state of a blob that is not being read stays small.
+    Here(Box<DigestHasher>),
     /// A piece is being hashed on another thread, which gives the hasher back.
-    Aside(oneshot::Receiver<DigestHasher>),
+    Aside(oneshot::Receiver<Box<DigestHasher>>),
 }
 
 impl Checked {
@@ -39,7 +40,7 @@ impl Checked {
             digest,
             aside,
             size_bytes: 0,
-            state: Some((pieces, Hashing::Here(hasher))),
+            state: Some((pieces, Hashing::Here(Box::new(hasher)))),
         }
     }
 
@@ -60,7 +61,7 @@ impl Checked {
         }
         match self.aside {
             Some(aside) if piece.len() >= ASIDE_BYTES_MIN => {
-                *hashing = Hashing::aside(aside, hasher.clone(), piece.clone());
+                *hashing = Hashing::aside(aside, Box::new(hasher.clone()), piece.clone());
             }
             _ => hasher.update(&piece),
         }
@@ -69,7 +70,7 @@ impl Checked {
 }
 
 impl Hashing {
-    fn aside(aside: Aside, mut hasher: DigestHasher, piece: Bytes) -> Self {
+    fn aside(aside: Aside, mut hasher: Box<DigestHasher>, piece: Bytes) -> Self {
         let (give_back, hashed) = oneshot::channel();
         aside(Box::new(move || {
             hasher.update(&piece);
