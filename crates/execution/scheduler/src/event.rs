@@ -75,6 +75,14 @@ pub struct Work {
 }
 
 impl Work {
+    /// Which build asked, for taking turns; empty where it does not say.
+    pub(crate) fn build(&self) -> Arc<str> {
+        let metadata = self.request_metadata.as_ref();
+        metadata
+            .map_or("", |metadata| &metadata.tool_invocation_id)
+            .into()
+    }
+
     /// About how much memory this holds.
     pub(crate) fn bytes(&self) -> u64 {
         let metadata = self.request_metadata.as_ref().map_or(0, Message::encoded_len);

@@ -31,6 +31,8 @@ impl Scheduler {
         let Some(operation) = task.foremost().cloned() else {
             return;
         };
+        let (priority, turn, _) = task.key();
+        self.turns.granted(priority, turn);
         let id = LeaseId(self.lease_next);
         self.lease_next += 1;
         task.state = TaskState::Running(id);

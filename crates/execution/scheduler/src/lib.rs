@@ -8,10 +8,10 @@
 //! The words: a client's Execute is an *operation*; operations that ask for the same cacheable action share one
 //! *task*; a task waits in the *queue* of its platform until a *worker* with a free slot matches; it then runs
 //! under a *lease*, which the worker renews with each message and which is never given out twice. Workers that
-//! announce the same properties form a *pool*.
+//! announce the same properties form a *pool*. Builds whose tasks wait together are served in *turns*.
 //!
 //! Read `event.rs` and `effect.rs` first, then `scheduler.rs`, then follow an operation: `operation.rs`,
-//! `task.rs`, `dispatch.rs`, `lease.rs`, `retry.rs`.
+//! `task.rs`, `turns.rs`, `dispatch.rs`, `lease.rs`, `retry.rs`.
 
 mod deadline;
 mod dispatch;
@@ -29,6 +29,7 @@ mod retry;
 mod scheduler;
 mod task;
 mod time;
+mod turns;
 mod view;
 mod worker;
 

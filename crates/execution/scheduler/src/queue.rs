@@ -6,14 +6,14 @@ use action::Platform;
 
 use crate::TaskId;
 use crate::pool::PoolId;
+use crate::turns::Turn;
 
 /// Names a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct QueueId(u64);
 
-/// A task's place: lower priorities first (checklist E12), then earlier arrivals. A task keeps its sequence when it
-/// comes back from a lost worker, so it comes back to the front.
-pub(crate) type QueueKey = (i32, u64);
+/// A task's place: lower priorities first (checklist E12), then whose turn it is, then earlier arrivals.
+pub(crate) type QueueKey = (i32, Turn, u64);
 
 /// The tasks of one platform.
 #[derive(Debug)]

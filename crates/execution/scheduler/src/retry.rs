@@ -31,11 +31,12 @@ impl Scheduler {
         task.failures.workers.len() < self.options.attempts_max.max(1) as usize
     }
 
-    /// A task whose attempt failed goes back to its place in the queue and its operations to stage QUEUED.
+    /// A task whose attempt failed goes back to the front of the queue and its operations to stage QUEUED.
     pub(crate) fn retry(&mut self, id: TaskId) {
         let Some(task) = self.tasks.by_id.get_mut(&id) else {
             return;
         };
+        task.goes_first();
         task.phase = None;
         task.metadata = None;
         let queue = task.queue;

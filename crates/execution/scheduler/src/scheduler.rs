@@ -11,6 +11,7 @@ use crate::operation::Operations;
 use crate::pool::Pools;
 use crate::queue::{QueueId, Queues};
 use crate::task::Tasks;
+use crate::turns::Turns;
 use crate::worker::Worker;
 use crate::{Effect, Event, LeaseId, OperationName, SchedulerOptions, TaskId, Time, Totals, Work, WorkerId};
 
@@ -24,6 +25,7 @@ pub struct Scheduler {
     pub(crate) startup_grace_ends: Option<Time>,
     pub(crate) operations: Operations,
     pub(crate) tasks: Tasks,
+    pub(crate) turns: Turns,
     pub(crate) queues: Queues,
     pub(crate) pools: Pools,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
@@ -55,6 +57,7 @@ impl Scheduler {
             startup_grace_ends: None,
             operations: Operations::default(),
             tasks: Tasks::default(),
+            turns: Turns::default(),
             queues: Queues::default(),
             pools: Pools::default(),
             workers: BTreeMap::new(),

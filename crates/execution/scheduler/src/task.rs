@@ -12,6 +12,7 @@ use crate::platform::explain_unmatched;
 use crate::queue::{QueueId, QueueKey};
 use crate::response::{Refusal, failed};
 use crate::retry::Failures;
+use crate::turns::{Build, Turn};
 use crate::{LeaseId, OperationName, Phase, Scheduler, TaskId, Work};
 
 /// One execution.
@@ -23,6 +24,11 @@ pub(crate) struct Task {
     pub(crate) queue: QueueId,
     /// When it arrived, among all tasks.
     sequence: u64,
+    /// The build that asked first.
+    build: Build,
+    /// Its place among the tasks of `turn_priority`.
+    turn: Turn,
+    turn_priority: i32,
     /// The operations that wait for it, most urgent first; never empty.
     pub(crate) operations: BTreeSet<(i32, OperationName)>,
     pub(crate) state: TaskState,
@@ -55,10 +61,18 @@ pub(crate) struct Tasks {
 }
 
 impl Task {
-    /// As urgent as its most urgent operation.
     pub(crate) fn key(&self) -> QueueKey {
-        let priority = self.operations.first().map_or(0, |(priority, _)| *priority);
-        (priority, self.sequence)
+        (self.turn_priority, self.turn, self.sequence)
+    }
+
+    /// As urgent as its most urgent operation.
+    fn priority(&self) -> i32 {
+        self.operations.first().map_or(0, |(priority, _)| *priority)
+    }
+
+    /// Puts it before all others of its priority: it has had its turn.
+    pub(crate) fn goes_first(&mut self) {
+        self.turn = 0;
     }
 
     /// The operation whose name a lease carries.
@@ -122,11 +136,15 @@ impl Scheduler {
         let queue = self.queue_for(work)?;
         self.tasks.last += 1;
         let id = TaskId(self.tasks.last);
+        let build = work.build();
         let task = Task {
             work: work.clone(),
             bytes,
             queue,
             sequence: self.tasks.last,
+            turn: self.turns.next(priority, &build),
+            turn_priority: priority,
+            build,
             operations: BTreeSet::from([(priority, name.clone())]),
             state: TaskState::Publishing,
             phase: None,
@@ -220,14 +238,19 @@ impl Scheduler {
         }
     }
 
-    /// Moves a queued task to where its operations' priorities want it.
+    /// Moves a task to where its operations' priorities want it.
     fn reorder(&mut self, id: TaskId) {
-        let Some(task) = self.tasks.by_id.get(&id) else {
+        let Some(task) = self.tasks.by_id.get_mut(&id) else {
             return;
         };
-        if let TaskState::Queued(key) = task.state
-            && key != task.key()
-        {
+        let priority = task.priority();
+        if priority == task.turn_priority {
+            return;
+        }
+        self.turns.leave(task.turn_priority, &task.build);
+        task.turn = self.turns.next(priority, &task.build);
+        task.turn_priority = priority;
+        if let TaskState::Queued(_) = task.state {
             self.dequeue(id);
             self.enqueue(id);
         }
@@ -255,6 +278,7 @@ impl Scheduler {
             return Vec::new();
         };
         self.tasks.bytes -= task.bytes;
+        self.turns.leave(task.turn_priority, &task.build);
         if let TaskState::Running(lease) = task.state {
             self.release(lease);
         }

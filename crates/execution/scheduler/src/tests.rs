@@ -10,3 +10,4 @@ mod operations;
 mod platforms;
 mod queueing;
 mod retries;
+mod turns;

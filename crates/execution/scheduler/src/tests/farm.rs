@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use action::{ActionDigest, Platform};
 use blob::{Digest, DigestFunction, InstanceName};
-use reapi::execution::{ActionResult, ExecuteResponse};
+use reapi::execution::{ActionResult, ExecuteResponse, RequestMetadata};
 use reapi::rpc::Code;
 
 use crate::deadline::Deadline;
@@ -72,6 +72,18 @@ pub(super) fn work(action: &str, platform: &[(&str, &str)]) -> Work {
         do_not_cache: false,
         request_metadata: None,
         queued_at: Default::default(),
+    }
+}
+
+/// The same, for a build.
+pub(super) fn work_of(build: &str, action: &str, platform: &[(&str, &str)]) -> Work {
+    let metadata = RequestMetadata {
+        tool_invocation_id: build.to_owned(),
+        ..RequestMetadata::default()
+    };
+    Work {
+        request_metadata: Some(metadata),
+        ..work(action, platform)
     }
 }
 
@@ -388,6 +400,7 @@ impl Farm {
                 assert!(task.operations.contains(&(priority, name.clone())));
             }
         }
+        assert_eq!(scheduler.turns.tasks(), scheduler.tasks.by_id.len());
         for (id, task) in &scheduler.tasks.by_id {
             assert!(!task.operations.is_empty(), "nobody waits for {id:?}");
             for (_, name) in &task.operations {
