@@ -66,16 +66,23 @@ fn what_one_has_built_the_other_has() -> Result<()> {
         ensure!(printed >= bytes.parse()?, "{printed} of {bytes} bytes came");
     }
 
-    let kept = tempfile::NamedTempFile::new()?;
-    std::fs::write(kept.path(), vec![7; 100_000])?;
-    let path = kept.path().to_string_lossy().into_owned();
-    let put = farrier(&["cas", "put", "--endpoint", &one.grpc_url(), &path])?;
-    ensure!(put.status.success(), "{}", said(&put));
-    let digest = String::from_utf8(put.stdout)?;
-    let digest = digest.split_whitespace().next().context("no digest")?;
+    // An object of its own, and one that travels together with others.
+    let mut kept = Vec::new();
+    for bytes in [100_000, 1_000] {
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), vec![7; bytes])?;
+        let path = file.path().to_string_lossy().into_owned();
+        let put = farrier(&["cas", "put", "--endpoint", &one.grpc_url(), &path])?;
+        ensure!(put.status.success(), "{}", said(&put));
+        kept.push((bytes, String::from_utf8(put.stdout)?));
+    }
     one.kill()?;
-    let got = farrier(&["cas", "get", "--endpoint", &other.grpc_url(), digest])?;
-    ensure!(got.stdout == vec![7; 100_000], "{}", said(&got));
+    std::thread::sleep(SEEN_AFTER);
+    for (bytes, digest) in kept {
+        let digest = digest.split_whitespace().next().context("no digest")?;
+        let got = farrier(&["cas", "get", "--endpoint", &other.grpc_url(), digest])?;
+        ensure!(got.stdout == vec![7; bytes], "{}", said(&got));
+    }
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use super::peer::{Kind, Peer};
 use super::requests::random;
 use crate::client::{Client, FUNCTION};
 
-const STREAMS: usize = 500;
+const STREAMS: usize = 2000;
 /// Few enough for every server's limit, and for its and our open files.
 const STREAMS_PER_CONNECTION: usize = 4;
 const SIZE_BYTES: usize = 64 << 20;

@@ -37,7 +37,9 @@ pub(super) async fn batch_read_blobs(
     let zstd = request
         .acceptable_compressors
         .contains(&(Compressor::Zstd.to_proto() as i32));
-    let _share = service.admission.admit(data_bytes).await?;
+    // What is compressed here is in memory in both forms.
+    let held_bytes = if zstd { 2 * data_bytes } else { data_bytes };
+    let _share = service.admission.admit(held_bytes).await?;
     let responses: Vec<Response> = stream::iter(digests)
         .map(|digest| async move { respond(&digest, read(&*instance.cas, &digest, zstd).await) })
         .buffered(BATCH_CONCURRENCY)

@@ -67,11 +67,17 @@ pub(super) async fn get_tree(
     if let Some(after) = after {
         walk.skip_to(after).await?;
     }
-    let pages = stream::try_unfold(Some(walk), move |walk| async move {
-        let Some(mut walk) = walk else { return Ok(None) };
-        let page = walk.page(page_directories_max).await?;
-        let rest = (!page.next_page_token.is_empty()).then_some(walk);
-        Ok(Some((page, rest)))
+    let admission = service.admission.clone();
+    let pages = stream::try_unfold(Some(walk), move |walk| {
+        let admission = admission.clone();
+        async move {
+            let Some(mut walk) = walk else { return Ok(None) };
+            // While it is put together; a client that does not read it holds nothing that others wait for.
+            let _share = admission.admit(TREE_PAGE_BYTES_MAX as u64).await?;
+            let page = walk.page(page_directories_max).await?;
+            let rest = (!page.next_page_token.is_empty()).then_some(walk);
+            Ok(Some((page, rest)))
+        }
     });
     Ok(pages.boxed())
 }
