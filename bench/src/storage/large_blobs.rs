@@ -1,6 +1,7 @@
-//! ByteStream of 256 MiB that do not compress, in messages of 1 MiB: how fast, beside one core's SHA-256, and what CPU
-//! it takes, client and server together.
+//! ByteStream of 256 MiB that do not compress, in messages of 1 MiB: how fast, beside one core's SHA-256 and the disk
+//! alone, and what CPU it takes, client and server together.
 
+use std::io::Write;
 use std::time::Instant;
 
 use anyhow::{Result, ensure};
@@ -36,13 +37,14 @@ pub(crate) async fn run() -> Result<()> {
         peers.push(Peer::start(kind).await?);
     }
     let mut measured = [Measured::default(), Measured::default()];
-    let mut hash = Vec::new();
+    let (mut hash, mut disk) = (Vec::new(), Vec::new());
     for round in 0..ROUNDS {
         let data = random(round as u64, SIZE_BYTES);
         let began = Instant::now();
         let digest = Digest::of(FUNCTION, &data);
         let hashed = rate(SIZE_BYTES as u64, began.elapsed());
         hash.push(hashed);
+        disk.push(disk_alone(&data)?);
         for (peer, measured) in peers.iter().zip(&mut measured) {
             let client = Client::connect(&peer.endpoint(), FRAME_BYTES).await?;
             let together = || anyhow::Ok(peer.cpu_seconds()? + cpu_seconds(std::process::id())?);
@@ -65,6 +67,12 @@ pub(crate) async fn run() -> Result<()> {
     let [farrier, casd] = &measured;
     figures();
     figure("SHA-256 on one core, MB/s", &hash, &hash, Aim::None);
+    figure(
+        "the disk alone, written and synced, MB/s",
+        &disk,
+        &disk,
+        Aim::None,
+    );
     figure("write, MB/s", &farrier.write, &casd.write, Aim::None);
     figure(
         "write, of SHA-256",
@@ -86,4 +94,15 @@ pub(crate) async fn run() -> Result<()> {
         Aim::AtMost(READ_CPU_AIM),
     );
     Ok(())
+}
+
+/// The same bytes into a file, in the same pieces, with one sync at the end: what no server that syncs can beat.
+fn disk_alone(data: &[u8]) -> Result<f64> {
+    let mut file = tempfile::tempfile()?;
+    let began = Instant::now();
+    for piece in data.chunks(FRAME_BYTES as usize) {
+        file.write_all(piece)?;
+    }
+    file.sync_data()?;
+    Ok(rate(data.len() as u64, began.elapsed()))
 }

@@ -47,6 +47,11 @@ impl DiskResults {
         Ok(Arc::new(DiskResults { engine }))
     }
 
+    #[cfg(test)]
+    pub(crate) fn over(engine: Arc<Engine>) -> Arc<Self> {
+        Arc::new(DiskResults { engine })
+    }
+
     /// The cache of one instance.
     pub fn of(self: &Arc<Self>, instance: &InstanceName) -> Arc<DiskActionCache> {
         Arc::new(DiskActionCache {

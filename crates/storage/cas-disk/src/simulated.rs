@@ -11,6 +11,8 @@ use crate::volume::{Volume, VolumeFile};
 
 mod crash;
 mod faults;
+mod garbage;
+mod model;
 
 /// Disks write this much at once or not at all.
 const SECTOR_BYTES: usize = 512;

@@ -53,7 +53,7 @@ pub(super) fn runtime() -> tokio::runtime::Runtime {
 }
 
 /// Puts blobs, several at a time, and notes each acknowledgement in the volume's trace. Some recipes too.
-async fn live(volume: &SimulatedVolume, first: usize, last: usize) -> Result<(), StoreError> {
+pub(super) async fn live(volume: &SimulatedVolume, first: usize, last: usize) -> Result<(), StoreError> {
     let store = open(volume, CAPACITY_BYTES);
     stream::iter(first..last)
         .map(Ok)
