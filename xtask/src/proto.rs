@@ -63,7 +63,7 @@ const TARGETS: &[Target] = &[
     },
     Target {
         folder: "crates/server/admin-api/src/generated",
-        sources: &["farrier/admin/v1/storage.proto"],
+        sources: &["farrier/admin/v1/queue.proto", "farrier/admin/v1/storage.proto"],
         packages: &["farrier.admin.v1"],
         extern_paths: &[],
     },

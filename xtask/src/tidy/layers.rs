@@ -56,6 +56,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "services",
         &[
+            // Words only: what it says about operations that wait.
+            "admin-api",
             "scheduler",
             "worker-api",
             "action-cache",

@@ -261,7 +261,7 @@ impl Scheduler {
             .map(|pool| self.pools.get(*pool).usable.len())
             .sum();
         let reason = if usable > 0 {
-            format!("waits for a free slot; {usable} matching workers are there")
+            format!("waits for a free slot; matching workers: {usable}")
         } else if let Some(pool) = queue.pools.first() {
             let memory = self.options.worker_memory.as_secs();
             let last = shown(&self.pools.get(*pool).last_name);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use admin_api::v1::Waiting;
 use blob::Digest;
 use futures::Stream;
 use futures::stream;
@@ -27,8 +28,23 @@ pub(crate) fn to_proto(view: &OperationView) -> Operation {
         Stage::Completed => execution_stage::Value::Completed,
     };
     let digest = view.work.action_digest.digest();
-    let partial = view.partial_metadata.as_deref().cloned();
+    let mut partial = view.partial_metadata.as_deref().cloned();
+    if let Some(waiting) = waiting(view) {
+        let metadata = partial.get_or_insert_default();
+        metadata.auxiliary_metadata.push(any(&waiting));
+    }
     operation(&view.name, &digest, stage, partial, view.response.as_deref())
+}
+
+/// Why it is queued, if it is.
+fn waiting(view: &OperationView) -> Option<Waiting> {
+    let position = view.position?;
+    Some(Waiting {
+        reason: view.why_queued.clone().unwrap_or_default(),
+        ahead: u32::try_from(position.ahead).unwrap_or(u32::MAX),
+        more_ahead: !position.exact,
+        attempt: view.attempt,
+    })
 }
 
 /// An operation that was over before it was queued.

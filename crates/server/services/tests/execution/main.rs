@@ -12,4 +12,5 @@ mod merging;
 mod operations;
 mod refusals;
 mod support;
+mod waiting;
 mod workers;

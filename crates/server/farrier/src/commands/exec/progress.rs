@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use admin_api::v1::Waiting;
 use parking_lot::Mutex;
 use reapi::execution::{ActionResult, ExecuteOperationMetadata, execution_stage};
 
@@ -69,6 +70,27 @@ impl Progress {
     }
 }
 
+/// What a farrier tells about an action that waits.
+fn waiting(metadata: &ExecuteOperationMetadata) -> Option<Waiting> {
+    let partial = metadata.partial_execution_metadata.as_ref()?;
+    let told = partial.auxiliary_metadata.iter();
+    told.filter_map(|any| any.to_msg::<Waiting>().ok()).next()
+}
+
+fn describe_waiting(waiting: &Waiting) -> String {
+    let Waiting {
+        reason,
+        ahead,
+        more_ahead,
+        attempt: _,
+    } = waiting;
+    match (ahead, more_ahead) {
+        (0, false) => reason.clone(),
+        (ahead, false) => format!("{reason}; {ahead} before it"),
+        (ahead, true) => format!("{reason}; more than {ahead} before it"),
+    }
+}
+
 fn describe(metadata: &ExecuteOperationMetadata) -> String {
     let worker = metadata
         .partial_execution_metadata
@@ -76,10 +98,57 @@ fn describe(metadata: &ExecuteOperationMetadata) -> String {
         .map_or("", |partial| partial.worker.as_str());
     match (execution_stage::Value::try_from(metadata.stage), worker) {
         (Ok(execution_stage::Value::CacheCheck), _) => "looking in the action cache".to_owned(),
-        (Ok(execution_stage::Value::Queued), _) => "queued".to_owned(),
+        (Ok(execution_stage::Value::Queued), _) => match waiting(metadata) {
+            Some(waiting) => format!("queued: {}", describe_waiting(&waiting)),
+            None => "queued".to_owned(),
+        },
         (Ok(execution_stage::Value::Executing), "") => "executing".to_owned(),
         (Ok(execution_stage::Value::Executing), worker) => format!("executing on {worker}"),
         (Ok(execution_stage::Value::Completed), _) => "completed".to_owned(),
         _ => "accepted".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::{Message, Name};
+    use reapi::execution::ExecutedActionMetadata;
+
+    use super::*;
+
+    fn queued(waiting: Option<Waiting>) -> ExecuteOperationMetadata {
+        let any = |waiting: Waiting| prost_types::Any {
+            type_url: Waiting::type_url(),
+            value: waiting.encode_to_vec(),
+        };
+        ExecuteOperationMetadata {
+            stage: execution_stage::Value::Queued as i32,
+            partial_execution_metadata: Some(ExecutedActionMetadata {
+                auxiliary_metadata: waiting.map(any).into_iter().collect(),
+                ..ExecutedActionMetadata::default()
+            }),
+            ..ExecuteOperationMetadata::default()
+        }
+    }
+
+    #[test]
+    fn a_queue_is_described_as_far_as_the_server_tells() {
+        let waiting = |ahead, more_ahead| Waiting {
+            reason: "waits for a worker".into(),
+            ahead,
+            more_ahead,
+            attempt: 1,
+        };
+        let described = |waiting| describe(&queued(waiting));
+        assert_eq!(described(None), "queued");
+        assert_eq!(described(Some(waiting(0, false))), "queued: waits for a worker");
+        assert_eq!(
+            described(Some(waiting(3, false))),
+            "queued: waits for a worker; 3 before it"
+        );
+        assert_eq!(
+            described(Some(waiting(100, true))),
+            "queued: waits for a worker; more than 100 before it"
+        );
     }
 }
