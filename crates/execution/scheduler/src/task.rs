@@ -12,7 +12,7 @@ use crate::platform::explain_unmatched;
 use crate::queue::{QueueId, QueueKey};
 use crate::response::{Refusal, failed};
 use crate::retry::Failures;
-use crate::turns::{Build, Turn};
+use crate::turns::{Build, FIRST, Turn};
 use crate::{LeaseId, OperationName, Phase, Scheduler, TaskId, Work};
 
 /// One execution.
@@ -61,6 +61,7 @@ pub(crate) struct Tasks {
 }
 
 impl Task {
+    /// Its place, while it is in its queue.
     pub(crate) fn key(&self) -> QueueKey {
         (self.turn_priority, self.turn, self.sequence)
     }
@@ -70,9 +71,13 @@ impl Task {
         self.operations.first().map_or(0, |(priority, _)| *priority)
     }
 
-    /// Puts it before all others of its priority: it has had its turn.
+    /// Puts it before all others of its priority, whichever that becomes: it has had its turn.
     pub(crate) fn goes_first(&mut self) {
-        self.turn = 0;
+        self.turn = FIRST;
+    }
+
+    fn is_first(&self) -> bool {
+        self.turn == FIRST
     }
 
     /// The operation whose name a lease carries.
@@ -248,7 +253,10 @@ impl Scheduler {
             return;
         }
         self.turns.leave(task.turn_priority, &task.build);
-        task.turn = self.turns.next(priority, &task.build);
+        let turn = self.turns.next(priority, &task.build);
+        if !task.is_first() {
+            task.turn = turn;
+        }
         task.turn_priority = priority;
         if let TaskState::Queued(_) = task.state {
             self.dequeue(id);

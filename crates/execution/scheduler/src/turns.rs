@@ -12,10 +12,13 @@ use std::sync::Arc;
 /// What is served in turns: the `tool_invocation_id` of a build. All clients that name none are one.
 pub(crate) type Build = Arc<str>;
 
-/// A place in the order of one priority. 0 is before all that [`Turns::next`] gives.
+/// A place in the order of one priority.
 pub(crate) type Turn = u64;
 
-/// The clocks of all priorities that some task has.
+/// Before all that [`Turns::next`] gives.
+pub(crate) const FIRST: Turn = 0;
+
+/// The clocks of all priorities that some task has: no more of them, nor of shares, than tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Turns {
     clocks: BTreeMap<i32, Clock>,

@@ -8,10 +8,14 @@ use super::farm::*;
 
 /// Frees the only slot of worker `w` and tells which operation got it.
 fn next(farm: &mut Farm) -> String {
-    let lease = farm.leases("w")[0];
-    farm.complete("w", LINUX, 1, lease, succeeded(0));
+    next_of(farm, "w")
+}
+
+fn next_of(farm: &mut Farm, worker: &str) -> String {
+    let lease = farm.leases(worker)[0];
+    farm.complete(worker, LINUX, 1, lease, succeeded(0));
     farm.publish_all();
-    farm.assigned("w").pop().unwrap_or_default()
+    farm.assigned(worker).pop().unwrap_or_default()
 }
 
 #[test]
@@ -68,16 +72,29 @@ fn every_priority_has_turns_of_its_own_and_a_lost_worker_costs_no_turn() {
     farm.execute("two", work_of("two", "two", LINUX));
     assert_eq!(next(&mut farm), "one-0");
     assert_eq!(next(&mut farm), "two");
-    // Asked for by somebody in a hurry, an action that waits already moves ahead.
+    // Asked for by somebody in a hurry, an action that waits already moves ahead. What was lost comes back before the
+    // others of its priority.
     farm.execute_at("hurried", work_of("three", "one-3", LINUX), -5);
     farm.send(crate::Event::WorkerGone(worker("w")));
     farm.wait(seconds(60));
     farm.sync("v", LINUX, 1);
-    assert!(
-        farm.assigned("v")
-            .iter()
-            .any(|name| name == "one-3" || name == "hurried")
-    );
+    assert_eq!(farm.assigned("v"), ["hurried"]);
+    let order: Vec<String> = (0..3).map(|_| next_of(&mut farm, "v")).collect();
+    assert_eq!(order, ["two", "one-1", "one-2"]);
+}
+
+#[test]
+fn what_comes_back_stays_first_when_somebody_in_a_hurry_asks_for_it() {
+    let mut farm = Farm::new();
+    farm.sync("w", LINUX, 1);
+    farm.execute("lost", work_of("one", "lost", LINUX));
+    farm.execute_at("urgent", work_of("two", "urgent", LINUX), -5);
+    farm.send(crate::Event::WorkerGone(worker("w")));
+    farm.wait(seconds(60));
+    farm.execute_at("hurried", work_of("three", "lost", LINUX), -5);
+    farm.sync("v", LINUX, 1);
+    assert_eq!(farm.assigned("v"), ["hurried"]);
+    assert_eq!(next_of(&mut farm, "v"), "urgent");
 }
 
 proptest! {
