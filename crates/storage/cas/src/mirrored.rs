@@ -26,9 +26,9 @@ const REPAIRS_AT_ONCE_MAX: usize = 256;
 /// A pair of stores that stays readable and writable with one of them down.
 ///
 /// Writes go to both in one pass and are acknowledged when both have them, or by the one that is up; what the other
-/// missed is remembered and copied by [`Mirrored::keep_repaired`]. Reads go to the first and, on a miss or a failure, to the
-/// second; a whole read from there repairs the first. A question is answered by what either has: present means on both
-/// sides, or remembered to be copied. Fails only when both sides do.
+/// missed is remembered and copied by [`Mirrored::keep_repaired`]. Reads go to the first and, on a miss or a failure, to
+/// the second; a whole read from there repairs the first. A question is answered by what either has: present means on
+/// both sides, or remembered to be copied. Fails only when both sides do.
 pub fn mirrored(first: Arc<dyn BlobStore>, second: Arc<dyn BlobStore>) -> Arc<Mirrored> {
     Arc::new(Mirrored {
         sides: [Side::new(first), Side::new(second)],

@@ -48,9 +48,7 @@ impl Patience {
             Ok(answer) => answer,
             Err(_) => {
                 *self.rests_until.lock() = Some(Instant::now() + self.rest);
-                Err(StoreError::Unavailable {
-                    reason: self.late(what, limit),
-                })
+                Err(self.too_late(what, limit))
             }
         }
     }
@@ -62,11 +60,13 @@ impl Patience {
         what: &str,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
-        match tokio::time::timeout(limit, call).await {
-            Ok(result) => result,
-            Err(_) => Err(StoreError::Unavailable {
-                reason: self.late(what, limit),
-            }),
+        let in_time = tokio::time::timeout(limit, call).await;
+        in_time.unwrap_or_else(|_| Err(self.too_late(what, limit)))
+    }
+
+    fn too_late(&self, what: &str, limit: Duration) -> StoreError {
+        StoreError::Unavailable {
+            reason: self.late(what, limit),
         }
     }
 

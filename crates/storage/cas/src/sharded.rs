@@ -37,8 +37,9 @@ pub struct Shard {
 /// home. Adding a shard moves only what it wins, its share; taking one away moves only what it had.
 ///
 /// Writes go to the home. Reads that miss there look at the next bidders, where the blob lay before the set of shards
-/// was changed; a whole read from there moves a copy home, [`Sharded::keep_balanced`] does so for whatever was asked about,
-/// and [`Sharded::rebalance`] for all of a list. A shard that is down makes its share unavailable and nothing else: there is one copy here, mirror the shards for two.
+/// was changed. A copy goes home when all of it is read from there; [`Sharded::keep_balanced`] sees to whatever was asked
+/// about, and [`Sharded::rebalance`] to all of a list. A shard that is down makes its share unavailable and nothing else:
+/// there is one copy here, mirror the shards for two.
 pub fn sharded(shards: Vec<Shard>) -> Arc<Sharded> {
     let shards = shards.into_iter().map(|shard| Bidder {
         seed: seed_of(&shard.name),
@@ -140,9 +141,8 @@ impl Sharded {
     async fn move_strays(&self) -> u64 {
         let due: DigestSet = {
             let mut strays = self.strays.lock();
-            let due: DigestSet = strays.iter().take(MOVES_AT_ONCE_MAX).copied().collect();
-            strays.retain(|digest| !due.contains(digest));
-            due
+            let first = std::iter::from_fn(|| strays.pop_first());
+            first.take(MOVES_AT_ONCE_MAX).collect()
         };
         match self.rebalance(&due).await {
             Ok(moved) => moved,
