@@ -20,6 +20,8 @@ struct Target {
     packages: &'static [&'static str],
     /// Packages it refers to in other crates.
     extern_paths: &'static [(&'static str, &'static str)],
+    /// Whether its descriptors are kept too: what a server speaks is told by reflection.
+    is_spoken: bool,
 }
 
 const TARGETS: &[Target] = &[
@@ -50,6 +52,7 @@ const TARGETS: &[Target] = &[
             "google.rpc",
         ],
         extern_paths: &[],
+        is_spoken: true,
     },
     Target {
         folder: "crates/execution/worker-api/src/generated",
@@ -60,12 +63,26 @@ const TARGETS: &[Target] = &[
             (".google.longrunning", "::reapi::google::longrunning"),
             (".google.rpc", "::reapi::google::rpc"),
         ],
+        is_spoken: true,
+    },
+    Target {
+        folder: "crates/execution/journal/src/generated",
+        sources: &["farrier/journal/v1/journal.proto"],
+        packages: &["farrier.journal.v1"],
+        extern_paths: &[
+            (".build.bazel", "::reapi::build::bazel"),
+            (".farrier.worker.v1", "::worker_api::v1"),
+            (".google.longrunning", "::reapi::google::longrunning"),
+            (".google.rpc", "::reapi::google::rpc"),
+        ],
+        is_spoken: false,
     },
     Target {
         folder: "crates/server/admin-api/src/generated",
         sources: &["farrier/admin/v1/queue.proto", "farrier/admin/v1/storage.proto"],
         packages: &["farrier.admin.v1"],
         extern_paths: &[],
+        is_spoken: true,
     },
 ];
 
@@ -176,10 +193,12 @@ fn generate_target(root: &Path, target: &Target, files: &mut Files) -> Result<()
             .with_context(|| format!("no code came out for {package}"))?;
         files.insert(Path::new(target.folder).join(name), code);
     }
-    files.insert(
-        Path::new(target.folder).join(DESCRIPTORS),
-        without_comments(descriptors).encode_to_vec(),
-    );
+    if target.is_spoken {
+        files.insert(
+            Path::new(target.folder).join(DESCRIPTORS),
+            without_comments(descriptors).encode_to_vec(),
+        );
+    }
     Ok(())
 }
 

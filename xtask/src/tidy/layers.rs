@@ -38,6 +38,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("scheduler", &["action", "blob", "reapi"]),
     ("worker-api", &["reapi"]),
+    ("journal", &["scheduler", "worker-api", "action", "blob", "reapi"]),
     ("runner-api", &[]),
     ("runner", &["runner-api"]),
     (
@@ -58,6 +59,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &[
             // Words only: what it says about operations that wait.
             "admin-api",
+            "journal",
             "scheduler",
             "worker-api",
             "action-cache",

@@ -44,6 +44,7 @@ fn measure(queued: u32) -> (Duration, Duration) {
             match effect {
                 Effect::Sync(worker) => drop(black_box(scheduler.desired(worker))),
                 Effect::Update(operation) => drop(black_box(scheduler.operation(operation))),
+                Effect::Record(_) => {}
                 Effect::Publish(..) => {}
             }
         }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use reapi::execution::ExecuteResponse;
 
-use crate::{LeaseId, OperationName, TaskId, Work, WorkerId};
+use crate::{Entry, LeaseId, OperationName, TaskId, Work, WorkerId};
 
 /// One thing for the shell to do, after each [`handle`](crate::Scheduler::handle). Within one call, a worker and an
 /// operation are named at most once.
 #[derive(Clone, Debug)]
 pub enum Effect {
+    /// Has to be remembered across restarts, before any other effect of the same call is carried out. These come first,
+    /// in the order in which they happened.
+    Record(Entry),
     /// This worker's desired state changed, or the worker's report shows that it has not got it: send
     /// [`desired`](crate::Scheduler::desired). When that is `None` the worker is not (or no longer) accepted, and
     /// its stream should be closed with UNAVAILABLE.
@@ -19,8 +22,9 @@ pub enum Effect {
     Update(OperationName),
     /// A worker completed this task under its live lease. Write the action cache if the response is cacheable, then
     /// send [`Event::Published`](crate::Event::Published), always, also when storing failed: the operations wait
-    /// for it. Only then are they done (checklist E33). Happens at most once for a task.
-    Publish(TaskId, Arc<Work>, Box<ExecuteResponse>),
+    /// for it. Only then are they done (checklist E33). Happens at most once for a task, and once more for one that was
+    /// not yet published when the scheduler was restarted.
+    Publish(TaskId, Arc<Work>, Arc<ExecuteResponse>),
 }
 
 /// The leases a worker should hold, oldest first, each with the name of an operation that waits for it (for logs; it

@@ -32,7 +32,7 @@ pub enum Event {
     WorkerGone(WorkerId),
     /// The shell is done with [`Effect::Publish`](crate::Effect::Publish): outputs and, if cacheable, the action
     /// cache entry are stored; the operations get this response.
-    Published(TaskId, Box<ExecuteResponse>),
+    Published(TaskId, Arc<ExecuteResponse>),
     /// Time passed; see [`Scheduler::next_wakeup`](crate::Scheduler::next_wakeup).
     Tick,
 }
@@ -52,7 +52,7 @@ pub struct Request {
 }
 
 /// Everything a worker needs to know to execute an action. Pure data, shared by the operations that merged.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Work {
     /// Where the client spoke to; merging never crosses instances.
     pub instance: InstanceName,

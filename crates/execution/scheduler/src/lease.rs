@@ -1,11 +1,13 @@
 //! A task in the hands of a worker: granted, renewed, completed, recalled or lost.
 
+use std::sync::Arc;
+
 use reapi::execution::ExecuteResponse;
 
 use crate::platform::shown;
 use crate::response::infrastructure_failure;
 use crate::task::TaskState;
-use crate::{LeaseId, LeaseState, OperationName, Scheduler, TaskId, Time, WorkerId};
+use crate::{Entry, LeaseId, LeaseState, OperationName, Scheduler, TaskId, Time, WorkerId};
 
 /// Reported lease numbers above this are no memory of ours: numbers are granted one by one from 1.
 const LEASE_NUMBER_MAX: u64 = u64::MAX / 2;
@@ -25,21 +27,41 @@ impl Scheduler {
     /// Gives a queued task to a worker with a free slot.
     pub(crate) fn grant(&mut self, task_id: TaskId, worker_id: &WorkerId) {
         self.dequeue(task_id);
-        let Some(task) = self.tasks.by_id.get_mut(&task_id) else {
+        let Some(task) = self.tasks.by_id.get(&task_id) else {
             return;
         };
         let Some(operation) = task.foremost().cloned() else {
             return;
         };
-        let (priority, turn, _) = task.key();
-        self.turns.granted(priority, turn);
         let id = LeaseId(self.lease_next);
         self.lease_next += 1;
+        self.grant_as(id, task_id, operation, worker_id);
+    }
+
+    /// Puts a task that is nowhere into a worker's hands.
+    pub(crate) fn grant_as(
+        &mut self,
+        id: LeaseId,
+        task_id: TaskId,
+        operation: OperationName,
+        worker_id: &WorkerId,
+    ) {
+        let Some(task) = self.tasks.by_id.get_mut(&task_id) else {
+            return;
+        };
+        let (priority, turn, _) = task.key();
+        self.turns.granted(priority, turn);
         task.state = TaskState::Running(id);
-        let worker = worker_id.clone();
+        self.changes.record(Entry::Granted {
+            task: task_id,
+            lease: id,
+            operation: operation.clone(),
+            worker: worker_id.clone(),
+            worker_name: self.worker_name(worker_id),
+        });
         let lease = Lease {
             task: task_id,
-            worker,
+            worker: worker_id.clone(),
             operation,
             reported_at: self.now,
         };
@@ -96,20 +118,14 @@ impl Scheduler {
             return;
         }
         let Some(lease) = self.release(id) else { return };
-        let name = self
-            .workers
-            .get(&lease.worker)
-            .map_or_else(String::new, |worker| worker.name.clone());
-        if let Some(task) = self.tasks.by_id.get_mut(&lease.task) {
-            task.failures.avoided.insert(lease.worker);
-        }
+        let name = self.worker_name(&lease.worker);
         self.totals.lost += 1;
         let what = format!(
             "worker `{}` did not take it up within {} s",
             shown(&name),
             unreported_max.as_secs()
         );
-        self.retry_after_loss(lease.task, &name, what);
+        self.retry_after_loss(lease.task, &name, what, Some(lease.worker));
     }
 
     /// The worker of this lease is lost.
@@ -117,30 +133,24 @@ impl Scheduler {
         if let Some(lease) = self.release(id) {
             self.totals.lost += 1;
             let what = format!("worker `{}` was lost", shown(worker_name));
-            self.retry_after_loss(lease.task, worker_name, what);
+            self.retry_after_loss(lease.task, worker_name, what, None);
         }
     }
 
     /// The worker has done what it was asked, or says that it cannot.
     fn complete(&mut self, id: LeaseId, response: Box<ExecuteResponse>) {
         let Some(lease) = self.release(id) else { return };
-        let name = self
-            .workers
-            .get(&lease.worker)
-            .map_or_else(String::new, |worker| worker.name.clone());
+        let name = self.worker_name(&lease.worker);
         if let Some(status) = infrastructure_failure(&response) {
             let what = format!(
                 "worker `{}` could not run it: {}",
                 shown(&name),
                 shown(&status.message)
             );
-            if self.note_failure(lease.task, &name, what) {
-                if let Some(task) = self.tasks.by_id.get_mut(&lease.task) {
-                    task.failures.avoided.insert(lease.worker);
-                }
+            if self.note_failure(lease.task, &name, what, Some(lease.worker)) {
                 return self.retry(lease.task);
             }
         }
-        self.publish(lease.task, response);
+        self.publish(lease.task, Arc::from(response));
     }
 }

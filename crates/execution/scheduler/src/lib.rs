@@ -10,12 +10,16 @@
 //! under a *lease*, which the worker renews with each message and which is never given out twice. Workers that
 //! announce the same properties form a *pool*. Builds whose tasks wait together are served in *turns*.
 //!
+//! What has to outlive the process comes out as [`Entry`]s, and a scheduler is [restored](Scheduler::restored) from
+//! them.
+//!
 //! Read `event.rs` and `effect.rs` first, then `scheduler.rs`, then follow an operation: `operation.rs`,
-//! `task.rs`, `turns.rs`, `dispatch.rs`, `lease.rs`, `retry.rs`.
+//! `task.rs`, `turns.rs`, `dispatch.rs`, `lease.rs`, `retry.rs`; then `entry.rs` and `restore.rs`.
 
 mod deadline;
 mod dispatch;
 mod effect;
+mod entry;
 mod event;
 mod lease;
 mod name;
@@ -25,6 +29,7 @@ mod platform;
 mod pool;
 mod queue;
 mod response;
+mod restore;
 mod retry;
 mod scheduler;
 mod task;
@@ -37,6 +42,7 @@ mod worker;
 mod tests;
 
 pub use effect::{Desired, Effect};
+pub use entry::Entry;
 pub use event::{Event, LeaseState, Phase, Request, Work, WorkerReport};
 pub use name::{LeaseId, OperationName, TaskId, WorkerId};
 pub use options::SchedulerOptions;

@@ -83,9 +83,21 @@ impl fmt::Display for LeaseId {
     }
 }
 
-/// One execution that one or more operations wait for. Only the scheduler makes these.
+/// One execution that one or more operations wait for. Only the scheduler makes new ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TaskId(pub(crate) u64);
+
+impl TaskId {
+    /// The id with this number in the journal.
+    pub const fn new(number: u64) -> Self {
+        TaskId(number)
+    }
+
+    /// The number in the journal.
+    pub const fn as_u64(self) -> u64 {
+        self.0
+    }
+}
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -9,7 +9,7 @@ use reapi::rpc::Code;
 
 use crate::deadline::Deadline;
 use crate::response::{Refusal, failed};
-use crate::{OperationName, Request, Scheduler, TaskId, Time, Work};
+use crate::{Entry, OperationName, Request, Scheduler, TaskId, Time, Work};
 
 /// What an operation costs beside its work and its response, roughly.
 const OPERATION_BYTES: u64 = 512;
@@ -61,6 +61,11 @@ impl Operations {
     /// Number of finished operations.
     pub(crate) fn finished_count(&self) -> usize {
         self.finished.len()
+    }
+
+    /// The finished ones, in the order they finished.
+    pub(crate) fn finished_in_order(&self) -> impl Iterator<Item = &OperationName> {
+        self.finished.values().map(|finished| &finished.name)
     }
 
     fn insert_finished(&mut self, name: &OperationName, at: Time, bytes: u64) -> u64 {
@@ -115,23 +120,34 @@ impl Scheduler {
             }
             Err(Refusal { code, message }) => {
                 self.totals.refused += 1;
-                let refusal = failed(code, message);
-                let bytes = OPERATION_BYTES + work.bytes() + refusal.encoded_len() as u64;
-                let order = self.operations.insert_finished(&name, self.now, bytes);
-                let progress = Progress::Finished {
-                    response: Arc::new(refusal),
-                    order,
-                };
-                self.operations.by_name.insert(
-                    name,
-                    Operation {
-                        work,
-                        watchers: 1,
-                        progress,
-                    },
-                );
+                let refusal = Arc::new(failed(code, message));
+                self.changes.record(Entry::Past {
+                    operation: name.clone(),
+                    work: work.clone(),
+                    response: refusal.clone(),
+                });
+                self.insert_past(name, work, refusal, 1);
             }
         }
+    }
+
+    /// An operation that is over.
+    pub(crate) fn insert_past(
+        &mut self,
+        name: OperationName,
+        work: Arc<Work>,
+        response: Arc<ExecuteResponse>,
+        watchers: u32,
+    ) {
+        let bytes = OPERATION_BYTES + work.bytes() + response.encoded_len() as u64;
+        let order = self.operations.insert_finished(&name, self.now, bytes);
+        let progress = Progress::Finished { response, order };
+        let operation = Operation {
+            work,
+            watchers,
+            progress,
+        };
+        self.operations.by_name.insert(name, operation);
     }
 
     pub(crate) fn watcher_came(&mut self, name: &OperationName) {
@@ -164,18 +180,19 @@ impl Scheduler {
         };
         self.leave_task(task, name, priority);
         self.totals.cancelled += 1;
-        self.finish([name.clone()], failed(Code::Cancelled, why));
+        self.finish(vec![name.clone()], Arc::new(failed(Code::Cancelled, why)));
     }
 
     /// Gives all of these operations one response. They have left their task already.
-    pub(crate) fn finish(
-        &mut self,
-        names: impl IntoIterator<Item = OperationName, IntoIter: ExactSizeIterator>,
-        response: ExecuteResponse,
-    ) {
-        let names = names.into_iter();
-        let count = names.len().max(1) as u64;
-        let response = Arc::new(response);
+    pub(crate) fn finish(&mut self, names: Vec<OperationName>, response: Arc<ExecuteResponse>) {
+        if names.is_empty() {
+            return;
+        }
+        self.changes.record(Entry::Finished {
+            operations: names.clone(),
+            response: response.clone(),
+        });
+        let count = names.len() as u64;
         let response_bytes = response.encoded_len() as u64;
         for name in names {
             self.deadlines.set(Deadline::Abandoned(name.clone()), None);
@@ -202,6 +219,7 @@ impl Scheduler {
         };
         if let Progress::Finished { order, .. } = operation.progress {
             self.operations.remove_finished(order);
+            self.changes.record(Entry::Forgotten(name.clone()));
             self.changes.update(name);
         }
     }

@@ -6,7 +6,7 @@ use reapi::rpc::Code;
 
 use crate::platform::shown;
 use crate::queue::QueueId;
-use crate::{Scheduler, TaskId, WorkerId};
+use crate::{Entry, Scheduler, TaskId, WorkerId};
 
 /// What went wrong with earlier attempts. Bounded by `attempts_max`.
 #[derive(Debug, Default)]
@@ -21,13 +21,27 @@ pub(crate) struct Failures {
 
 impl Scheduler {
     /// Notes that a worker was lost with a task, or could not run it for reasons of its own. Answers whether the
-    /// task may be tried again. The task is nowhere at this moment.
-    pub(crate) fn note_failure(&mut self, id: TaskId, worker_name: &str, what: String) -> bool {
+    /// task may be tried again. The task is nowhere at this moment. A worker that is still there is `avoided`.
+    pub(crate) fn note_failure(
+        &mut self,
+        id: TaskId,
+        worker_name: &str,
+        what: String,
+        avoided: Option<WorkerId>,
+    ) -> bool {
         let Some(task) = self.tasks.by_id.get_mut(&id) else {
             return false;
         };
-        task.failures.workers.push(shown(worker_name));
+        let worker_name = shown(worker_name);
+        self.changes.record(Entry::Failed {
+            task: id,
+            worker_name: worker_name.clone(),
+            what: what.clone(),
+            avoided: avoided.clone(),
+        });
+        task.failures.workers.push(worker_name);
         task.failures.last = what;
+        task.failures.avoided.extend(avoided);
         task.failures.workers.len() < self.options.attempts_max.max(1) as usize
     }
 
@@ -47,8 +61,14 @@ impl Scheduler {
     }
 
     /// A worker was lost with this task: try again, or say which workers did not survive it.
-    pub(crate) fn retry_after_loss(&mut self, id: TaskId, worker_name: &str, what: String) {
-        if self.note_failure(id, worker_name, what) {
+    pub(crate) fn retry_after_loss(
+        &mut self,
+        id: TaskId,
+        worker_name: &str,
+        what: String,
+        avoided: Option<WorkerId>,
+    ) {
+        if self.note_failure(id, worker_name, what, avoided) {
             return self.retry(id);
         }
         let Some(task) = self.tasks.by_id.get(&id) else {

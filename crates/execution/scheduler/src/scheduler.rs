@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use reapi::execution::ExecuteResponse;
 
@@ -13,7 +14,7 @@ use crate::queue::{QueueId, Queues};
 use crate::task::Tasks;
 use crate::turns::Turns;
 use crate::worker::Worker;
-use crate::{Effect, Event, LeaseId, OperationName, SchedulerOptions, TaskId, Time, Totals, Work, WorkerId};
+use crate::{Effect, Entry, Event, LeaseId, OperationName, SchedulerOptions, TaskId, Time, Totals, Work, WorkerId};
 
 /// Operations, tasks, queues, workers and leases, and the rules between them. See the crate's introduction.
 #[derive(Debug)]
@@ -21,8 +22,8 @@ pub struct Scheduler {
     pub(crate) options: SchedulerOptions,
     /// The latest time seen.
     pub(crate) now: Time,
-    /// When the start-up grace ends; set by the first event.
-    pub(crate) startup_grace_ends: Option<Time>,
+    /// When the start-up grace began and how long it is; set by the first event or by what is restored.
+    pub(crate) startup_grace: Option<(Time, Duration)>,
     pub(crate) operations: Operations,
     pub(crate) tasks: Tasks,
     pub(crate) turns: Turns,
@@ -39,9 +40,10 @@ pub struct Scheduler {
 /// What one `handle` has changed so far: the effects to be, and where a task may now meet a worker.
 #[derive(Debug, Default)]
 pub(crate) struct Changes {
+    records: Vec<Entry>,
     updates: BTreeSet<OperationName>,
     syncs: BTreeSet<WorkerId>,
-    publications: Vec<(TaskId, Arc<Work>, Box<ExecuteResponse>)>,
+    publications: Vec<(TaskId, Arc<Work>, Arc<ExecuteResponse>)>,
     /// Workers that may have got a free slot.
     pub(crate) workers_freed: BTreeSet<WorkerId>,
     /// Queues that may have got a task somebody can run.
@@ -54,7 +56,7 @@ impl Scheduler {
         Scheduler {
             options,
             now: Time::default(),
-            startup_grace_ends: None,
+            startup_grace: None,
             operations: Operations::default(),
             tasks: Tasks::default(),
             turns: Turns::default(),
@@ -73,10 +75,8 @@ impl Scheduler {
     /// happens first.
     pub fn handle(&mut self, now: Time, event: Event, effects: &mut Vec<Effect>) {
         self.now = self.now.max(now);
-        if self.startup_grace_ends.is_none() {
-            let ends = self.now + self.options.startup_grace;
-            self.startup_grace_ends = Some(ends);
-            self.deadlines.set(Deadline::StartupGrace, Some(ends));
+        if self.startup_grace.is_none() {
+            self.start_grace(self.options.startup_grace);
         }
         self.forget_finished();
         while let Some(deadline) = self.deadlines.pop_due(self.now) {
@@ -124,13 +124,25 @@ impl Scheduler {
         }
     }
 
+    /// For so long operations without a matching worker wait for one to connect.
+    pub(crate) fn start_grace(&mut self, grace: Duration) {
+        self.startup_grace = Some((self.now, grace));
+        self.deadlines.set(Deadline::StartupGrace, Some(self.now + grace));
+    }
+
     /// Whether operations without a matching worker still wait for one to connect.
     pub(crate) fn in_startup_grace(&self) -> bool {
-        self.startup_grace_ends.is_some_and(|ends| self.now < ends)
+        let grace = self.startup_grace;
+        grace.is_some_and(|(began, grace)| self.now < began + grace)
     }
 }
 
 impl Changes {
+    /// This has to be remembered.
+    pub(crate) fn record(&mut self, entry: Entry) {
+        self.records.push(entry);
+    }
+
     /// The view of this operation has changed.
     pub(crate) fn update(&mut self, operation: &OperationName) {
         self.updates.insert(operation.clone());
@@ -142,11 +154,12 @@ impl Changes {
     }
 
     /// This task has its result.
-    pub(crate) fn publish(&mut self, task: TaskId, work: Arc<Work>, response: Box<ExecuteResponse>) {
+    pub(crate) fn publish(&mut self, task: TaskId, work: Arc<Work>, response: Arc<ExecuteResponse>) {
         self.publications.push((task, work, response));
     }
 
-    fn drain_into(&mut self, effects: &mut Vec<Effect>) {
+    pub(crate) fn drain_into(&mut self, effects: &mut Vec<Effect>) {
+        effects.extend(self.records.drain(..).map(Effect::Record));
         effects.extend(std::mem::take(&mut self.syncs).into_iter().map(Effect::Sync));
         effects.extend(std::mem::take(&mut self.updates).into_iter().map(Effect::Update));
         let publications = self.publications.drain(..);

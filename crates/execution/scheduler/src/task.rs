@@ -13,7 +13,7 @@ use crate::queue::{QueueId, QueueKey};
 use crate::response::{Refusal, failed};
 use crate::retry::Failures;
 use crate::turns::{Build, FIRST, Turn};
-use crate::{LeaseId, OperationName, Phase, Scheduler, TaskId, Work};
+use crate::{Entry, LeaseId, OperationName, Phase, Scheduler, TaskId, Work};
 
 /// One execution.
 #[derive(Debug)]
@@ -36,6 +36,8 @@ pub(crate) struct Task {
     pub(crate) phase: Option<Phase>,
     pub(crate) metadata: Option<Arc<ExecutedActionMetadata>>,
     pub(crate) failures: Failures,
+    /// What a worker said, while it is being stored.
+    pub(crate) completed: Option<Arc<ExecuteResponse>>,
 }
 
 /// Where a task is.
@@ -123,12 +125,8 @@ impl Scheduler {
         }
         if !work.do_not_cache
             && let Some(&id) = self.tasks.joinable.get(&Tasks::key_of(work))
-            && let Some(task) = self.tasks.by_id.get_mut(&id)
+            && let Some(shared) = self.join(id, name, priority)
         {
-            task.operations.insert((priority, name.clone()));
-            let shared = task.work.clone();
-            self.totals.merged += 1;
-            self.reorder(id);
             return Ok((id, shared));
         }
         let bytes = work.bytes();
@@ -139,14 +137,43 @@ impl Scheduler {
             )));
         }
         let queue = self.queue_for(work)?;
-        self.tasks.last += 1;
-        let id = TaskId(self.tasks.last);
+        let id = TaskId(self.tasks.last + 1);
+        self.begin(id, name, work, priority, queue);
+        Ok((id, work.clone()))
+    }
+
+    /// One more operation waits for a task. Answers the task's work, or `None` if there is no such task.
+    pub(crate) fn join(&mut self, id: TaskId, name: &OperationName, priority: i32) -> Option<Arc<Work>> {
+        let task = self.tasks.by_id.get_mut(&id)?;
+        task.operations.insert((priority, name.clone()));
+        let shared = task.work.clone();
+        self.totals.merged += 1;
+        self.changes.record(Entry::Joined {
+            task: id,
+            operation: name.clone(),
+            priority,
+        });
+        self.reorder(id);
+        Some(shared)
+    }
+
+    /// A new task for one operation, in its queue.
+    pub(crate) fn begin(
+        &mut self,
+        id: TaskId,
+        name: &OperationName,
+        work: &Arc<Work>,
+        priority: i32,
+        queue: QueueId,
+    ) {
+        self.tasks.last = self.tasks.last.max(id.0);
+        let bytes = work.bytes();
         let build = work.build();
         let task = Task {
             work: work.clone(),
             bytes,
             queue,
-            sequence: self.tasks.last,
+            sequence: id.0,
             turn: self.turns.next(priority, &build),
             turn_priority: priority,
             build,
@@ -155,7 +182,14 @@ impl Scheduler {
             phase: None,
             metadata: None,
             failures: Failures::default(),
+            completed: None,
         };
+        self.changes.record(Entry::Began {
+            task: id,
+            operation: name.clone(),
+            priority,
+            work: work.clone(),
+        });
         self.tasks.by_id.insert(id, task);
         self.tasks.bytes += bytes;
         self.queues.get_mut(queue).tasks += 1;
@@ -163,7 +197,6 @@ impl Scheduler {
             self.tasks.joinable.insert(Tasks::key_of(work), id);
         }
         self.enqueue(id);
-        Ok((id, work.clone()))
     }
 
     /// The queue of a platform that some worker meets or, while the server starts, may still meet.
@@ -300,20 +333,25 @@ impl Scheduler {
     /// Ends a task without a worker's response.
     pub(crate) fn fail_task(&mut self, id: TaskId, code: Code, message: impl Into<String>) {
         let operations = self.end_task(id);
-        self.finish(operations, failed(code, message));
+        self.finish(operations, Arc::new(failed(code, message)));
     }
 
     /// Hands a worker's response to the shell. From here on nobody joins: a result exists (checklist E9).
-    pub(crate) fn publish(&mut self, id: TaskId, response: Box<ExecuteResponse>) {
+    pub(crate) fn publish(&mut self, id: TaskId, response: Arc<ExecuteResponse>) {
         self.tasks.stop_joining(id);
         if let Some(task) = self.tasks.by_id.get_mut(&id) {
             task.state = TaskState::Publishing;
+            task.completed = Some(response.clone());
+            self.changes.record(Entry::Completed {
+                task: id,
+                response: response.clone(),
+            });
             self.changes.publish(id, task.work.clone(), response);
         }
     }
 
     /// The shell has stored the result: every operation that still waits gets it.
-    pub(crate) fn published(&mut self, id: TaskId, response: Box<ExecuteResponse>) {
+    pub(crate) fn published(&mut self, id: TaskId, response: Arc<ExecuteResponse>) {
         if self
             .tasks
             .by_id
@@ -322,7 +360,7 @@ impl Scheduler {
         {
             self.totals.published += 1;
             let operations = self.end_task(id);
-            self.finish(operations, *response);
+            self.finish(operations, response);
         }
     }
 

@@ -9,5 +9,6 @@ mod merging;
 mod operations;
 mod platforms;
 mod queueing;
+mod restarts;
 mod retries;
 mod turns;

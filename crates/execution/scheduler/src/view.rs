@@ -267,7 +267,7 @@ impl Scheduler {
             let last = shown(&self.pools.get(*pool).last_name);
             format!("waits up to {memory} s for a matching worker to come back; the last was `{last}`")
         } else {
-            let grace = self.options.startup_grace.as_secs();
+            let grace = self.startup_grace.map_or(0, |(_, grace)| grace.as_secs());
             format!(
                 "waits for workers to connect in the first {grace} s; {}",
                 self.why_impossible(&queue.platform).1

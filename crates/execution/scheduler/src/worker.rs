@@ -120,6 +120,12 @@ impl Scheduler {
         self.await_pool_memory();
     }
 
+    /// What a worker calls itself; empty for one that is gone.
+    pub(crate) fn worker_name(&self, id: &WorkerId) -> String {
+        let worker = self.workers.get(id);
+        worker.map_or_else(String::new, |worker| worker.name.clone())
+    }
+
     /// Brings a worker's place among the free ones of its pool up to date.
     pub(crate) fn list_free_slots(&mut self, id: &WorkerId) {
         let Some(worker) = self.workers.get_mut(id) else {
@@ -135,7 +141,7 @@ impl Scheduler {
     }
 
     /// Puts a worker, new or known, into the pool its report says.
-    fn seat(&mut self, id: &WorkerId, name: String, offer: Offer, slots: u32, draining: bool) {
+    pub(crate) fn seat(&mut self, id: &WorkerId, name: String, offer: Offer, slots: u32, draining: bool) {
         let pool = self.pools.of(offer);
         let before = self.workers.remove(id);
         let leases = before

@@ -52,6 +52,11 @@ impl DataDirectory {
         self.path.join("worker")
     }
 
+    /// What the scheduler remembers across restarts.
+    pub(crate) fn journal_file(&self) -> PathBuf {
+        self.path.join("operations.journal")
+    }
+
     pub(crate) fn token_file(&self) -> PathBuf {
         self.path.join("worker-token")
     }

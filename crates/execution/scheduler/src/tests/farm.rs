@@ -15,7 +15,7 @@ use crate::dispatch::RETRIED_SEEN_MAX;
 use crate::operation::Progress;
 use crate::task::TaskState;
 use crate::{
-    Effect, Event, LeaseId, LeaseState, OperationName, OperationView, Phase, Request, Scheduler,
+    Effect, Entry, Event, LeaseId, LeaseState, OperationName, OperationView, Phase, Request, Scheduler,
     SchedulerOptions, Stage, TaskId, Time, Work, WorkerId, WorkerReport,
 };
 
@@ -28,7 +28,9 @@ pub(super) struct Farm {
     /// What the last event had as effects.
     pub(super) effects: Vec<Effect>,
     /// Publications that were asked for and not answered.
-    pub(super) publications: Vec<(TaskId, Box<ExecuteResponse>)>,
+    pub(super) publications: Vec<(TaskId, Arc<ExecuteResponse>)>,
+    /// All that had to be remembered.
+    pub(super) journal: Vec<Entry>,
     seen: Seen,
     published: BTreeSet<TaskId>,
 }
@@ -130,6 +132,7 @@ impl Farm {
             now: Time::from_micros(1_000_000),
             effects: Vec::new(),
             publications: Vec::new(),
+            journal: Vec::new(),
             seen: Seen::default(),
             published: BTreeSet::new(),
         };
@@ -141,14 +144,97 @@ impl Farm {
     pub(super) fn send(&mut self, event: Event) {
         self.effects.clear();
         self.scheduler.handle(self.now, event, &mut self.effects);
-        for effect in &self.effects {
-            if let Effect::Publish(task, _, response) = effect {
-                assert!(self.published.insert(*task), "{task:?} is published twice");
-                self.publications.push((*task, response.clone()));
-            }
-        }
+        self.take_effects();
         self.check_effects();
         self.check_state();
+    }
+
+    fn take_effects(&mut self) {
+        let is_record = |effect: &Effect| matches!(effect, Effect::Record(_));
+        assert!(
+            self.effects.is_sorted_by_key(|effect| !is_record(effect)),
+            "something is told before it is remembered"
+        );
+        for effect in &self.effects {
+            match effect {
+                Effect::Record(entry) => self.journal.push(entry.clone()),
+                Effect::Publish(task, _, response) => {
+                    assert!(self.published.insert(*task), "{task:?} is published twice");
+                    self.publications.push((*task, response.clone()));
+                }
+                Effect::Sync(_) | Effect::Update(_) => {}
+            }
+        }
+    }
+
+    /// The scheduler's process dies and another one goes on with what was remembered, which must be all that matters.
+    pub(super) fn restart(&mut self) {
+        let options = self.scheduler.options.clone();
+        let mut effects = Vec::new();
+        let compact: Vec<Entry> = self.scheduler.entries().collect();
+        let compact = Scheduler::restored(options.clone(), self.now, compact, &mut effects);
+        self.check_restored(&compact);
+        effects.clear();
+        let restored = Scheduler::restored(options, self.now, self.journal.clone(), &mut effects);
+        self.check_restored(&restored);
+
+        for (task, _) in &self.publications {
+            self.published.remove(task);
+        }
+        self.observe_anew(restored, effects);
+    }
+
+    /// Nothing is known of what was before.
+    pub(super) fn replace(&mut self, scheduler: Scheduler, effects: Vec<Effect>) {
+        self.published.clear();
+        self.observe_anew(scheduler, effects);
+    }
+
+    fn observe_anew(&mut self, scheduler: Scheduler, effects: Vec<Effect>) {
+        self.scheduler = scheduler;
+        self.publications.clear();
+        self.effects = effects;
+        self.take_effects();
+        self.seen.operations = self.operations();
+        self.seen.desired = self.desired();
+        self.check_state();
+    }
+
+    /// Whatever has begun and whatever is over is in `restored` too, and whoever had a lease has it.
+    fn check_restored(&self, restored: &Scheduler) {
+        for view in self.scheduler.operations(None, usize::MAX) {
+            let after = restored
+                .operation(&view.name)
+                .unwrap_or_else(|| panic!("{} is forgotten", view.name));
+            assert_eq!(
+                (after.stage, after.attempt, &after.response, &after.work),
+                (view.stage, view.attempt, &view.response, &view.work),
+                "{}",
+                view.name
+            );
+        }
+        for view in restored.operations(None, usize::MAX) {
+            let is_over = view.stage == Stage::Completed;
+            assert!(is_over || self.scheduler.operation(&view.name).is_some(), "{} lives again", view.name);
+        }
+        let tasks = |scheduler: &Scheduler| -> BTreeMap<TaskId, _> {
+            let task = |(id, task): (&TaskId, &crate::task::Task)| {
+                let lease = match task.state {
+                    TaskState::Running(lease) => {
+                        let lease = (lease, &scheduler.leases[&lease]);
+                        Some((lease.0, lease.1.worker.clone(), lease.1.operation.clone()))
+                    }
+                    TaskState::Queued(_) | TaskState::Publishing => None,
+                };
+                let failures = (task.failures.workers.clone(), task.failures.last.clone());
+                (*id, (task.operations.clone(), lease, failures, task.failures.avoided.clone()))
+            };
+            scheduler.tasks.by_id.iter().map(task).collect()
+        };
+        assert_eq!(tasks(restored), tasks(&self.scheduler));
+        let granted = self.scheduler.leases.keys().max();
+        assert!(granted.is_none_or(|granted| granted.0 < restored.lease_next));
+        assert_eq!(restored.totals, Default::default());
     }
 
     /// Lets time pass, with a tick whenever the scheduler wants one and one just before, which must do nothing.
@@ -306,11 +392,10 @@ impl Farm {
             match effect {
                 Effect::Update(name) => assert!(updates.insert(name.clone()), "{name} is updated twice"),
                 Effect::Sync(worker) => assert!(syncs.insert(worker.clone()), "{worker} is synced twice"),
-                Effect::Publish(..) => {}
+                Effect::Publish(..) | Effect::Record(_) => {}
             }
         }
-        let views = self.scheduler.operations(None, usize::MAX);
-        let operations: BTreeMap<_, _> = views.into_iter().map(|view| (view.name.clone(), view)).collect();
+        let operations = self.operations();
         let names: BTreeSet<_> = operations.keys().chain(self.seen.operations.keys()).collect();
         for name in names {
             let (before, after) = (self.seen.operations.get(name), operations.get(name));
@@ -330,16 +415,7 @@ impl Farm {
                 assert!(updates.contains(name), "{name} changed silently");
             }
         }
-        let workers = self.scheduler.view().workers;
-        let desired: BTreeMap<WorkerId, Vec<LeaseId>> = workers
-            .into_iter()
-            .map(|worker| {
-                (
-                    worker.id,
-                    worker.leases.into_iter().map(|lease| lease.id).collect(),
-                )
-            })
-            .collect();
+        let desired = self.desired();
         for worker in desired.keys().chain(self.seen.desired.keys()) {
             let (before, after) = (self.seen.desired.get(worker), desired.get(worker));
             assert!(
@@ -360,6 +436,18 @@ impl Farm {
             .max(desired.values().flatten().max().copied());
         self.seen.operations = operations;
         self.seen.desired = desired;
+    }
+
+    fn operations(&self) -> BTreeMap<OperationName, OperationView> {
+        let views = self.scheduler.operations(None, usize::MAX).into_iter();
+        views.map(|view| (view.name.clone(), view)).collect()
+    }
+
+    fn desired(&self) -> BTreeMap<WorkerId, Vec<LeaseId>> {
+        let workers = self.scheduler.view().workers.into_iter();
+        workers
+            .map(|worker| (worker.id, worker.leases.into_iter().map(|lease| lease.id).collect()))
+            .collect()
     }
 
     /// A lease that was granted just now: to somebody who takes work and has a slot for it, and not before a more

@@ -70,6 +70,8 @@ enum Step {
     },
     /// The shell has stored a result.
     Publish(u8),
+    /// The scheduler's process dies and comes back; workers and clients do not.
+    Restart,
     Wait(u16),
     /// Hours without anything.
     Sleep,
@@ -97,6 +99,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (n(), n(), 0u8..4).prop_map(|(worker, offer, slots)| Step::Change { worker, offer, slots }),
         1 => (n(), 0u8..40, any::<bool>()).prop_map(|(worker, lease, done)| Step::Lie { worker, lease, done }),
         3 => n().prop_map(Step::Publish),
+        1 => Just(Step::Restart),
         2 => (0u16..4_000).prop_map(Step::Wait),
         1 => (0u16..40_000).prop_map(Step::Wait),
         1 => Just(Step::Sleep),
@@ -228,6 +231,7 @@ impl History {
                     self.farm.send(Event::Published(task, response));
                 }
             }
+            Step::Restart => self.farm.restart(),
             Step::Wait(ms) => self.farm.wait(Duration::from_millis(ms.into())),
             Step::Sleep => self.farm.wait(seconds(4_000)),
         }

@@ -1,9 +1,11 @@
 //! The server's services on one port.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use journal::Journal;
 use scheduler::SchedulerOptions;
 use services::{
     Execution, ExecutionOffer, Instances, PRIORITIES, SchedulerActor, StorageOptions, Timeouts, WorkersDoor,
@@ -20,6 +22,8 @@ use crate::local_storage::LocalStorage;
 pub(crate) struct ServerOptions {
     pub(crate) timeouts: Timeouts,
     pub(crate) worker_token: String,
+    /// Where the scheduler's journal is.
+    pub(crate) journal: PathBuf,
     pub(crate) blob_size_bytes_max: u64,
     /// The disks that it tells about.
     pub(crate) local: LocalStorage,
@@ -47,7 +51,9 @@ pub(crate) async fn serve(
         lease_duration: scheduler_options.lease_duration,
         heartbeat: HEARTBEAT,
     };
-    let actor = SchedulerActor::start(scheduler_options, instances.clone(), &group);
+    let past = Journal::open(&options.journal)
+        .with_context(|| format!("cannot read {}", options.journal.display()))?;
+    let actor = SchedulerActor::start(scheduler_options, instances.clone(), Some(past), &group);
     let execution = Execution::new(
         actor.clone(),
         instances.clone(),
@@ -172,6 +178,7 @@ mod tests {
                 max: Duration::from_secs(1),
             },
             worker_token: "token".to_owned(),
+            journal: directory.journal_file(),
             blob_size_bytes_max: storage.blob_size_bytes_max,
             local: storage.local,
         };

@@ -202,6 +202,7 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
             max: options.max_timeout,
         },
         worker_token: worker_token.clone(),
+        journal: directory.journal_file(),
         blob_size_bytes_max: storage.blob_size_bytes_max,
         local: local.clone(),
     };

@@ -1,7 +1,8 @@
 //! The one owner of the scheduler: events go in here, effects come out and are acted on.
 //!
 //! The scheduler itself is pure; this shell brings it time, keeps its timer, wakes whoever watches an operation or a
-//! worker, and publishes results. Locks are held for the length of one `handle`, never across an await.
+//! worker, writes its journal, and publishes results. Locks are held for the length of one `handle`, and of the write to
+//! the journal that it may need, never across an await.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -9,13 +10,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use action::{Report, is_cacheable};
-use cas::Invocation;
+use cas::{Hold, Invocation};
 use futures::FutureExt;
+use journal::Journal;
 use parking_lot::Mutex;
 use reapi::execution::ExecuteResponse;
 use reapi::rpc::Code;
 use scheduler::{
-    Desired, Effect, Event, OperationName, OperationView, QueueView, Scheduler, SchedulerOptions, TaskId,
+    Desired, Effect, Entry, Event, OperationName, OperationView, QueueView, Scheduler, SchedulerOptions, TaskId,
     Time, Work, WorkerId,
 };
 use tasks::{CancellationToken, Group};
@@ -24,6 +26,9 @@ use tokio::sync::{Notify, watch};
 use super::holds::{Holds, invocation};
 use super::publish::publish;
 use crate::Instances;
+
+/// How much a power cut may take from the journal.
+const JOURNAL_SYNCED_EVERY: Duration = Duration::from_secs(1);
 
 /// Runs the scheduler. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -47,18 +52,29 @@ struct State {
     operations: HashMap<OperationName, watch::Sender<()>>,
     workers: HashMap<WorkerId, watch::Sender<()>>,
     effects: Vec<Effect>,
+    journal: Option<Journal>,
     timer_at: Option<Time>,
     holds: Holds,
 }
 
 impl SchedulerActor {
-    /// Starts the scheduler and its timer in `group`.
-    pub fn start(options: SchedulerOptions, instances: Arc<Instances>, group: &Group) -> Self {
+    /// Starts the scheduler and its timer in `group`, where the one before stopped. Without a past a restart forgets all
+    /// that is queued or runs.
+    pub fn start(
+        options: SchedulerOptions,
+        instances: Arc<Instances>,
+        past: Option<(Journal, Vec<Entry>)>,
+        group: &Group,
+    ) -> Self {
+        let (journal, entries) = past.map_or((None, Vec::new()), |(journal, entries)| (Some(journal), entries));
+        let mut effects = Vec::new();
+        let scheduler = Scheduler::restored(options, Time::default(), entries, &mut effects);
         let state = State {
-            scheduler: Scheduler::new(options),
+            scheduler,
             operations: HashMap::new(),
             workers: HashMap::new(),
-            effects: Vec::new(),
+            effects,
+            journal,
             timer_at: None,
             holds: Holds::default(),
         };
@@ -73,46 +89,51 @@ impl SchedulerActor {
         let actor = SchedulerActor {
             shared: Arc::new(shared),
         };
-        // The first event starts the scheduler's clock, so that the start-up grace counts from here.
-        actor.dispatch(Event::Tick);
+        actor.go_on();
         group.spawn("scheduler timer", actor.clone().run_timer());
+        group.spawn("journal", actor.clone().keep_synced());
         actor
     }
 
     /// Gives the scheduler one event and acts on what it decides.
     pub fn dispatch(&self, event: Event) {
-        let mut publications = Vec::new();
-        // Let go where nothing is locked.
-        let mut let_go = Vec::new();
         let accepted = match &event {
             Event::Execute(request) => Some(request.operation.clone()),
             _ => None,
         };
-        {
+        let decided = {
             let mut state = self.shared.state.lock();
-            let state = &mut *state;
-            state.scheduler.handle(self.now(), event, &mut state.effects);
+            state.handle(self.now(), event);
             if let Some(operation) = accepted.and_then(|name| state.scheduler.operation(&name)) {
                 state.holds.accepted(self.shared.instances.leases(), &operation);
             }
-            for effect in state.effects.drain(..) {
-                match effect {
-                    Effect::Update(operation) => {
-                        let look = || state.scheduler.operation(&operation);
-                        let_go.extend(state.holds.changed(&operation, look));
-                        wake(&state.operations, &operation);
-                    }
-                    Effect::Sync(worker) => wake(&state.workers, &worker),
-                    Effect::Publish(task, work, response) => publications.push((task, work, response)),
-                }
+            state.carry_out(&self.shared.wakeup_moved)
+        };
+        self.publish_all(decided);
+    }
+
+    /// After a restart: inputs are held again for whatever was queued or running, a new journal begins, and what was
+    /// being stored is stored.
+    fn go_on(&self) {
+        let decided = {
+            let mut state = self.shared.state.lock();
+            // An event starts the scheduler's clock, so that the start-up grace counts from here.
+            state.handle(self.now(), Event::Tick);
+            let live = state.scheduler.operations(None, usize::MAX);
+            let live: Vec<OperationView> = live.into_iter().filter(|view| view.response.is_none()).collect();
+            for operation in &live {
+                state.holds.accepted(self.shared.instances.leases(), operation);
             }
-            let wakeup = state.scheduler.next_wakeup();
-            if wakeup != state.timer_at {
-                state.timer_at = wakeup;
-                self.shared.wakeup_moved.notify_one();
+            if !live.is_empty() {
+                tracing::info!(operations = live.len(), "goes on with what was queued or running");
             }
-        }
-        for (task, work, response) in publications {
+            state.carry_out(&self.shared.wakeup_moved)
+        };
+        self.publish_all(decided);
+    }
+
+    fn publish_all(&self, decided: Decided) {
+        for (task, work, response) in decided.publications {
             self.spawn_publication(task, work, response);
         }
     }
@@ -172,7 +193,7 @@ impl SchedulerActor {
         Time::from_micros(self.shared.started.elapsed().as_micros() as u64)
     }
 
-    fn spawn_publication(&self, task: TaskId, work: Arc<Work>, response: Box<ExecuteResponse>) {
+    fn spawn_publication(&self, task: TaskId, work: Arc<Work>, response: Arc<ExecuteResponse>) {
         let actor = self.clone();
         self.shared.publications.spawn("publish result", async move {
             let cacheable = is_cacheable(work.do_not_cache, &response);
@@ -182,10 +203,32 @@ impl SchedulerActor {
             // Somebody waits for this operation: whatever happens here, it ends.
             let response = published.catch_unwind().await.unwrap_or_else(|_| {
                 let message = "publishing the result failed inside the server; its log says more";
-                Box::new(Report::failed(Code::Internal, message).into_response())
+                Arc::new(Report::failed(Code::Internal, message).into_response())
             });
             actor.dispatch(Event::Published(task, response));
         });
+    }
+
+    /// Brings the journal to the disk every now and then, so that a power cut takes little of it.
+    async fn keep_synced(self) {
+        let stopping = self.shared.group.stopping();
+        loop {
+            let stopped = tokio::time::timeout(JOURNAL_SYNCED_EVERY, stopping.cancelled()).await.is_ok();
+            let unsynced = {
+                let mut state = self.shared.state.lock();
+                state.journal.as_mut().and_then(Journal::take_unsynced)
+            };
+            if let Some(unsynced) = unsynced {
+                match tokio::task::spawn_blocking(move || unsynced.sync()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!(%error, "the journal may not be on the disk"),
+                    Err(error) => tracing::error!(%error, "syncing the journal panicked"),
+                }
+            }
+            if stopped {
+                return;
+            }
+        }
     }
 
     async fn run_timer(self) {
@@ -208,6 +251,54 @@ impl SchedulerActor {
             }
         }
     }
+}
+
+impl State {
+    fn handle(&mut self, now: Time, event: Event) {
+        self.scheduler.handle(now, event, &mut self.effects);
+    }
+
+    /// Remembers what has to be, then tells who has to know.
+    fn carry_out(&mut self, wakeup_moved: &Notify) -> Decided {
+        let mut records = Vec::new();
+        let mut others = Vec::new();
+        for effect in self.effects.drain(..) {
+            match effect {
+                Effect::Record(entry) => records.push(entry),
+                other => others.push(other),
+            }
+        }
+        if let Some(journal) = &mut self.journal {
+            journal.record(&records, || self.scheduler.entries());
+        }
+        let mut decided = Decided::default();
+        for effect in others {
+            match effect {
+                Effect::Update(operation) => {
+                    let look = || self.scheduler.operation(&operation);
+                    decided.let_go.extend(self.holds.changed(&operation, look));
+                    wake(&self.operations, &operation);
+                }
+                Effect::Sync(worker) => wake(&self.workers, &worker),
+                Effect::Publish(task, work, response) => decided.publications.push((task, work, response)),
+                Effect::Record(_) => unreachable!("sorted out above"),
+            }
+        }
+        let wakeup = self.scheduler.next_wakeup();
+        if wakeup != self.timer_at {
+            self.timer_at = wakeup;
+            wakeup_moved.notify_one();
+        }
+        decided
+    }
+}
+
+/// What is left to do where nothing is locked.
+#[derive(Default)]
+struct Decided {
+    publications: Vec<(TaskId, Arc<Work>, Arc<ExecuteResponse>)>,
+    /// Dropping these may take a moment.
+    let_go: Vec<Hold>,
 }
 
 fn wake<K: Eq + std::hash::Hash>(watched: &HashMap<K, watch::Sender<()>>, key: &K) {

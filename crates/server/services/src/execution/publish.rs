@@ -14,9 +14,9 @@ use crate::Instances;
 pub(crate) async fn publish(
     instances: &Instances,
     work: &Arc<Work>,
-    response: Box<ExecuteResponse>,
+    response: Arc<ExecuteResponse>,
     cacheable: bool,
-) -> Box<ExecuteResponse> {
+) -> Arc<ExecuteResponse> {
     let Some(result) = &response.result else {
         return response;
     };
@@ -66,6 +66,6 @@ pub(crate) async fn publish(
     response
 }
 
-fn failed(code: Code, message: String) -> Box<ExecuteResponse> {
-    Box::new(Report::failed(code, message).into_response())
+fn failed(code: Code, message: String) -> Arc<ExecuteResponse> {
+    Arc::new(Report::failed(code, message).into_response())
 }

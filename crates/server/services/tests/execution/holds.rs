@@ -14,8 +14,8 @@ use crate::support::*;
 
 /// Counts what is held for the build "a".
 #[derive(Default)]
-struct Counting {
-    held: Arc<AtomicI64>,
+pub(crate) struct Counting {
+    pub(crate) held: Arc<AtomicI64>,
 }
 
 struct Held(Arc<AtomicI64>);
@@ -36,6 +36,23 @@ impl Leases for Counting {
     }
 }
 
+/// Executes for the build "a"; answers the stream and the operation's name.
+pub(crate) async fn execute_for_a(farm: &Farm, word: &str) -> (Watch, String) {
+    let metadata = RequestMetadata {
+        tool_invocation_id: "a".to_owned(),
+        ..RequestMetadata::default()
+    };
+    let mut call = Request::new(request(farm.echo(word).await));
+    call.metadata_mut().insert_bin(
+        "build.bazel.remote.execution.v2.requestmetadata-bin",
+        MetadataValue::from_bytes(&metadata.encode_to_vec()),
+    );
+    let states = farm.execution().execute(call).await.unwrap().into_inner();
+    let mut watch = Watch { states };
+    let name = watch.next().await.unwrap().name;
+    (watch, name)
+}
+
 #[tokio::test]
 async fn a_build_is_held_from_acceptance_until_its_action_is_done() {
     let leases = Arc::new(Counting::default());
@@ -44,19 +61,7 @@ async fn a_build_is_held_from_acceptance_until_its_action_is_done() {
     let mut worker = FakeWorker::join(&farm, "w", 1).await;
     let mut watches = Vec::new();
     for word in ["a", "b"] {
-        let metadata = RequestMetadata {
-            tool_invocation_id: "a".to_owned(),
-            ..RequestMetadata::default()
-        };
-        let mut call = Request::new(request(farm.echo(word).await));
-        call.metadata_mut().insert_bin(
-            "build.bazel.remote.execution.v2.requestmetadata-bin",
-            MetadataValue::from_bytes(&metadata.encode_to_vec()),
-        );
-        let states = farm.execution().execute(call).await.unwrap().into_inner();
-        let mut watch = Watch { states };
-        watch.next().await.unwrap();
-        watches.push(watch);
+        watches.push(execute_for_a(&farm, word).await.0);
     }
     // One runs, one waits.
     assert_eq!(held.load(Ordering::SeqCst), 2);

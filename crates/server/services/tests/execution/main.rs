@@ -11,6 +11,7 @@ mod holds;
 mod merging;
 mod operations;
 mod refusals;
+mod restarts;
 mod support;
 mod waiting;
 mod workers;

@@ -1,5 +1,6 @@
 //! A server with stores in memory, a client, and a worker that does what the test tells it.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use reapi::execution::{self as proto, execution_stage};
 use reapi::longrunning::operations_client::OperationsClient;
 use reapi::longrunning::{Operation, operation};
 use reapi::rpc;
-use scheduler::SchedulerOptions;
+use journal::Journal;
+use scheduler::{Entry, SchedulerOptions};
 use services::{Execution, Instance, SchedulerActor, Timeouts, WorkersDoor, WorkersOptions, tuned};
 use tasks::Group;
 use tokio::net::TcpListener;
@@ -53,6 +55,32 @@ impl Farm {
     pub async fn with_leases(options: SchedulerOptions, leases: Arc<dyn cas::Leases>) -> Self {
         let store = always_has_empty(cas::memory(64 << 20));
         let cache = complete_only(action_cache::memory(16 << 20), store.clone());
+        Self::with_all(options, leases, store, cache, None).await
+    }
+
+    /// Remembers in this file.
+    pub async fn with_journal(path: &Path) -> Self {
+        let store = always_has_empty(cas::memory(64 << 20));
+        let cache = complete_only(action_cache::memory(16 << 20), store.clone());
+        let past = Some(Journal::open(path).unwrap());
+        Self::with_all(SchedulerOptions::default(), cas::no_leases(), store, cache, past).await
+    }
+
+    /// The server is gone, and another one starts with the same stores and this journal.
+    pub async fn restarted(self, path: &Path, leases: Arc<dyn cas::Leases>) -> Self {
+        self.group.shut_down(Duration::from_millis(200)).await;
+        let past = Some(Journal::open(path).unwrap());
+        let (store, cache) = (self.store.clone(), self.cache.clone());
+        Self::with_all(SchedulerOptions::default(), leases, store, cache, past).await
+    }
+
+    async fn with_all(
+        options: SchedulerOptions,
+        leases: Arc<dyn cas::Leases>,
+        store: Arc<dyn BlobStore>,
+        cache: Arc<dyn ActionCache>,
+        past: Option<(Journal, Vec<Entry>)>,
+    ) -> Self {
         let instance = Instance {
             cas: store.clone(),
             recipes: None,
@@ -67,7 +95,7 @@ impl Farm {
             lease_duration: options.lease_duration,
             heartbeat: Duration::from_secs(5),
         };
-        let actor = SchedulerActor::start(options, Arc::clone(&instances), &group);
+        let actor = SchedulerActor::start(options, Arc::clone(&instances), past, &group);
         let timeouts = Timeouts {
             default: Duration::from_secs(60),
             max: Duration::from_secs(600),

@@ -1,0 +1,197 @@
+//! Entries as bytes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use action::{Action, ActionDigest, Command, Platform};
+use blob::{Digest, DigestFunction, InstanceName};
+use prost::Message;
+use reapi::execution::ExecuteResponse;
+use scheduler::{Entry, LeaseId, OperationName, TaskId, Work, WorkerId};
+use worker_api::v1::Assignment;
+
+use crate::v1 as proto;
+use crate::v1::entry::What;
+
+/// Appends the encoded entry.
+pub(crate) fn encode(entry: &Entry, bytes: &mut Vec<u8>) {
+    let what = match entry {
+        Entry::Began {
+            task,
+            operation,
+            priority,
+            work,
+        } => What::Began(proto::Began {
+            task: task.as_u64(),
+            priority: *priority,
+            assignment: Some(assignment(operation, work)),
+        }),
+        Entry::Joined {
+            task,
+            operation,
+            priority,
+        } => What::Joined(proto::Joined {
+            task: task.as_u64(),
+            priority: *priority,
+            operation_name: operation.to_string(),
+        }),
+        Entry::Granted {
+            task,
+            lease,
+            operation,
+            worker,
+            worker_name,
+        } => What::Granted(proto::Granted {
+            task: task.as_u64(),
+            lease_id: lease.as_u64(),
+            operation_name: operation.to_string(),
+            worker_id: worker.to_string(),
+            worker_name: worker_name.clone(),
+        }),
+        Entry::Failed {
+            task,
+            worker_name,
+            what,
+            avoided,
+        } => What::Failed(proto::Failed {
+            task: task.as_u64(),
+            worker_name: worker_name.clone(),
+            what: what.clone(),
+            avoided_worker_id: avoided.as_ref().map_or_else(String::new, WorkerId::to_string),
+        }),
+        Entry::Completed { task, response } => What::Completed(proto::Completed {
+            task: task.as_u64(),
+            response: Some((**response).clone()),
+        }),
+        Entry::Finished { operations, response } => What::Finished(proto::Finished {
+            operation_names: operations.iter().map(OperationName::to_string).collect(),
+            response: Some((**response).clone()),
+        }),
+        Entry::Forgotten(operation) => What::Forgotten(proto::Forgotten {
+            operation_name: operation.to_string(),
+        }),
+        Entry::Past {
+            operation,
+            work,
+            response,
+        } => What::Past(proto::Past {
+            assignment: Some(assignment(operation, work)),
+            response: Some((**response).clone()),
+        }),
+        Entry::LeasesBelow(lease) => What::LeasesBelow(proto::LeasesBelow {
+            lease_id: lease.as_u64(),
+        }),
+    };
+    let entry = proto::Entry { what: Some(what) };
+    entry.encode(bytes).expect("a Vec grows as it must");
+}
+
+/// The error says what is wrong.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, String> {
+    let entry = proto::Entry::decode(bytes).map_err(|error| error.to_string())?;
+    Ok(match entry.what.ok_or("it is of a kind this version does not know")? {
+        What::Began(began) => {
+            let (operation, work) = work(began.assignment)?;
+            Entry::Began {
+                task: TaskId::new(began.task),
+                operation,
+                priority: began.priority,
+                work,
+            }
+        }
+        What::Joined(joined) => Entry::Joined {
+            task: TaskId::new(joined.task),
+            operation: OperationName::new(joined.operation_name),
+            priority: joined.priority,
+        },
+        What::Granted(granted) => Entry::Granted {
+            task: TaskId::new(granted.task),
+            lease: LeaseId::new(granted.lease_id),
+            operation: OperationName::new(granted.operation_name),
+            worker: WorkerId::new(granted.worker_id),
+            worker_name: granted.worker_name,
+        },
+        What::Failed(failed) => Entry::Failed {
+            task: TaskId::new(failed.task),
+            worker_name: failed.worker_name,
+            what: failed.what,
+            avoided: Some(failed.avoided_worker_id)
+                .filter(|id| !id.is_empty())
+                .map(WorkerId::new),
+        },
+        What::Completed(completed) => Entry::Completed {
+            task: TaskId::new(completed.task),
+            response: response(completed.response)?,
+        },
+        What::Finished(finished) => Entry::Finished {
+            operations: finished.operation_names.into_iter().map(OperationName::new).collect(),
+            response: response(finished.response)?,
+        },
+        What::Forgotten(forgotten) => Entry::Forgotten(OperationName::new(forgotten.operation_name)),
+        What::Past(past) => {
+            let (operation, work) = work(past.assignment)?;
+            Entry::Past {
+                operation,
+                work,
+                response: response(past.response)?,
+            }
+        }
+        What::LeasesBelow(leases) => Entry::LeasesBelow(LeaseId::new(leases.lease_id)),
+    })
+}
+
+fn assignment(operation: &OperationName, work: &Work) -> Assignment {
+    let digest = work.action_digest.digest();
+    Assignment {
+        operation_name: operation.to_string(),
+        instance_name: work.instance.to_string(),
+        digest_function: digest.function().to_proto() as i32,
+        action_digest: Some(digest.to_proto()),
+        action: Some(work.action.clone()),
+        command: Some(work.command.clone()),
+        timeout: Some(prost_types::Duration {
+            seconds: i64::try_from(work.timeout.as_secs()).unwrap_or(i64::MAX),
+            nanos: work.timeout.subsec_nanos() as i32,
+        }),
+        queued_timestamp: Some(work.queued_at),
+        request_metadata: work.request_metadata.clone(),
+    }
+}
+
+/// What follows from action and command is not written, but made anew.
+fn work(assignment: Option<Assignment>) -> Result<(OperationName, Arc<Work>), String> {
+    let assignment = assignment.ok_or("the assignment is missing")?;
+    let function = DigestFunction::of_request(assignment.digest_function, assignment.action_digest.as_ref())
+        .map_err(|error| error.to_string())?;
+    let digest = Digest::required(function, assignment.action_digest.as_ref(), "action_digest")
+        .map_err(|error| error.to_string())?;
+    let action_proto = assignment.action.ok_or("the action is missing")?;
+    let command_proto = assignment.command.ok_or("the command is missing")?;
+    let action = Action::from_proto(function, &action_proto).map_err(|error| error.to_string())?;
+    let command = Command::from_proto(&command_proto).map_err(|error| error.to_string())?;
+    let timeout: Duration = assignment
+        .timeout
+        .unwrap_or_default()
+        .try_into()
+        .map_err(|_| "the timeout is negative")?;
+    let work = Work {
+        instance: InstanceName::new(&assignment.instance_name).map_err(|error| error.to_string())?,
+        action_digest: ActionDigest::new(digest),
+        platform: Platform::of(&action, &command),
+        do_not_cache: action.do_not_cache(),
+        action: action_proto,
+        command: command_proto,
+        timeout,
+        request_metadata: assignment.request_metadata,
+        queued_at: assignment.queued_timestamp.unwrap_or_default(),
+    };
+    Ok((OperationName::new(assignment.operation_name), Arc::new(work)))
+}
+
+fn response(response: Option<ExecuteResponse>) -> Result<Arc<ExecuteResponse>, String> {
+    let response = response.ok_or("the response is missing")?;
+    Ok(Arc::new(response))
+}
+
+#[cfg(test)]
+pub(crate) mod tests;
