@@ -113,6 +113,16 @@ impl Farrier {
         })
     }
 
+    /// SIGSTOP for the server process alone.
+    pub fn freeze(&self) {
+        process_tree::signal(self.pid(), Signal::STOP);
+    }
+
+    /// And on.
+    pub fn thaw(&self) {
+        process_tree::signal(self.pid(), Signal::CONT);
+    }
+
     /// Starts again on the same data directory and port.
     pub fn restart(&mut self) -> Result<()> {
         self.process = spawn(self.address, &self.directory, &self.options, &self.environment)?;

@@ -61,7 +61,8 @@ pub fn kill(pid: i32) {
     signal(pid, Signal::KILL);
 }
 
-fn signal(pid: i32, signal: Signal) {
+/// Any signal. That the process is gone already is fine.
+pub fn signal(pid: i32, signal: Signal) {
     if let Some(pid) = Pid::from_raw(pid) {
         // The only errors are "no such process" and "not yours", and only our own processes are ever named here.
         let _ = kill_process(pid, signal);

@@ -2,15 +2,13 @@
 //!
 //! One test at a time: each of them keeps every core busy by itself, and two would only disturb each other's clocks.
 
-use std::collections::BTreeMap;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
 use e2e::bazel::{Bazel, Build};
+use e2e::contents::{Content, contents};
 use e2e::farrier::Farrier;
 use e2e::{process_tree, waiting};
 
@@ -364,58 +362,4 @@ fn is_sleep(process: &process_tree::Process) -> bool {
         .arguments
         .first()
         .is_some_and(|program| program == "sleep")
-}
-
-/// What is at a path.
-#[derive(Debug, PartialEq, Eq)]
-enum Content {
-    File { bytes: Vec<u8>, is_executable: bool },
-    Symlink(String),
-}
-
-impl Content {
-    /// Bazel makes every output executable, whatever it was.
-    fn of_file(bytes: &[u8], is_executable: bool) -> Self {
-        Self::File {
-            bytes: bytes.to_vec(),
-            is_executable,
-        }
-    }
-}
-
-/// Every file and symlink below a folder that came out of an action, by its path.
-///
-/// Left out is what Bazel writes itself, because it names this machine's folders: absolute symlinks, and the
-/// runfiles trees, parameter files and manifests.
-fn contents(folder: &Path) -> Result<BTreeMap<String, Content>> {
-    let mut found = BTreeMap::new();
-    collect(folder, "", &mut found)?;
-    Ok(found)
-}
-
-fn collect(folder: &Path, prefix: &str, found: &mut BTreeMap<String, Content>) -> Result<()> {
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry
-            .file_name()
-            .into_string()
-            .expect("every name in the project is UTF-8");
-        let path = format!("{prefix}{name}");
-        let kind = entry.file_type()?;
-        if name.ends_with(".runfiles") || name.ends_with(".runfiles_manifest") || name.ends_with(".params") {
-            continue;
-        }
-        if kind.is_symlink() {
-            let target = fs::read_link(entry.path())?;
-            if target.is_relative() {
-                found.insert(path, Content::Symlink(target.to_string_lossy().into_owned()));
-            }
-        } else if kind.is_dir() {
-            collect(&entry.path(), &format!("{path}/"), found)?;
-        } else {
-            let is_executable = entry.metadata()?.permissions().mode() & 0o111 != 0;
-            found.insert(path, Content::of_file(&fs::read(entry.path())?, is_executable));
-        }
-    }
-    Ok(())
 }
