@@ -7,7 +7,7 @@ use action::{Action, ActionDigest, Command, Platform};
 use blob::{Digest, DigestFunction, InstanceName};
 use prost::Message;
 use reapi::execution::ExecuteResponse;
-use scheduler::{Entry, LeaseId, OperationName, TaskId, Work, WorkerId};
+use scheduler::{Entry, LeaseId, OperationName, TaskId, Time, Work, WorkerId};
 use worker_api::v1::Assignment;
 
 use crate::v1 as proto;
@@ -78,6 +78,13 @@ pub(crate) fn encode(entry: &Entry, bytes: &mut Vec<u8>) {
             assignment: Some(assignment(operation, work)),
             response: Some((**response).clone()),
         }),
+        Entry::Away { worker, since } => What::Away(proto::Away {
+            worker_id: worker.to_string(),
+            since_us: since.as_micros(),
+        }),
+        Entry::Back(worker) => What::Back(proto::Back {
+            worker_id: worker.to_string(),
+        }),
         Entry::LeasesBelow(lease) => What::LeasesBelow(proto::LeasesBelow {
             lease_id: lease.as_u64(),
         }),
@@ -136,6 +143,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, String> {
                 response: response(past.response)?,
             }
         }
+        What::Away(away) => Entry::Away {
+            worker: WorkerId::new(away.worker_id),
+            since: Time::from_micros(away.since_us),
+        },
+        What::Back(back) => Entry::Back(WorkerId::new(back.worker_id)),
         What::LeasesBelow(leases) => Entry::LeasesBelow(LeaseId::new(leases.lease_id)),
     })
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reapi::execution::ExecuteResponse;
 
-use crate::{LeaseId, OperationName, TaskId, Work, WorkerId};
+use crate::{LeaseId, OperationName, TaskId, Time, Work, WorkerId};
 
 /// One fact for the journal. [`Scheduler::restored`](crate::Scheduler::restored) makes a scheduler of such facts in the
 /// order in which they happened; [`Scheduler::entries`](crate::Scheduler::entries) says in few of them what many have
@@ -83,6 +83,15 @@ pub enum Entry {
         /// What clients get.
         response: Arc<ExecuteResponse>,
     },
+    /// A worker that has leases is not there.
+    Away {
+        /// The worker.
+        worker: WorkerId,
+        /// Since then.
+        since: Time,
+    },
+    /// It is there again.
+    Back(WorkerId),
     /// Leases with numbers below this one have been granted.
     LeasesBelow(LeaseId),
 }

@@ -50,8 +50,15 @@ impl Scheduler {
             })
         });
         let live = self.tasks.by_id.iter().flat_map(|(id, task)| self.entries_of(*id, task));
+        let away = self.workers.iter().filter_map(|(id, worker)| {
+            let since = worker.away_since.filter(|_| !worker.leases.is_empty())?;
+            Some(Entry::Away {
+                worker: id.clone(),
+                since,
+            })
+        });
         let leases = Entry::LeasesBelow(LeaseId(self.lease_next));
-        std::iter::once(leases).chain(past).chain(live)
+        std::iter::once(leases).chain(past).chain(live).chain(away)
     }
 
     fn entries_of(&self, task: TaskId, state: &Task) -> Vec<Entry> {
@@ -155,6 +162,8 @@ impl Scheduler {
                 work,
                 response,
             } => self.past(operation, work, response),
+            Entry::Away { worker, since } => self.note_away(&worker, Some(since)),
+            Entry::Back(worker) => self.note_away(&worker, None),
             Entry::LeasesBelow(lease) => self.lease_next = self.lease_next.max(lease.0),
         }
     }
@@ -219,6 +228,12 @@ impl Scheduler {
         }
     }
 
+    fn note_away(&mut self, worker: &WorkerId, since: Option<Time>) {
+        if let Some(worker) = self.workers.get_mut(worker) {
+            worker.away_since = since;
+        }
+    }
+
     fn leave_if_live(&mut self, name: &OperationName) -> bool {
         let Some(operation) = self.operations.by_name.get(name) else {
             return false;
@@ -254,8 +269,12 @@ impl Scheduler {
         if self.tasks.by_id.is_empty() {
             self.start_grace(self.options.startup_grace);
         }
-        for id in self.workers.keys() {
-            let ends = self.now + self.options.lease_duration;
+        for (id, worker) in &mut self.workers {
+            // Counted from when it went, however often we have been restarted since; the clock may have been set back.
+            let since = worker.away_since.map_or(self.now, |since| since.min(self.now));
+            worker.away_since = Some(since);
+            let ends = since + self.options.lease_duration;
+            let ends = ends.max(self.now + self.options.reconnect_grace);
             self.deadlines.set(Deadline::Worker(id.clone()), Some(ends));
         }
         for (name, operation) in &self.operations.by_name {

@@ -3,7 +3,8 @@
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
-/// Microseconds on the shell's monotonic clock. Where zero lies is the shell's choice; only differences matter.
+/// Microseconds on the shell's monotonic clock. Where zero lies is the shell's choice, and the same for a scheduler that
+/// is restored; only differences matter.
 ///
 /// A `Time` that runs backwards is harmless: the scheduler takes it for the latest one it has seen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::deadline::Deadline;
 use crate::platform::Offer;
 use crate::pool::PoolId;
-use crate::{LeaseId, Scheduler, WorkerId, WorkerReport};
+use crate::{Entry, LeaseId, Scheduler, Time, WorkerId, WorkerReport};
 
 /// One worker process.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub(crate) struct Worker {
     pub(crate) draining: bool,
     /// Its stream is up, as far as the shell knows.
     pub(crate) connected: bool,
+    /// When it went, if it is not connected.
+    pub(crate) away_since: Option<Time>,
     /// What it should be doing.
     pub(crate) leases: BTreeSet<LeaseId>,
     /// The number of free slots it is listed with in its pool, if it is.
@@ -86,6 +88,11 @@ impl Scheduler {
             return;
         };
         worker.connected = false;
+        let since = *worker.away_since.get_or_insert(self.now);
+        if !worker.leases.is_empty() {
+            let worker = id.clone();
+            self.changes.record(Entry::Away { worker, since });
+        }
         self.list_free_slots(id);
         let deadline = Deadline::Worker(id.clone());
         let grace_ends = self.now + self.options.reconnect_grace;
@@ -147,12 +154,17 @@ impl Scheduler {
         let leases = before
             .as_ref()
             .map_or_else(BTreeSet::new, |worker| worker.leases.clone());
+        let was_away = before.as_ref().is_some_and(|worker| worker.away_since.is_some());
+        if was_away && !leases.is_empty() {
+            self.changes.record(Entry::Back(id.clone()));
+        }
         let worker = Worker {
             name,
             pool,
             slots,
             draining,
             connected: true,
+            away_since: None,
             leases,
             listed_free: 0,
         };

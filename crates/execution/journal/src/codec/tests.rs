@@ -98,6 +98,11 @@ fn every_entry_comes_back_as_it_went() {
             work: work_of("ld", false, &[]),
             response: exit(2),
         },
+        Entry::Away {
+            worker: WorkerId::new("w"),
+            since: Time::from_micros(1_800_000_000_000_000),
+        },
+        Entry::Back(WorkerId::new("w")),
         Entry::LeasesBelow(LeaseId::new(9)),
     ];
     for entry in entries {

@@ -2,7 +2,7 @@
 /// One record. See `scheduler::Entry`, which has the same cases.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Entry {
-    #[prost(oneof = "entry::What", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9")]
+    #[prost(oneof = "entry::What", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
     pub what: ::core::option::Option<entry::What>,
 }
 /// Nested message and enum types in `Entry`.
@@ -27,6 +27,10 @@ pub mod entry {
         Past(super::Past),
         #[prost(message, tag = "9")]
         LeasesBelow(super::LeasesBelow),
+        #[prost(message, tag = "10")]
+        Away(super::Away),
+        #[prost(message, tag = "11")]
+        Back(super::Back),
     }
 }
 impl ::prost::Name for Entry {
@@ -194,6 +198,39 @@ impl ::prost::Name for Past {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/farrier.journal.v1.Past".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Away {
+    #[prost(string, tag = "1")]
+    pub worker_id: ::prost::alloc::string::String,
+    /// Microseconds since 1970.
+    #[prost(uint64, tag = "2")]
+    pub since_us: u64,
+}
+impl ::prost::Name for Away {
+    const NAME: &'static str = "Away";
+    const PACKAGE: &'static str = "farrier.journal.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.journal.v1.Away".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.journal.v1.Away".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Back {
+    #[prost(string, tag = "1")]
+    pub worker_id: ::prost::alloc::string::String,
+}
+impl ::prost::Name for Back {
+    const NAME: &'static str = "Back";
+    const PACKAGE: &'static str = "farrier.journal.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.journal.v1.Back".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.journal.v1.Back".into()
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

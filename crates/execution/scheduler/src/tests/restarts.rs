@@ -43,6 +43,29 @@ fn a_free_worker_does_not_get_what_another_may_still_run() {
 }
 
 #[test]
+fn a_worker_that_does_not_come_back_is_lost_however_often_the_server_restarts() {
+    let mut farm = Farm::new();
+    farm.sync("w", LINUX, 1);
+    farm.execute("a", work("a", LINUX));
+    farm.send(Event::WorkerGone(worker("w")));
+    for _ in 0..4 {
+        farm.restart();
+        farm.send(Event::WatcherCame(name("a")));
+        farm.sync("other", LINUX, 1);
+        farm.wait(seconds(8));
+    }
+    assert_eq!(farm.assigned("other"), ["a"]);
+
+    // One that does come back in between is away from then on.
+    farm.restart();
+    farm.wait(seconds(20));
+    farm.sync("other", LINUX, 1);
+    farm.restart();
+    farm.wait(seconds(20));
+    assert_eq!(farm.assigned("other"), ["a"]);
+}
+
+#[test]
 fn a_result_that_was_being_stored_is_stored_and_nothing_runs_again() {
     let mut farm = Farm::new();
     farm.sync("w", LINUX, 1);

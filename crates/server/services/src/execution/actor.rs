@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use action::{Report, is_cacheable};
 use cas::{Hold, Invocation};
@@ -39,6 +39,8 @@ pub struct SchedulerActor {
 struct Shared {
     state: Mutex<State>,
     started: Instant,
+    /// When that was: times of two lives of a server can be compared.
+    started_at: Time,
     wakeup_moved: Notify,
     instances: Arc<Instances>,
     group: Group,
@@ -68,7 +70,9 @@ impl SchedulerActor {
     ) -> Self {
         let (journal, entries) = past.map_or((None, Vec::new()), |(journal, entries)| (Some(journal), entries));
         let mut effects = Vec::new();
-        let scheduler = Scheduler::restored(options, Time::default(), entries, &mut effects);
+        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let started_at = Time::from_micros(since_1970.as_micros() as u64);
+        let scheduler = Scheduler::restored(options, started_at, entries, &mut effects);
         let state = State {
             scheduler,
             operations: HashMap::new(),
@@ -81,6 +85,7 @@ impl SchedulerActor {
         let shared = Shared {
             state: Mutex::new(state),
             started: Instant::now(),
+            started_at,
             wakeup_moved: Notify::new(),
             instances,
             group: group.clone(),
@@ -190,7 +195,7 @@ impl SchedulerActor {
     }
 
     fn now(&self) -> Time {
-        Time::from_micros(self.shared.started.elapsed().as_micros() as u64)
+        self.shared.started_at + self.shared.started.elapsed()
     }
 
     fn spawn_publication(&self, task: TaskId, work: Arc<Work>, response: Arc<ExecuteResponse>) {
@@ -238,7 +243,7 @@ impl SchedulerActor {
             let timer = async {
                 match wakeup {
                     Some(at) => {
-                        let at = self.shared.started + Duration::from_micros(at.as_micros());
+                        let at = self.shared.started + (at - self.shared.started_at);
                         tokio::time::sleep_until(at.into()).await;
                     }
                     None => std::future::pending().await,
