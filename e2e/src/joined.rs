@@ -37,7 +37,10 @@ impl Joined {
             "--log=info,worker=debug".to_owned(),
             format!("--name={name}"),
             format!("--slots={slots}"),
-            format!("--token-file={}", path(farrier.data_directory().join("worker-token"))),
+            format!(
+                "--token-file={}",
+                path(farrier.data_directory().join("worker-token"))
+            ),
             format!("--data-dir={}", path(directory.path().join("data"))),
             farrier.http_url(),
         ];
@@ -86,7 +89,10 @@ impl Joined {
 
     /// How many actions it has begun, over all its starts.
     pub fn actions_begun(&self) -> usize {
-        self.log().lines().filter(|line| line.contains(" starts ")).count()
+        self.log()
+            .lines()
+            .filter(|line| line.contains(" starts "))
+            .count()
     }
 
     fn until_connected(&self, times: usize) -> Result<()> {

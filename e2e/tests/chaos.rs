@@ -74,8 +74,16 @@ fn builds_go_on_whatever_is_killed_or_frozen() -> Result<()> {
     let _alone = ONE_AT_A_TIME.lock();
     let words = |round: u64| -> Vec<String> {
         // Most of each round's actions are new ones.
-        let words = [PATIENT, &format!("--action_env=ROUND={round}"), &format!("--test_env=ROUND={round}")];
-        words.into_iter().chain(EVERYTHING).map(ToString::to_string).collect()
+        let words = [
+            PATIENT,
+            &format!("--action_env=ROUND={round}"),
+            &format!("--test_env=ROUND={round}"),
+        ];
+        words
+            .into_iter()
+            .chain(EVERYTHING)
+            .map(ToString::to_string)
+            .collect()
     };
     let local = Bazel::local()?;
     local.run("test", &refs(&words(0)))?.assert_success();
@@ -103,7 +111,10 @@ fn builds_go_on_whatever_is_killed_or_frozen() -> Result<()> {
             .assert_all_spawns("remote", NEW_SPAWNS);
         for (package, wanted) in PACKAGES.iter().zip(&wanted) {
             let found = contents(&bazel.built(package)?)?;
-            assert!(found == *wanted, "round {round}: package {package} is not as built locally");
+            assert!(
+                found == *wanted,
+                "round {round}: package {package} is not as built locally"
+            );
         }
     }
     Ok(())
@@ -122,7 +133,10 @@ struct Farm {
 impl Farm {
     fn start() -> Result<Self> {
         let farrier = Farrier::start_with(&["--slots", "0"])?;
-        let workers = [Joined::start(&farrier, "one", 2)?, Joined::start(&farrier, "two", 2)?];
+        let workers = [
+            Joined::start(&farrier, "one", 2)?,
+            Joined::start(&farrier, "two", 2)?,
+        ];
         Ok(Farm { farrier, workers })
     }
 

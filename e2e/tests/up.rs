@@ -256,3 +256,28 @@ fn mistakes_are_told_clearly() -> Result<()> {
     }
     Ok(())
 }
+
+/// As root: without, no machine of ours lets anybody bound what others use.
+#[test]
+fn an_action_that_uses_up_its_memory_is_told_so_and_hurts_nobody() -> Result<()> {
+    let farrier = Farrier::start_with(&["--action-memory", "64MiB", "--action-processes", "20"])?;
+    let url = farrier.http_url();
+    let exec = |words: &[&str]| {
+        let exec = ["exec", "--no-cache", "--endpoint", &url, "--"];
+        self::farrier(&exec.iter().chain(words).copied().collect::<Vec<_>>())
+    };
+    let greedy = exec(&["tail", "/dev/zero"])?;
+    let text = said(&greedy);
+    ensure!(greedy.status.code() == Some(137), "{text}");
+    ensure!(
+        text.contains("out of memory") && text.contains("it may have 64 MiB"),
+        "{text}"
+    );
+    let bomb = exec(&["sh", "-c", "for i in $(seq 100); do sleep 60 & done; wait"])?;
+    let text = said(&bomb);
+    ensure!(bomb.status.code() != Some(0), "{text}");
+    ensure!(text.contains("as many as it may (20)"), "{text}");
+    let modest = exec(&["echo", "fine"])?;
+    ensure!(said(&modest).contains("fine") && modest.status.success(), "{}", said(&modest));
+    Ok(())
+}

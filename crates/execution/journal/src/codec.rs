@@ -96,60 +96,66 @@ pub(crate) fn encode(entry: &Entry, bytes: &mut Vec<u8>) {
 /// The error says what is wrong.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, String> {
     let entry = proto::Entry::decode(bytes).map_err(|error| error.to_string())?;
-    Ok(match entry.what.ok_or("it is of a kind this version does not know")? {
-        What::Began(began) => {
-            let (operation, work) = work(began.assignment)?;
-            Entry::Began {
-                task: TaskId::new(began.task),
-                operation,
-                priority: began.priority,
-                work,
+    Ok(
+        match entry.what.ok_or("it is of a kind this version does not know")? {
+            What::Began(began) => {
+                let (operation, work) = work(began.assignment)?;
+                Entry::Began {
+                    task: TaskId::new(began.task),
+                    operation,
+                    priority: began.priority,
+                    work,
+                }
             }
-        }
-        What::Joined(joined) => Entry::Joined {
-            task: TaskId::new(joined.task),
-            operation: OperationName::new(joined.operation_name),
-            priority: joined.priority,
-        },
-        What::Granted(granted) => Entry::Granted {
-            task: TaskId::new(granted.task),
-            lease: LeaseId::new(granted.lease_id),
-            operation: OperationName::new(granted.operation_name),
-            worker: WorkerId::new(granted.worker_id),
-            worker_name: granted.worker_name,
-        },
-        What::Failed(failed) => Entry::Failed {
-            task: TaskId::new(failed.task),
-            worker_name: failed.worker_name,
-            what: failed.what,
-            avoided: Some(failed.avoided_worker_id)
-                .filter(|id| !id.is_empty())
-                .map(WorkerId::new),
-        },
-        What::Completed(completed) => Entry::Completed {
-            task: TaskId::new(completed.task),
-            response: response(completed.response)?,
-        },
-        What::Finished(finished) => Entry::Finished {
-            operations: finished.operation_names.into_iter().map(OperationName::new).collect(),
-            response: response(finished.response)?,
-        },
-        What::Forgotten(forgotten) => Entry::Forgotten(OperationName::new(forgotten.operation_name)),
-        What::Past(past) => {
-            let (operation, work) = work(past.assignment)?;
-            Entry::Past {
-                operation,
-                work,
-                response: response(past.response)?,
+            What::Joined(joined) => Entry::Joined {
+                task: TaskId::new(joined.task),
+                operation: OperationName::new(joined.operation_name),
+                priority: joined.priority,
+            },
+            What::Granted(granted) => Entry::Granted {
+                task: TaskId::new(granted.task),
+                lease: LeaseId::new(granted.lease_id),
+                operation: OperationName::new(granted.operation_name),
+                worker: WorkerId::new(granted.worker_id),
+                worker_name: granted.worker_name,
+            },
+            What::Failed(failed) => Entry::Failed {
+                task: TaskId::new(failed.task),
+                worker_name: failed.worker_name,
+                what: failed.what,
+                avoided: Some(failed.avoided_worker_id)
+                    .filter(|id| !id.is_empty())
+                    .map(WorkerId::new),
+            },
+            What::Completed(completed) => Entry::Completed {
+                task: TaskId::new(completed.task),
+                response: response(completed.response)?,
+            },
+            What::Finished(finished) => Entry::Finished {
+                operations: finished
+                    .operation_names
+                    .into_iter()
+                    .map(OperationName::new)
+                    .collect(),
+                response: response(finished.response)?,
+            },
+            What::Forgotten(forgotten) => Entry::Forgotten(OperationName::new(forgotten.operation_name)),
+            What::Past(past) => {
+                let (operation, work) = work(past.assignment)?;
+                Entry::Past {
+                    operation,
+                    work,
+                    response: response(past.response)?,
+                }
             }
-        }
-        What::Away(away) => Entry::Away {
-            worker: WorkerId::new(away.worker_id),
-            since: Time::from_micros(away.since_us),
+            What::Away(away) => Entry::Away {
+                worker: WorkerId::new(away.worker_id),
+                since: Time::from_micros(away.since_us),
+            },
+            What::Back(back) => Entry::Back(WorkerId::new(back.worker_id)),
+            What::LeasesBelow(leases) => Entry::LeasesBelow(LeaseId::new(leases.lease_id)),
         },
-        What::Back(back) => Entry::Back(WorkerId::new(back.worker_id)),
-        What::LeasesBelow(leases) => Entry::LeasesBelow(LeaseId::new(leases.lease_id)),
-    })
+    )
 }
 
 fn assignment(operation: &OperationName, work: &Work) -> Assignment {

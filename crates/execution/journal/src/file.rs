@@ -75,7 +75,11 @@ pub(crate) fn read(path: &Path, mut take: impl FnMut(&[u8])) -> io::Result<End> 
         file.read_exact(&mut record)?;
         if xxh3_64(&record) != checksum {
             // The last one may have reached the disk in parts when the power went.
-            return Ok(if after == length { End::Torn(at) } else { End::Damaged(at) });
+            return Ok(if after == length {
+                End::Torn(at)
+            } else {
+                End::Damaged(at)
+            });
         }
         take(&record);
         at = after;
@@ -222,7 +226,10 @@ mod tests {
 
     fn read_all(path: &Path) -> (End, Vec<String>) {
         let mut records = Vec::new();
-        let end = read(path, |record| records.push(String::from_utf8(record.to_vec()).unwrap())).unwrap();
+        let end = read(path, |record| {
+            records.push(String::from_utf8(record.to_vec()).unwrap())
+        })
+        .unwrap();
         (end, records)
     }
 
@@ -261,7 +268,10 @@ mod tests {
         for length in 0..whole.len() {
             std::fs::write(&path, &whole[..length]).unwrap();
             let (end, read) = read_all(&path);
-            assert!(read.len() >= seen && records.starts_with(&read.iter().map(String::as_str).collect::<Vec<_>>()));
+            assert!(
+                read.len() >= seen
+                    && records.starts_with(&read.iter().map(String::as_str).collect::<Vec<_>>())
+            );
             seen = read.len();
             assert!(matches!(end, End::Torn(_) | End::Whole), "{length}: {end:?}");
         }
@@ -272,7 +282,10 @@ mod tests {
             std::fs::write(&path, &spoilt).unwrap();
             let (end, read) = read_all(&path);
             assert!(records.starts_with(&read.iter().map(String::as_str).collect::<Vec<_>>()));
-            assert!(read.len() < 3 && matches!(end, End::Torn(_) | End::Damaged(_)), "{at}: {end:?}");
+            assert!(
+                read.len() < 3 && matches!(end, End::Torn(_) | End::Damaged(_)),
+                "{at}: {end:?}"
+            );
         }
     }
 

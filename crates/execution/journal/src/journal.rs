@@ -43,12 +43,16 @@ impl Journal {
         let mut entries = Vec::new();
         let end = read(path, |record| match decode(record) {
             Ok(entry) => entries.push(entry),
-            Err(error) => tracing::warn!(path = %path.display(), error, "passed over an entry of the journal"),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), error, "passed over an entry of the journal")
+            }
         })?;
         match end {
             End::Absent | End::Whole => {}
             // A process that died, which is what a journal is for.
-            End::Torn(at) => tracing::info!(path = %path.display(), at, "the journal's last record is not whole"),
+            End::Torn(at) => {
+                tracing::info!(path = %path.display(), at, "the journal's last record is not whole")
+            }
             End::Damaged(at) => {
                 let aside = with_suffix(path, ".damaged");
                 std::fs::rename(path, &aside)?;
@@ -74,7 +78,9 @@ impl Journal {
     /// Without an error: where the file cannot be written, the log says so, and farrier goes on without until it can.
     pub fn record<All: Iterator<Item = Entry>>(&mut self, entries: &[Entry], all: impl FnOnce() -> All) {
         match &mut self.state {
-            State::Whole { file, length_new } if file.len() < REPLACED_BYTES_MIN.max(*length_new * REPLACED_GROWTH) => {
+            State::Whole { file, length_new }
+                if file.len() < REPLACED_BYTES_MIN.max(*length_new * REPLACED_GROWTH) =>
+            {
                 if let Err(error) = file.append(entries.iter().filter_map(encoded)) {
                     self.rest("the journal cannot be written", &error);
                 }
@@ -121,7 +127,11 @@ fn encoded(entry: &Entry) -> Option<Encoded> {
     let size = bytes.len();
     let encoded = Encoded::new(bytes);
     if encoded.is_none() {
-        tracing::error!(size, max = RECORD_BYTES_MAX, "an entry is too long for the journal");
+        tracing::error!(
+            size,
+            max = RECORD_BYTES_MAX,
+            "an entry is too long for the journal"
+        );
     }
     encoded
 }
@@ -170,7 +180,10 @@ mod tests {
         spoilt[8 + 12 + 2] ^= 1;
         std::fs::write(&path, &spoilt).unwrap();
         assert_eq!(Journal::open(&path).unwrap().1, []);
-        assert_eq!(std::fs::read(scratch.path().join("journal.damaged")).unwrap(), spoilt);
+        assert_eq!(
+            std::fs::read(scratch.path().join("journal.damaged")).unwrap(),
+            spoilt
+        );
         assert_eq!(Journal::open(&path).unwrap().1, []);
     }
 

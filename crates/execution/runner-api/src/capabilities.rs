@@ -17,6 +17,10 @@ pub struct Capabilities {
     pub action_gid: u32,
     /// How many commands run at the same time at most; more are refused.
     pub runs_max: u32,
+    /// Whether [`RunRequest::memory_bytes_max`](crate::RunRequest::memory_bytes_max) holds.
+    pub memory_limit: Availability,
+    /// Whether [`RunRequest::processes_max`](crate::RunRequest::processes_max) holds.
+    pub process_limit: Availability,
 }
 
 /// Whose id commands run as.

@@ -42,6 +42,14 @@ impl Writer {
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
+    /// Whether there is one, and then it.
+    pub(crate) fn optional<T>(&mut self, value: Option<&T>, write: impl FnOnce(&mut Self, &T)) {
+        self.bool(value.is_some());
+        if let Some(value) = value {
+            write(self, value);
+        }
+    }
+
     /// A length or a count. One past `u32` is written as the largest; the frame is far too large by then, and
     /// whoever sends it refuses it for that.
     pub(crate) fn count(&mut self, value: usize) {
@@ -123,6 +131,16 @@ impl<'a> Reader<'a> {
         let length = self.u32()?;
         self.take(usize::try_from(length).map_err(|_| FrameError::Truncated)?)
             .map(<[u8]>::to_vec)
+    }
+
+    pub(crate) fn optional<T>(
+        &mut self,
+        read: impl FnOnce(&mut Self) -> Result<T, FrameError>,
+    ) -> Result<Option<T>, FrameError> {
+        match self.bool()? {
+            true => read(self).map(Some),
+            false => Ok(None),
+        }
     }
 
     pub(crate) fn string(&mut self) -> Result<String, FrameError> {

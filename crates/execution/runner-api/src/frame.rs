@@ -17,7 +17,7 @@ use crate::{
 pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Changes whenever the meaning of any byte does.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// What a client sends, once per connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -253,6 +253,8 @@ fn write_run_request(to: &mut Writer, request: &RunRequest) {
         stderr_path,
         output_log_bytes_max,
         network,
+        memory_bytes_max,
+        processes_max,
     } = request;
     to.count(argv.len());
     argv.iter().for_each(|argument| to.bytes(argument));
@@ -270,6 +272,8 @@ fn write_run_request(to: &mut Writer, request: &RunRequest) {
     to.path(stderr_path);
     to.u64(*output_log_bytes_max);
     to.bool(*network);
+    to.optional(memory_bytes_max.as_ref(), |to, bytes| to.u64(*bytes));
+    to.optional(processes_max.as_ref(), |to, processes| to.u32(*processes));
 }
 
 fn read_run_request(from: &mut Reader<'_>) -> Result<RunRequest, FrameError> {
@@ -287,6 +291,8 @@ fn read_run_request(from: &mut Reader<'_>) -> Result<RunRequest, FrameError> {
         stderr_path: from.path()?,
         output_log_bytes_max: from.u64()?,
         network: from.bool()?,
+        memory_bytes_max: from.optional(Reader::u64)?,
+        processes_max: from.optional(Reader::u32)?,
     })
 }
 
@@ -298,6 +304,7 @@ fn write_run_response(to: &mut Writer, response: &RunResponse) {
         finished_unix_ns,
         stdout_truncated,
         stderr_truncated,
+        processes_refused,
     } = response;
     match outcome {
         Outcome::Exited(code) => {
@@ -318,6 +325,7 @@ fn write_run_response(to: &mut Writer, response: &RunResponse) {
             to.i32(*errno);
             to.path(path);
         }
+        Outcome::OutOfMemory => to.u8(5),
     }
     for value in usage.to_numbers() {
         to.u64(value);
@@ -326,6 +334,7 @@ fn write_run_response(to: &mut Writer, response: &RunResponse) {
     to.u64(*finished_unix_ns);
     to.bool(*stdout_truncated);
     to.bool(*stderr_truncated);
+    to.u64(*processes_refused);
 }
 
 fn read_run_response(from: &mut Reader<'_>) -> Result<RunResponse, FrameError> {
@@ -340,6 +349,7 @@ fn read_run_response(from: &mut Reader<'_>) -> Result<RunResponse, FrameError> {
             errno: from.i32()?,
             path: from.path()?,
         },
+        5 => Outcome::OutOfMemory,
         value => {
             return Err(FrameError::Value {
                 what: "outcome",
@@ -354,11 +364,12 @@ fn read_run_response(from: &mut Reader<'_>) -> Result<RunResponse, FrameError> {
         finished_unix_ns: from.u64()?,
         stdout_truncated: from.bool()?,
         stderr_truncated: from.bool()?,
+        processes_refused: from.u64()?,
     })
 }
 
 fn read_usage(from: &mut Reader<'_>) -> Result<ResourceUsage, FrameError> {
-    let mut numbers = [0; 9];
+    let mut numbers = [0; 10];
     for number in &mut numbers {
         *number = from.u64()?;
     }
@@ -373,23 +384,38 @@ fn write_capabilities(to: &mut Writer, capabilities: &Capabilities) {
         action_uid,
         action_gid,
         runs_max,
+        memory_limit,
+        process_limit,
     } = capabilities;
     to.count(mechanisms.len());
     for (mechanism, availability) in mechanisms {
         to.u8(*mechanism as u8);
-        match availability {
-            Availability::Available => to.bool(true),
-            Availability::Missing { why } => {
-                to.bool(false);
-                to.string(why);
-            }
-        }
+        write_availability(to, availability);
     }
     to.bool(*uid_mode == UidMode::Privileged);
     to.bool(*hardlinks_safe);
     to.u32(*action_uid);
     to.u32(*action_gid);
     to.u32(*runs_max);
+    write_availability(to, memory_limit);
+    write_availability(to, process_limit);
+}
+
+fn write_availability(to: &mut Writer, availability: &Availability) {
+    match availability {
+        Availability::Available => to.bool(true),
+        Availability::Missing { why } => {
+            to.bool(false);
+            to.string(why);
+        }
+    }
+}
+
+fn read_availability(from: &mut Reader<'_>) -> Result<Availability, FrameError> {
+    Ok(match from.bool()? {
+        true => Availability::Available,
+        false => Availability::Missing { why: from.string()? },
+    })
 }
 
 fn read_capabilities(from: &mut Reader<'_>) -> Result<Capabilities, FrameError> {
@@ -399,11 +425,7 @@ fn read_capabilities(from: &mut Reader<'_>) -> Result<Capabilities, FrameError> 
             what: "mechanism",
             value: code.into(),
         })?;
-        let availability = match from.bool()? {
-            true => Availability::Available,
-            false => Availability::Missing { why: from.string()? },
-        };
-        Ok((mechanism, availability))
+        Ok((mechanism, read_availability(from)?))
     })?;
     Ok(Capabilities {
         mechanisms,
@@ -416,6 +438,8 @@ fn read_capabilities(from: &mut Reader<'_>) -> Result<Capabilities, FrameError> 
         action_uid: from.u32()?,
         action_gid: from.u32()?,
         runs_max: from.u32()?,
+        memory_limit: read_availability(from)?,
+        process_limit: read_availability(from)?,
     })
 }
 

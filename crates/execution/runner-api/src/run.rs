@@ -41,6 +41,13 @@ pub struct RunRequest {
     pub output_log_bytes_max: u64,
     /// Whether the command keeps the host's network. Otherwise it has a loopback interface of its own and nothing else.
     pub network: bool,
+    /// How much memory all processes of the command may use together, files they keep in memory and `/tmp` included.
+    /// `None`: what all commands of the runner may use. No bound where the runner has
+    /// [none](crate::Capabilities::memory_limit).
+    pub memory_bytes_max: Option<u64>,
+    /// How many processes and threads the command may have at once. No bound where the runner has
+    /// [none](crate::Capabilities::process_limit).
+    pub processes_max: Option<u32>,
 }
 
 impl RunRequest {
@@ -194,6 +201,8 @@ pub struct RunResponse {
     pub stdout_truncated: bool,
     /// Whether output was dropped; the log file then ends with a marker line.
     pub stderr_truncated: bool,
+    /// How often it could not start a process because it had as many as it may.
+    pub processes_refused: u64,
 }
 
 /// How a command ended. All but [`SetupFailed`](Outcome::SetupFailed) are the command's own doing.
@@ -203,6 +212,8 @@ pub enum Outcome {
     Exited(i32),
     /// A signal of this number ended it.
     Signaled(i32),
+    /// It did not succeed, and the kernel killed some of it because the memory it may have was used up.
+    OutOfMemory,
     /// It ran longer than its timeout and was killed. The logs hold what it wrote until then.
     TimedOut,
     /// The runner could not do its part. Nothing is known about the command; trying again may help.
@@ -219,7 +230,8 @@ pub enum Outcome {
     },
 }
 
-/// What a command used, as `getrusage(2)` counts it: the command and every descendant it waited for.
+/// What a command used, as `getrusage(2)` counts it: the command and every descendant it waited for. The last number is
+/// the control group's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ResourceUsage {
     /// Time in user mode, microseconds.
@@ -240,11 +252,13 @@ pub struct ResourceUsage {
     pub voluntary_switches: u64,
     /// Times the processor was taken from it.
     pub involuntary_switches: u64,
+    /// The most memory that all its processes used at one time, files in memory included; bytes. Zero if nobody counted.
+    pub memory_peak_bytes: u64,
 }
 
 impl ResourceUsage {
     /// Every field in the order they are declared: for whoever sends them as bytes.
-    pub fn to_numbers(self) -> [u64; 9] {
+    pub fn to_numbers(self) -> [u64; 10] {
         let ResourceUsage {
             user_us,
             system_us,
@@ -255,6 +269,7 @@ impl ResourceUsage {
             out_blocks,
             voluntary_switches,
             involuntary_switches,
+            memory_peak_bytes,
         } = self;
         [
             user_us,
@@ -266,11 +281,12 @@ impl ResourceUsage {
             out_blocks,
             voluntary_switches,
             involuntary_switches,
+            memory_peak_bytes,
         ]
     }
 
     /// The inverse of [`to_numbers`](Self::to_numbers).
-    pub fn from_numbers(numbers: [u64; 9]) -> Self {
+    pub fn from_numbers(numbers: [u64; 10]) -> Self {
         let [
             user_us,
             system_us,
@@ -281,6 +297,7 @@ impl ResourceUsage {
             out_blocks,
             voluntary_switches,
             involuntary_switches,
+            memory_peak_bytes,
         ] = numbers;
         ResourceUsage {
             user_us,
@@ -292,6 +309,7 @@ impl ResourceUsage {
             out_blocks,
             voluntary_switches,
             involuntary_switches,
+            memory_peak_bytes,
         }
     }
 }
@@ -311,6 +329,8 @@ mod tests {
             stderr_path: "/e".into(),
             output_log_bytes_max: 1,
             network: false,
+            memory_bytes_max: None,
+            processes_max: None,
         }
     }
 

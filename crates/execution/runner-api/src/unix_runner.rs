@@ -158,6 +158,8 @@ mod tests {
             stderr_path: "/e".into(),
             output_log_bytes_max: 1,
             network: false,
+            memory_bytes_max: None,
+            processes_max: None,
         }
     }
 
@@ -180,6 +182,7 @@ mod tests {
             started_unix_ns: 1,
             finished_unix_ns: 2,
             stdout_truncated: false,
+            processes_refused: 0,
             stderr_truncated: true,
         };
         let sent = response.clone();

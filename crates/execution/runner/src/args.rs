@@ -9,7 +9,7 @@ use crate::{RunnerOptions, Sandbox};
 /// What the runner's command line looks like.
 pub const USAGE: &str = "\
 usage: --socket PATH [--sandbox require|best-effort|off] [--action-uid N] [--action-gid N]
-       [--host-path PATH]... [--exit-with-stdin]
+       [--host-path PATH]... [--memory BYTES] [--exit-with-stdin]
 
   --socket PATH       listen here (mode 0600; only the same user and root may connect)
   --sandbox require   refuse to serve unless every mechanism works (default)
@@ -18,6 +18,7 @@ usage: --socket PATH [--sandbox require|best-effort|off] [--action-uid N] [--act
   --action-uid N      as root: the host uid that commands run as (default 62000)
   --action-gid N      as root: the host gid that commands run as (default 62000)
   --host-path PATH    one more host path that commands see read-only
+  --memory BYTES      let all commands together use this much, where the kernel can bound it
   --exit-with-stdin   end when standard input ends
 ";
 
@@ -50,6 +51,7 @@ pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<RunnerOpti
             "--action-uid" => options.action_uid = id(name, &value()?)?,
             "--action-gid" => options.action_gid = id(name, &value()?)?,
             "--host-path" => options.host_paths.push(host_path(value()?)?),
+            "--memory" => options.memory_bytes_max = Some(bytes(name, &value()?)?),
             "--exit-with-stdin" => options.exit_with_stdin = true,
             _ => return Err(error(format!("unknown argument {name:?}"))),
         }
@@ -86,6 +88,13 @@ fn id(flag: &str, value: &OsStr) -> Result<u32, UsageError> {
     }
 }
 
+fn bytes(flag: &str, value: &OsStr) -> Result<u64, UsageError> {
+    match value.to_str().and_then(|value| value.parse().ok()) {
+        Some(bytes) if bytes > 0 => Ok(bytes),
+        _ => Err(error(format!("{flag} takes a number of bytes, not {value:?}"))),
+    }
+}
+
 /// What is not there is refused here, although absent default paths are not: this one was asked for by name.
 fn host_path(value: OsString) -> Result<PathBuf, UsageError> {
     let path = PathBuf::from(value);
@@ -119,6 +128,8 @@ mod tests {
             "70001",
             "--host-path",
             "/proc/version",
+            "--memory",
+            "1048576",
             "--exit-with-stdin",
         ])
         .unwrap();
@@ -127,6 +138,7 @@ mod tests {
         assert_eq!((options.action_uid, options.action_gid), (70_000, 70_001));
         assert_eq!(options.host_paths.last(), Some(&PathBuf::from("/proc/version")));
         assert!(options.exit_with_stdin);
+        assert_eq!(options.memory_bytes_max, Some(1 << 20));
     }
 
     #[test]
@@ -146,6 +158,7 @@ mod tests {
             &["--action-gid", "-1"],
             "--action-gid takes a number from 1 to 4294967294, not \"-1\"",
         );
+        check(&["--memory", "0"], "--memory takes a number of bytes, not \"0\"");
         check(
             &["--host-path", "opt"],
             "--host-path takes an absolute path, not \"opt\"",

@@ -181,7 +181,7 @@ mod tests {
             },
             Message::Ended {
                 status: 256,
-                usage: ResourceUsage::from_numbers([1, 2, 3, 4, 5, 6, 7, 8, u64::MAX]),
+                usage: ResourceUsage::from_numbers([1, 2, 3, 4, 5, 6, 7, 8, 9, u64::MAX]),
             },
         ];
         messages.iter().for_each(|message| init.send(message).unwrap());

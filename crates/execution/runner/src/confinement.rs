@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use runner_api::{Mechanism, UidMode};
 
+use crate::cgroup::Cgroups;
 use crate::sys::CommandLine;
 
 /// Who answers questions about host names.
@@ -31,6 +32,8 @@ pub(crate) struct Confinement {
     pub(crate) clones_mounts: bool,
     /// The runner's own arguments, which an init would otherwise show: they name places of the worker.
     pub(crate) command_line: Option<CommandLine>,
+    /// Where commands are bounded and counted.
+    pub(crate) cgroups: Cgroups,
 }
 
 impl Confinement {

@@ -14,6 +14,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
+use crate::cgroup::Limits;
 use crate::channel::{Channel, Culprit, Message};
 use crate::confinement::Confinement;
 use crate::mounts::{BuildDirectory, Tree};
@@ -27,6 +28,8 @@ use crate::{id_map, namespaces, privileges};
 pub(crate) struct World<'a> {
     pub(crate) confinement: &'a Confinement,
     pub(crate) errand: Errand,
+    /// Set before it is let go.
+    pub(crate) limits: Limits,
 }
 
 /// What a world is built for.
@@ -60,7 +63,9 @@ pub(crate) fn live(world: World<'_>, channel: &Channel) -> ! {
 
 /// Builds the world, outside in.
 fn build(world: World<'_>, channel: &Channel) -> Result<Option<Program>> {
-    let World { confinement, errand } = world;
+    let World {
+        confinement, errand, ..
+    } = world;
     die_with_parent()?;
     channel.wait_for_go().step("waiting for the id map")?;
     keep_only_what_is_needed(channel, &errand)?;

@@ -7,7 +7,7 @@
 //! ```text
 //! runner ── accepts; one supervisor per connection; reaps             serve.rs, spares.rs
 //!   supervisor ── reads the request, copies logs, watches the         supervise.rs, run.rs
-//!     │           clock and the client, kills, answers
+//!     │           clock and the client, kills, answers; bounds and counts   cgroup.rs
 //!     init ── pid 1 of the command's world: builds it, drops          spawn.rs, init.rs, namespaces.rs,
 //!       │     every right, starts the command, reaps, reports         mounts.rs, id_map.rs, privileges.rs
 //!       command                                                       program.rs
@@ -33,6 +33,7 @@
 //! Read `serve.rs` first, then `supervise.rs`, then `init.rs`.
 
 mod args;
+mod cgroup;
 mod channel;
 mod confinement;
 mod descendants;

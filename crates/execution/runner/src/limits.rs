@@ -31,6 +31,9 @@ pub(crate) const PATH_ENTRIES_MAX: usize = 1024;
 /// No path may be longer for the kernel.
 pub(crate) const PATH_BYTES_MAX: usize = 4096;
 
+/// How many control groups of dead runners and supervisors are looked after.
+pub(crate) const CGROUPS_LEFT_MAX: usize = 4096;
+
 /// How much of a stream is copied at a time.
 pub(crate) const COPY_BYTES: usize = 64 * 1024;
 

@@ -22,6 +22,8 @@ pub struct RunnerOptions {
     /// Whether the end of standard input ends the runner. Whoever starts it with a pipe there and keeps the other end
     /// need not care how it dies itself: the runner follows.
     pub exit_with_stdin: bool,
+    /// How much memory all commands together may use, bytes. The capabilities say whether that holds.
+    pub memory_bytes_max: Option<u64>,
 }
 
 impl RunnerOptions {
@@ -34,6 +36,7 @@ impl RunnerOptions {
             action_gid: ACTION_ID,
             host_paths: HOST_PATHS.iter().map(PathBuf::from).collect(),
             exit_with_stdin: false,
+            memory_bytes_max: None,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::fs;
 use runner_api::{Availability, Capabilities, Mechanism, UidMode};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use crate::cgroup::{self, Cgroups, Limits};
 use crate::channel::Message;
 use crate::confinement::{Confinement, Ids};
 use crate::init::{Errand, World};
@@ -58,6 +59,15 @@ pub(crate) fn probe(options: &RunnerOptions) -> (Confinement, Capabilities) {
         ids,
         whys,
     } = findings;
+    let cgroup::Findings {
+        cgroups,
+        why_no_memory,
+        why_no_processes,
+    } = Cgroups::prepare(options.memory_bytes_max);
+    let bounded = |why_not: Option<String>| match why_not {
+        Some(why) => Availability::Missing { why },
+        None => Availability::Available,
+    };
     let availability = |mechanism: Mechanism| match whys.iter().find(|(missing, _)| *missing == mechanism) {
         Some((_, why)) => Availability::Missing { why: why.clone() },
         None => Availability::Available,
@@ -72,8 +82,14 @@ pub(crate) fn probe(options: &RunnerOptions) -> (Confinement, Capabilities) {
         action_uid: ids.uid,
         action_gid: ids.gid,
         runs_max: RUNS_MAX,
+        memory_limit: bounded(why_no_memory),
+        process_limit: bounded(why_no_processes),
     };
-    (confinement(options, mechanisms, ids), capabilities)
+    let confinement = Confinement {
+        cgroups,
+        ..confinement(options, mechanisms, ids)
+    };
+    (confinement, capabilities)
 }
 
 fn confinement(options: &RunnerOptions, mechanisms: BTreeSet<Mechanism>, ids: Ids) -> Confinement {
@@ -89,6 +105,7 @@ fn confinement(options: &RunnerOptions, mechanisms: BTreeSet<Mechanism>, ids: Id
         drops_capabilities,
         clones_mounts,
         command_line: CommandLine::find(),
+        cgroups: Cgroups::none(),
     }
 }
 
@@ -203,6 +220,7 @@ fn attempt(options: &RunnerOptions, mechanisms: &BTreeSet<Mechanism>, ids: Ids) 
     let world = World {
         confinement: &confinement,
         errand: Errand::Trial,
+        limits: Limits::default(),
     };
     let init = Init::start(world).map_err(|error| error.to_string())?;
     let mut death = [PollFd::from_borrowed_fd(init.death(), PollFlags::IN)];

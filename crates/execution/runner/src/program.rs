@@ -97,6 +97,8 @@ mod tests {
             stderr_path: "/e".into(),
             output_log_bytes_max: 0,
             network: false,
+            memory_bytes_max: None,
+            processes_max: None,
         }
     }
 

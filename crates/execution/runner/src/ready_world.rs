@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use runner_api::{Mechanism, RunRequest};
 use rustix::io::Errno;
 
+use crate::cgroup::Limits;
 use crate::confinement::Confinement;
 use crate::init::{Errand, World};
 use crate::limits::ERRAND_BYTES_MAX;
@@ -32,7 +33,13 @@ impl ReadyWorld {
         // Before init copies them, so that no change is missed.
         let mounts = MountTable::open().ok()?;
         let errand = Errand::ToCome;
-        let init = Init::start(World { confinement, errand }).ok()?;
+        let limits = Limits::default();
+        let world = World {
+            confinement,
+            errand,
+            limits,
+        };
+        let init = Init::start(world).ok()?;
         Some(ReadyWorld { init, mounts })
     }
 
@@ -46,10 +53,15 @@ impl ReadyWorld {
     pub(crate) fn enter(
         self,
         encoded_request: &[u8],
+        limits: Limits,
         build: &BuildDirectory,
         stdout: &OwnedFd,
         stderr: &OwnedFd,
-    ) -> Result<Init, Errno> {
+    ) -> Result<Init, String> {
+        if let Err(error) = self.init.group.limit(limits) {
+            self.dismiss();
+            return Err(error.to_string());
+        }
         let mut descriptors = vec![stdout.as_fd(), stderr.as_fd()];
         if let BuildDirectory::Tree(tree) = build {
             descriptors.push(tree.as_fd());
@@ -62,7 +74,7 @@ impl ReadyWorld {
             Ok(()) => Ok(self.init),
             Err(errno) => {
                 self.dismiss();
-                Err(errno)
+                Err(errno.to_string())
             }
         }
     }

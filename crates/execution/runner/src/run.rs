@@ -9,6 +9,7 @@ use runner_api::{Mechanism, Outcome, Reply, ResourceUsage, RunRequest, RunRespon
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
+use crate::cgroup::{Counts, Limits};
 use crate::channel::{Culprit, Message};
 use crate::confinement::Confinement;
 use crate::descendants;
@@ -88,6 +89,7 @@ impl Run {
         let init = Init::start(World {
             confinement,
             errand: Errand::Given { build, command },
+            limits: Limits::of(request),
         })
         .map_err(|error| error.to_string())?;
         Ok(Run::of(init, logs, request, confinement))
@@ -103,8 +105,8 @@ impl Run {
         let (logs, [stdout, stderr]) = logs(request, confinement)?;
         let build = build_directory(&request.input_root, confinement);
         let init = world
-            .enter(encoded_request, &build, &stdout, &stderr)
-            .map_err(|errno| format!("entering a world that was ready: {errno}"))?;
+            .enter(encoded_request, Limits::of(request), &build, &stdout, &stderr)
+            .map_err(|error| format!("entering a world that was ready: {error}"))?;
         Ok(Run::of(init, logs, request, confinement))
     }
 
@@ -276,6 +278,7 @@ impl Run {
         self.copy_logs();
         self.listen_to_init();
         let finished_unix_ns = unix_ns();
+        let counts = self.init.group.counts();
         let [stdout, stderr] = self.logs;
         let logs = (stdout.finish(), stderr.finish());
 
@@ -302,8 +305,14 @@ impl Run {
                     last_words: self.last_words,
                     killed_for: self.killed_for,
                 };
-                let (outcome, usage) = end.outcome(&remains, request);
-                (outcome, usage, stdout_truncated, stderr_truncated)
+                let (outcome, mut usage) = end.outcome(&remains, request);
+                usage.memory_peak_bytes = counts.memory_peak_bytes;
+                (
+                    for_want_of_memory(outcome, counts),
+                    usage,
+                    stdout_truncated,
+                    stderr_truncated,
+                )
             }
         };
         let started_unix_ns = self.started_unix_ns;
@@ -314,6 +323,7 @@ impl Run {
             finished_unix_ns,
             stdout_truncated,
             stderr_truncated,
+            processes_refused: counts.refused_processes,
         })
     }
 
@@ -374,6 +384,15 @@ impl End {
                 }
             },
         }
+    }
+}
+
+/// A command may survive the loss of some of its processes; one that did not has its reason here.
+fn for_want_of_memory(outcome: Outcome, counts: Counts) -> Outcome {
+    match outcome {
+        Outcome::Exited(0) | Outcome::TimedOut | Outcome::NotStarted { .. } => outcome,
+        _ if counts.killed_for_memory > 0 => Outcome::OutOfMemory,
+        outcome => outcome,
     }
 }
 

@@ -17,5 +17,7 @@ pub(crate) fn resource_usage(usage: &libc::rusage) -> ResourceUsage {
         out_blocks: number(usage.ru_oublock),
         voluntary_switches: number(usage.ru_nvcsw),
         involuntary_switches: number(usage.ru_nivcsw),
+        // The control group knows.
+        memory_peak_bytes: 0,
     }
 }

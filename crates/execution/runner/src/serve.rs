@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use runner_api::{Capabilities, Refusal, Reply, write_frame};
+use runner_api::{Availability, Capabilities, Refusal, Reply, write_frame};
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Mode;
 use rustix::io::Errno;
@@ -18,7 +18,7 @@ use rustix::process::Signal;
 
 use crate::confinement::Confinement;
 use crate::descendants;
-use crate::limits::{BACKLOG, DEATH_TIMEOUT, RUNS_MAX};
+use crate::limits::{BACKLOG, CGROUPS_LEFT_MAX, DEATH_TIMEOUT, RUNS_MAX};
 use crate::mount_table::MountTable;
 use crate::options::{RunnerOptions, Sandbox};
 use crate::probe::probe;
@@ -54,11 +54,13 @@ pub fn serve(options: RunnerOptions) -> io::Result<()> {
         spares: Spares::new(Instant::now()),
         // Without it spares keep to themselves whether their worlds do.
         mounts: MountTable::open().ok(),
+        groups_left: BTreeSet::new(),
     };
     let served = runner.accept_until_told_to_stop();
     // No new commands; then an end to the old ones, whatever the reason.
     let _ = fs::remove_file(&runner.options.socket_path);
     let killed = descendants::kill_all(DEATH_TIMEOUT);
+    runner.confinement.cgroups.remove_all();
     served.and(killed)
 }
 
@@ -72,6 +74,15 @@ fn refuse_threads() -> io::Result<()> {
 }
 
 fn announce(sandbox: Sandbox, capabilities: &Capabilities) -> io::Result<()> {
+    let limits = [
+        ("memory", &capabilities.memory_limit),
+        ("processes", &capabilities.process_limit),
+    ];
+    for (what, limit) in limits {
+        if let Availability::Missing { why } = limit {
+            eprintln!("farrier runner: commands run without a bound on {what}: {why}");
+        }
+    }
     let missing: Vec<String> = capabilities
         .missing()
         .map(|(mechanism, why)| format!("{mechanism}: {why}"))
@@ -150,6 +161,8 @@ struct Runner {
     supervisors: BTreeSet<libc::pid_t>,
     spares: Spares,
     mounts: Option<MountTable>,
+    /// Those of dead supervisors whose control groups could not be removed yet.
+    groups_left: BTreeSet<u32>,
 }
 
 /// What a supervisor is forked for.
@@ -223,6 +236,7 @@ impl Runner {
         loop {
             match sys::wait4(-1, libc::WNOHANG) {
                 Ok(Some((pid, status, _))) => {
+                    self.groups_left.extend(u32::try_from(pid));
                     if self.spares.forget(pid) {
                         continue;
                     }
@@ -233,9 +247,22 @@ impl Runner {
                         descendants::kill_below(&spared.collect())?;
                     }
                 }
-                Ok(None) | Err(Errno::CHILD) => return Ok(()),
+                Ok(None) | Err(Errno::CHILD) => {
+                    self.remove_groups();
+                    return Ok(());
+                }
                 Err(errno) => return Err(errno.into()),
             }
+        }
+    }
+
+    /// A supervisor removes its own; one that was killed does not, and what it ran may die a moment after it.
+    fn remove_groups(&mut self) {
+        let cgroups = &self.confinement.cgroups;
+        self.groups_left
+            .retain(|supervisor| !cgroups.remove_of(*supervisor));
+        while self.groups_left.len() > CGROUPS_LEFT_MAX {
+            self.groups_left.pop_first();
         }
     }
 

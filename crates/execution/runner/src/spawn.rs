@@ -6,6 +6,7 @@ use runner_api::Mechanism;
 use rustix::io::Errno;
 use rustix::process::Signal;
 
+use crate::cgroup::Group;
 use crate::channel::Channel;
 use crate::init::{self, World};
 use crate::setup_error::{Result, Step};
@@ -17,6 +18,8 @@ pub(crate) struct Init {
     pid: libc::pid_t,
     pidfd: OwnedFd,
     pub(crate) channel: Channel,
+    /// Where it and all that it starts are bounded and counted.
+    pub(crate) group: Group,
 }
 
 impl Init {
@@ -24,6 +27,8 @@ impl Init {
     pub(crate) fn start(world: World<'_>) -> Result<Init> {
         let (ours, theirs) = Channel::pair().step("making a channel to init")?;
         let confinement = world.confinement;
+        let group = confinement.cgroups.group(std::process::id())?;
+        group.limit(world.limits)?;
         let namespaces = namespaces::flags(confinement);
         match sys::clone_into(namespaces).step("cloning a process with new namespaces")? {
             Fork::Child => {
@@ -36,13 +41,13 @@ impl Init {
                     pid,
                     pidfd,
                     channel: ours,
+                    group,
                 };
-                init.release(
-                    confinement
-                        .has(Mechanism::UserNamespace)
-                        .then_some(&confinement.ids),
-                )
-                .inspect_err(|_| {
+                let ids_to_map = confinement
+                    .has(Mechanism::UserNamespace)
+                    .then_some(&confinement.ids);
+                let released = init.group.take_in(pid).and_then(|()| init.release(ids_to_map));
+                released.inspect_err(|_| {
                     init.kill();
                     // It was ours to reap; the error that matters is the first one.
                     let _ = init.reap();

@@ -35,7 +35,10 @@ pub(crate) fn supervise(
         Err(reply) => reply,
     };
     connection.set_write_timeout(Some(REPLY_TIMEOUT))?;
-    write_frame(&mut connection, &reply.encode())
+    let written = write_frame(&mut connection, &reply.encode());
+    // Nobody waits for this any more; what stays is the runner's to remove.
+    confinement.cgroups.remove_of(std::process::id());
+    written
 }
 
 /// The request with its encoding, or what to answer for want of one.
@@ -112,6 +115,7 @@ impl Asked<'_> {
                 finished_unix_ns: unix_ns(),
                 stdout_truncated: false,
                 stderr_truncated: false,
+                processes_refused: 0,
             }),
         }
     }

@@ -13,7 +13,9 @@ use crate::operation::{Operation, Progress};
 use crate::platform::Offer;
 use crate::scheduler::Changes;
 use crate::task::{Task, TaskState};
-use crate::{Effect, Entry, LeaseId, OperationName, Scheduler, SchedulerOptions, TaskId, Time, Totals, Work, WorkerId};
+use crate::{
+    Effect, Entry, LeaseId, OperationName, Scheduler, SchedulerOptions, TaskId, Time, Totals, Work, WorkerId,
+};
 
 impl Scheduler {
     /// A scheduler that goes on where another one stopped, at `now`. Appends what is to be done at once: results that
@@ -27,7 +29,10 @@ impl Scheduler {
         let mut scheduler = Scheduler::new(options);
         scheduler.now = now;
         // Whatever waits here waits for workers that cannot have connected yet.
-        let grace = scheduler.options.startup_grace.max(scheduler.options.worker_memory);
+        let grace = scheduler
+            .options
+            .startup_grace
+            .max(scheduler.options.worker_memory);
         scheduler.start_grace(grace);
         for entry in entries {
             scheduler.apply(entry);
@@ -49,7 +54,11 @@ impl Scheduler {
                 response: response.clone(),
             })
         });
-        let live = self.tasks.by_id.iter().flat_map(|(id, task)| self.entries_of(*id, task));
+        let live = self
+            .tasks
+            .by_id
+            .iter()
+            .flat_map(|(id, task)| self.entries_of(*id, task));
         let away = self.workers.iter().filter_map(|(id, worker)| {
             let since = worker.away_since.filter(|_| !worker.leases.is_empty())?;
             Some(Entry::Away {

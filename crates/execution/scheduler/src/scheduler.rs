@@ -14,7 +14,9 @@ use crate::queue::{QueueId, Queues};
 use crate::task::Tasks;
 use crate::turns::Turns;
 use crate::worker::Worker;
-use crate::{Effect, Entry, Event, LeaseId, OperationName, SchedulerOptions, TaskId, Time, Totals, Work, WorkerId};
+use crate::{
+    Effect, Entry, Event, LeaseId, OperationName, SchedulerOptions, TaskId, Time, Totals, Work, WorkerId,
+};
 
 /// Operations, tasks, queues, workers and leases, and the rules between them. See the crate's introduction.
 #[derive(Debug)]

@@ -124,8 +124,9 @@ fn what_a_command_used() {
             out_blocks: 7,
             voluntary_switches: 8,
             involuntary_switches: 9,
+            memory_peak_bytes: 10,
         },
-        "0a 02 08 01  12 02 08 02  18 03  20 04  28 05  30 06  38 07  40 08  48 09",
+        "0a 02 08 01  12 02 08 02  18 03  20 04  28 05  30 06  38 07  40 08  48 09  50 0a",
     );
     let packed = prost_types::Any::from_msg(&ResourceUsage::default()).expect("a message can be packed");
     assert_eq!(

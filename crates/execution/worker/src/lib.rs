@@ -24,4 +24,4 @@ mod worker;
 
 pub use executor::Stores;
 pub use sync_loop::SyncError;
-pub use worker::{Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};
+pub use worker::{ActionLimits, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};

@@ -38,6 +38,18 @@ pub struct WorkerOptions {
     pub log_bytes_max: u64,
     /// Whether actions see the host's network.
     pub network: bool,
+    /// What one action may use.
+    pub limits: ActionLimits,
+}
+
+/// What one action may use at most, where the runner can bound it. `None` is no bound of its own: all actions together
+/// have what the runner was given.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ActionLimits {
+    /// Bytes of memory, files in memory and `/tmp` included.
+    pub memory_bytes_max: Option<u64>,
+    /// Processes and threads at one time.
+    pub processes_max: Option<u32>,
 }
 
 /// What a worker works with.
@@ -115,6 +127,7 @@ impl Worker {
             cache_bytes_max,
             log_bytes_max,
             network,
+            limits,
         } = options;
         let WorkerParts {
             runner,
@@ -157,6 +170,7 @@ impl Worker {
             runner,
             log_bytes_max,
             network,
+            limits,
         };
         // Unlike its name, never the same again: a worker that comes back with nothing is another one.
         let worker_id = uuid::Uuid::new_v4().to_string();

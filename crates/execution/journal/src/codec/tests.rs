@@ -6,7 +6,9 @@ use super::*;
 
 fn work_of(name: &str, do_not_cache: bool, properties: &[(&str, &str)]) -> Arc<Work> {
     let digest = |text: &str| Some(Digest::of(DigestFunction::Sha256, text.as_bytes()).to_proto());
-    let properties = properties.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let properties = properties
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
     let platform = Platform::new(properties).unwrap();
     let action = reapi_proto::Action {
         command_digest: digest("command"),
@@ -32,10 +34,7 @@ fn work_of(name: &str, do_not_cache: bool, properties: &[(&str, &str)]) -> Arc<W
             tool_invocation_id: "build".to_owned(),
             ..Default::default()
         }),
-        queued_at: prost_types::Timestamp {
-            seconds: 5,
-            nanos: 6,
-        },
+        queued_at: prost_types::Timestamp { seconds: 5, nanos: 6 },
     })
 }
 

@@ -25,10 +25,15 @@ fn run_request() -> impl Strategy<Value = RunRequest> {
             path(),
             any::<u64>(),
             any::<bool>(),
+            option::of(any::<u64>()),
+            option::of(any::<u32>()),
         ),
     )
         .prop_map(
-            |((argv, env, input_root, working_directory), (timeout, out, err, max, network))| RunRequest {
+            |(
+                (argv, env, input_root, working_directory),
+                (timeout, out, err, max, network, memory_bytes_max, processes_max),
+            )| RunRequest {
                 argv,
                 env,
                 input_root,
@@ -38,6 +43,8 @@ fn run_request() -> impl Strategy<Value = RunRequest> {
                 stderr_path: err,
                 output_log_bytes_max: max,
                 network,
+                memory_bytes_max,
+                processes_max,
             },
         )
 }
@@ -47,13 +54,14 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         any::<i32>().prop_map(Outcome::Exited),
         any::<i32>().prop_map(Outcome::Signaled),
         Just(Outcome::TimedOut),
+        Just(Outcome::OutOfMemory),
         any::<String>().prop_map(|message| Outcome::SetupFailed { message }),
         (any::<i32>(), path()).prop_map(|(errno, path)| Outcome::NotStarted { errno, path }),
     ]
 }
 
 fn run_response() -> impl Strategy<Value = RunResponse> {
-    (outcome(), any::<[u64; 11]>(), any::<bool>(), any::<bool>()).prop_map(|(outcome, n, out, err)| {
+    (outcome(), any::<[u64; 13]>(), any::<bool>(), any::<bool>()).prop_map(|(outcome, n, out, err)| {
         RunResponse {
             outcome,
             usage: ResourceUsage {
@@ -66,11 +74,13 @@ fn run_response() -> impl Strategy<Value = RunResponse> {
                 out_blocks: n[6],
                 voluntary_switches: n[7],
                 involuntary_switches: n[8],
+                memory_peak_bytes: n[11],
             },
             started_unix_ns: n[9],
             finished_unix_ns: n[10],
             stdout_truncated: out,
             stderr_truncated: err,
+            processes_refused: n[12],
         }
     })
 }
@@ -82,13 +92,20 @@ fn capabilities() -> impl Strategy<Value = Capabilities> {
     ];
     let mechanism = proptest::sample::select(&Mechanism::ALL[..]);
     (
-        vec((mechanism, availability), 0..20),
+        vec((mechanism, availability.clone()), 0..20),
+        (availability.clone(), availability),
         any::<bool>(),
         any::<bool>(),
         any::<[u32; 3]>(),
     )
         .prop_map(
-            |(mechanisms, privileged, hardlinks_safe, [action_uid, action_gid, runs_max])| Capabilities {
+            |(
+                mechanisms,
+                (memory_limit, process_limit),
+                privileged,
+                hardlinks_safe,
+                [action_uid, action_gid, runs_max],
+            )| Capabilities {
                 mechanisms,
                 uid_mode: if privileged {
                     UidMode::Privileged
@@ -99,6 +116,8 @@ fn capabilities() -> impl Strategy<Value = Capabilities> {
                 action_uid,
                 action_gid,
                 runs_max,
+                memory_limit,
+                process_limit,
             },
         )
 }

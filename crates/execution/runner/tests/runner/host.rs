@@ -242,6 +242,8 @@ pub(crate) fn request(build: &Build, argv: &[&str]) -> RunRequest {
         stderr_path: build.stderr.clone(),
         output_log_bytes_max: 1 << 20,
         network: false,
+        memory_bytes_max: None,
+        processes_max: None,
     }
 }
 

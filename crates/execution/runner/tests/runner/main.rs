@@ -10,6 +10,7 @@ mod confinement;
 mod fallback;
 mod host;
 mod lifecycle;
+mod limits;
 mod outcomes;
 mod spares;
 mod speed;

@@ -282,6 +282,9 @@ pub struct ResourceUsage {
     pub voluntary_switches: u64,
     #[prost(uint64, tag = "9")]
     pub involuntary_switches: u64,
+    /// The most memory that all processes used at one time, files in memory included. Zero: nobody counted.
+    #[prost(uint64, tag = "10")]
+    pub memory_peak_bytes: u64,
 }
 impl ::prost::Name for ResourceUsage {
     const NAME: &'static str = "ResourceUsage";

@@ -3,12 +3,13 @@
 use action::Report;
 use reapi::execution::ActionResult;
 use reapi::rpc::Code;
-use runner_api::Outcome;
+use runner_api::{Outcome, RunResponse};
 
 use super::failure::{Failure, output_code};
 use super::left_behind::LeftBehind;
 use crate::assignment::Assignment;
 use crate::outputs::{Log, Outputs};
+use crate::worker::ActionLimits;
 
 /// How a command ended, in the client's terms.
 pub(super) struct Ending {
@@ -17,18 +18,40 @@ pub(super) struct Ending {
     /// Whether it ran at all.
     pub(super) started: bool,
     /// For the user.
-    message: Option<String>,
+    messages: Vec<String>,
 }
 
 impl Ending {
-    pub(super) fn of(outcome: &Outcome) -> Result<Self, Failure> {
+    /// `limits` are what the command may have.
+    pub(super) fn of(run: &RunResponse, limits: &ActionLimits) -> Result<Self, Failure> {
+        let mut ending = Self::of_outcome(&run.outcome, run, limits)?;
+        if run.processes_refused > 0 && ending.exit_code != 0 {
+            let message = format!(
+                "{} times a process could not be started, because the command had as many as it may{}",
+                run.processes_refused,
+                limits
+                    .processes_max
+                    .map_or_else(String::new, |max| format!(" ({max})"))
+            );
+            ending.messages.push(message);
+        }
+        Ok(ending)
+    }
+
+    fn of_outcome(outcome: &Outcome, run: &RunResponse, limits: &ActionLimits) -> Result<Self, Failure> {
         let ended = Ending {
             exit_code: 0,
             timed_out: false,
             started: true,
-            message: None,
+            messages: Vec::new(),
         };
         match outcome {
+            // As the kernel's own kill would look.
+            Outcome::OutOfMemory => Ok(Ending {
+                exit_code: 128 + SIGKILL,
+                messages: vec![out_of_memory(run.usage.memory_peak_bytes, limits)],
+                ..ended
+            }),
             Outcome::Exited(exit_code) => Ok(Ending {
                 exit_code: *exit_code,
                 ..ended
@@ -41,7 +64,7 @@ impl Ending {
                 );
                 Ok(Ending {
                     exit_code: 128 + signal,
-                    message: Some(message),
+                    messages: vec![message],
                     ..ended
                 })
             }
@@ -63,7 +86,7 @@ impl Ending {
                 Ok(Ending {
                     exit_code,
                     started: false,
-                    message: Some(message),
+                    messages: vec![message],
                     ..ended
                 })
             }
@@ -76,7 +99,7 @@ impl Ending {
 
     /// What the runner did not say in the command's own stderr.
     pub(super) fn stderr_line(&self) -> Option<String> {
-        let message = self.message.as_ref().filter(|_| !self.started)?;
+        let message = self.messages.first().filter(|_| !self.started)?;
         Some(format!("farrier: {message}\n"))
     }
 
@@ -91,7 +114,7 @@ impl Ending {
             Ok(outputs) => (outputs, None),
             Err(error) => (Outputs::default(), Some(error)),
         };
-        let mut messages: Vec<String> = self.message.into_iter().collect();
+        let mut messages = self.messages;
         messages.extend(skipped(&outputs));
         let result = result(self.exit_code, stdout, stderr, outputs);
         let report = match unusable {
@@ -106,6 +129,17 @@ impl Ending {
         };
         report.with_message(messages.join("\n"))
     }
+}
+
+fn out_of_memory(peak_bytes: u64, limits: &ActionLimits) -> String {
+    let may = match limits.memory_bytes_max {
+        Some(max) => format!("it may have {} MiB", max >> 20),
+        None => "all actions of this worker together may have no more".to_owned(),
+    };
+    format!(
+        "out of memory: the command was killed when its processes used {} MiB; {may}",
+        peak_bytes >> 20
+    )
 }
 
 const SIGKILL: i32 = 9;

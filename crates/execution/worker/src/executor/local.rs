@@ -24,6 +24,7 @@ use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
 use crate::limits::RESPONSE_BYTES_MAX;
 use crate::outputs::upload;
+use crate::worker::ActionLimits;
 
 /// Executes here: inputs from the store to a build directory, the command in the runner, outputs to the store.
 pub(crate) struct Local {
@@ -37,6 +38,8 @@ pub(crate) struct Local {
     pub(crate) log_bytes_max: u64,
     /// Whether commands see the host's network.
     pub(crate) network: bool,
+    /// What one action may use.
+    pub(crate) limits: ActionLimits,
 }
 
 #[async_trait]
@@ -80,7 +83,7 @@ impl Local {
             .run(self.run_request(assignment, &build_directory), cancel)
             .await?;
         timeline.execution_completed(&run);
-        let ending = Ending::of(&run.outcome)?;
+        let ending = Ending::of(&run, &self.limits)?;
 
         timeline.output_upload_starts();
         progress.enter(Phase::UploadingOutputs, timeline.metadata()).await;
@@ -152,6 +155,8 @@ impl Local {
             stderr_path: build_directory.stderr_path(),
             output_log_bytes_max: self.log_bytes_max,
             network: self.network,
+            memory_bytes_max: self.limits.memory_bytes_max,
+            processes_max: self.limits.processes_max,
         }
     }
 }

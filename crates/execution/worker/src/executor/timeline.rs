@@ -104,6 +104,7 @@ fn usage(usage: &ResourceUsage) -> proto::ResourceUsage {
         out_blocks: usage.out_blocks,
         voluntary_switches: usage.voluntary_switches,
         involuntary_switches: usage.involuntary_switches,
+        memory_peak_bytes: usage.memory_peak_bytes,
     }
 }
 
@@ -149,6 +150,7 @@ mod tests {
             finished_unix_ns: 61_000_000_000,
             stdout_truncated: false,
             stderr_truncated: false,
+            processes_refused: 0,
         });
         timeline.output_upload_starts();
         timeline.output_upload_completed();

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use runner_api::{RunError, RunRequest, RunResponse, UidMode};
+use runner_api::{Availability, RunError, RunRequest, RunResponse, UidMode};
 
 use super::*;
 
@@ -23,6 +23,7 @@ fn options(directory: &Path) -> WorkerOptions {
         cache_bytes_max: 1 << 20,
         log_bytes_max: 1 << 20,
         network: false,
+        limits: ActionLimits::default(),
     }
 }
 
@@ -36,6 +37,8 @@ fn parts() -> WorkerParts {
             action_uid: rustix::process::geteuid().as_raw(),
             action_gid: rustix::process::getegid().as_raw(),
             runs_max: 8,
+            memory_limit: Availability::Available,
+            process_limit: Availability::Available,
         },
         stores: Arc::new(|_| cas::memory(1)),
         channel: Channel::from_static("http://127.0.0.1:9").connect_lazy(),

@@ -24,7 +24,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
-use worker::{Worker, WorkerOptions, WorkerParts, default_properties};
+use worker::{ActionLimits, Worker, WorkerOptions, WorkerParts, default_properties};
 use worker_api::v1 as wire;
 use worker_api::v1::lease_state::State;
 use worker_api::v1::workers_server::{Workers, WorkersServer};
@@ -86,6 +86,7 @@ impl Farm {
             cache_bytes_max: 1 << 30,
             log_bytes_max: 1 << 20,
             network: false,
+            limits: ActionLimits::default(),
         };
         let parts = WorkerParts {
             runner: Arc::new(unix_runner),

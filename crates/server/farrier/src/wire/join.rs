@@ -8,10 +8,11 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use cas_remote::{ConnectError, RemoteChannel, RemoteOptions};
 use clap::{Args, ValueEnum};
-use runner_api::{Capabilities, UidMode};
+use runner_api::{Availability, Capabilities, UidMode};
 use tasks::{CancellationToken, Group};
 use worker::{Stores, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};
 
+use super::action_limits::LimitOptions;
 use super::runner_process::RunnerProcess;
 use super::signals::{EndSignals, stdin_closed};
 use crate::bad_options::BadOptions;
@@ -50,6 +51,8 @@ pub(crate) struct JoinOptions {
     /// Most bytes of stdout, and of stderr, that are kept of an action.
     #[arg(long, default_value = "64MiB", value_name = "SIZE")]
     log_size: ByteSize,
+    #[command(flatten)]
+    limits: LimitOptions,
     /// Let actions use this machine's network.
     #[arg(long)]
     allow_network: bool,
@@ -97,7 +100,9 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
     };
     let directory = DataDirectory::open(&path)?;
     let mut signals = EndSignals::listen()?;
-    let mut runner_process = RunnerProcess::start(directory.path(), options.sandbox).await?;
+    let memory_bytes_max = options.limits.memory_bytes_max();
+    let mut runner_process =
+        RunnerProcess::start(directory.path(), options.sandbox, memory_bytes_max).await?;
     let runner = runner_process.client();
     let capabilities = runner
         .capabilities()
@@ -106,6 +111,7 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
     for line in missing_mechanisms(&capabilities) {
         eprintln!("farrier worker: {line}");
     }
+    options.limits.check(&capabilities)?;
     let remote = RemoteChannel::connect(RemoteOptions::new(&options.endpoint))
         .await
         .map_err(|error| match error {
@@ -162,6 +168,7 @@ fn worker_options(options: &JoinOptions, directory: &DataDirectory) -> WorkerOpt
         cache_bytes_max: options.cache_size.0,
         log_bytes_max: options.log_size.0,
         network: options.allow_network,
+        limits: options.limits.of_one_action(),
     }
 }
 
@@ -171,6 +178,15 @@ fn missing_mechanisms(capabilities: &Capabilities) -> Vec<String> {
         .missing()
         .map(|(mechanism, why)| format!("sandbox: without {mechanism}: {why}"))
         .collect();
+    let limits = [
+        ("memory", &capabilities.memory_limit),
+        ("processes", &capabilities.process_limit),
+    ];
+    for (what, limit) in limits {
+        if let Availability::Missing { why } = limit {
+            lines.push(format!("sandbox: without a bound on {what}: {why}"));
+        }
+    }
     if !lines.is_empty() && capabilities.uid_mode == UidMode::Rootless {
         lines.push("sandbox: running as root, or allowing user namespaces, would give more".to_owned());
     }

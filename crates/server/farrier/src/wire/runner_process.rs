@@ -31,7 +31,11 @@ pub(super) struct RunnerProcess {
 
 impl RunnerProcess {
     /// Starts it in `directory`, which must be private to this user, and waits until it listens.
-    pub(super) async fn start(directory: &Path, sandbox: SandboxChoice) -> Result<Self> {
+    pub(super) async fn start(
+        directory: &Path,
+        sandbox: SandboxChoice,
+        memory_bytes_max: Option<u64>,
+    ) -> Result<Self> {
         let path = directory.join(SOCKET_NAME);
         match fs::remove_file(&path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -45,6 +49,11 @@ impl RunnerProcess {
             // Named relative to the directory, for the same reason as in `Socket`.
             .args(["runner", "--socket", SOCKET_NAME])
             .args(["--sandbox", sandbox.as_argument(), "--exit-with-stdin"])
+            .args(
+                memory_bytes_max
+                    .iter()
+                    .flat_map(|bytes| ["--memory".to_owned(), bytes.to_string()]),
+            )
             .current_dir(directory)
             .stdin(Stdio::piped())
             .process_group(0)

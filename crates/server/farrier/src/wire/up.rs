@@ -15,6 +15,7 @@ use services::Timeouts;
 use tasks::{CancellationToken, Group};
 use tokio::net::TcpListener;
 
+use super::action_limits::LimitOptions;
 use super::bucket::{self, BucketChoice};
 use super::join::SandboxChoice;
 use super::server::{ServerOptions, serve};
@@ -89,6 +90,8 @@ pub(crate) struct UpOptions {
     /// How strictly actions are confined.
     #[arg(long, value_enum, default_value_t = SandboxChoice::BestEffort, value_name = "HOW")]
     sandbox: SandboxChoice,
+    #[command(flatten)]
+    limits: LimitOptions,
     /// Whether clients may write the action cache themselves [default: only when listening on loopback].
     #[arg(long, value_enum, value_name = "WHO")]
     client_results: Option<ClientResults>,
@@ -327,7 +330,7 @@ fn worker_process(
         argument.push(path);
         argument
     };
-    let arguments = [
+    let mut arguments = vec![
         "worker".into(),
         format!("http://{}", reachable(address)).into(),
         "--exit-with-stdin".into(),
@@ -338,9 +341,10 @@ fn worker_process(
         format!("--sandbox={}", options.sandbox.as_argument()).into(),
         format!("--drain={}ms", options.drain.as_millis()).into(),
     ];
+    arguments.extend(options.limits.to_arguments());
     Ok(WorkerProcess {
         program,
-        arguments: arguments.into(),
+        arguments,
         drain: options.drain + Duration::from_secs(1),
     })
 }

@@ -17,8 +17,8 @@ use parking_lot::Mutex;
 use reapi::execution::ExecuteResponse;
 use reapi::rpc::Code;
 use scheduler::{
-    Desired, Effect, Entry, Event, OperationName, OperationView, QueueView, Scheduler, SchedulerOptions, TaskId,
-    Time, Work, WorkerId,
+    Desired, Effect, Entry, Event, OperationName, OperationView, QueueView, Scheduler, SchedulerOptions,
+    TaskId, Time, Work, WorkerId,
 };
 use tasks::{CancellationToken, Group};
 use tokio::sync::{Notify, watch};
@@ -68,9 +68,12 @@ impl SchedulerActor {
         past: Option<(Journal, Vec<Entry>)>,
         group: &Group,
     ) -> Self {
-        let (journal, entries) = past.map_or((None, Vec::new()), |(journal, entries)| (Some(journal), entries));
+        let (journal, entries) =
+            past.map_or((None, Vec::new()), |(journal, entries)| (Some(journal), entries));
         let mut effects = Vec::new();
-        let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let since_1970 = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
         let started_at = Time::from_micros(since_1970.as_micros() as u64);
         let scheduler = Scheduler::restored(options, started_at, entries, &mut effects);
         let state = State {
@@ -218,7 +221,9 @@ impl SchedulerActor {
     async fn keep_synced(self) {
         let stopping = self.shared.group.stopping();
         loop {
-            let stopped = tokio::time::timeout(JOURNAL_SYNCED_EVERY, stopping.cancelled()).await.is_ok();
+            let stopped = tokio::time::timeout(JOURNAL_SYNCED_EVERY, stopping.cancelled())
+                .await
+                .is_ok();
             let unsynced = {
                 let mut state = self.shared.state.lock();
                 state.journal.as_mut().and_then(Journal::take_unsynced)

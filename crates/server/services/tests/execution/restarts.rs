@@ -34,7 +34,10 @@ async fn what_runs_is_finished_by_its_worker_and_its_client_hears_of_it() {
     assert!(worker.until_leases(0).await.is_empty());
 
     // New leases are new, and the result is in the cache.
-    assert_eq!(stdout(&farm.execute(farm.echo("a").await).await.unwrap().done().await), "once");
+    assert_eq!(
+        stdout(&farm.execute(farm.echo("a").await).await.unwrap().done().await),
+        "once"
+    );
     let _watch = farm.execute(farm.echo("b").await).await.unwrap();
     let given = tokio::select! {
         leases = other.until_leases(1) => leases,
@@ -80,6 +83,8 @@ async fn without_a_journal_a_client_is_told_to_execute_again() {
     let _worker = FakeWorker::join(&farm, "w", 1).await;
     let (_watch, name) = execute_for_a(&farm, "a").await;
     drop(_worker);
-    let farm = farm.restarted(&scratch.path().join("journal"), cas::no_leases()).await;
+    let farm = farm
+        .restarted(&scratch.path().join("journal"), cas::no_leases())
+        .await;
     assert_eq!(farm.wait(&name).await.err().unwrap().code(), Code::NotFound);
 }

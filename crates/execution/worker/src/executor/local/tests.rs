@@ -43,6 +43,7 @@ impl Runner for Played {
             finished_unix_ns: 2_000,
             stdout_truncated: false,
             stderr_truncated: false,
+            processes_refused: 0,
         })
     }
 }
@@ -78,6 +79,7 @@ fn fixture(play: impl Fn(&RunRequest) -> Outcome + Send + Sync + 'static) -> Fix
         runner: Arc::new(Played(Box::new(play))),
         log_bytes_max: 1000,
         network: false,
+        limits: ActionLimits::default(),
     };
     Fixture {
         scratch,

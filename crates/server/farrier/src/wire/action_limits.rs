@@ -1,0 +1,134 @@
+//! What actions may use of a machine, as options of whoever starts a worker.
+
+use std::ffi::OsString;
+use std::fs;
+
+use anyhow::Result;
+use clap::Args;
+use runner_api::{Availability, Capabilities};
+use worker::ActionLimits;
+
+use crate::bad_options::BadOptions;
+use crate::byte_size::ByteSize;
+
+/// The options.
+#[derive(Args, Clone, Copy, Debug)]
+pub(super) struct LimitOptions {
+    /// Most memory that all actions on this machine use together [default: nine tenths of what there is].
+    #[arg(long, value_name = "SIZE")]
+    memory: Option<ByteSize>,
+    /// Most memory that one action uses [default: as much as all together].
+    #[arg(long, value_name = "SIZE")]
+    action_memory: Option<ByteSize>,
+    /// Most processes and threads that one action has at a time.
+    #[arg(long, default_value_t = 4096, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    action_processes: u32,
+}
+
+impl LimitOptions {
+    /// The same for the command line of a worker.
+    pub(super) fn to_arguments(self) -> Vec<OsString> {
+        let size = |option: &str, size: Option<ByteSize>| size.map(|size| format!("{option}={}", size.0));
+        [
+            size("--memory", self.memory),
+            size("--action-memory", self.action_memory),
+            Some(format!("--action-processes={}", self.action_processes)),
+        ]
+        .into_iter()
+        .flatten()
+        .map(OsString::from)
+        .collect()
+    }
+
+    /// For all actions together. `None`: nobody has said, and nobody knows how much there is.
+    pub(super) fn memory_bytes_max(self) -> Option<u64> {
+        self.memory.map_or_else(default_memory, |size| Some(size.0))
+    }
+
+    /// For one action.
+    pub(super) fn of_one_action(self) -> ActionLimits {
+        ActionLimits {
+            memory_bytes_max: self.action_memory.map(|size| size.0),
+            processes_max: Some(self.action_processes),
+        }
+    }
+
+    /// Whoever asks for a bound by name must not get none.
+    pub(super) fn check(self, capabilities: &Capabilities) -> Result<()> {
+        let asked = [("--memory", self.memory), ("--action-memory", self.action_memory)];
+        let asked = asked.iter().find(|(_, size)| size.is_some());
+        match (&capabilities.memory_limit, asked) {
+            (Availability::Missing { why }, Some((option, _))) => Err(BadOptions::message(format!(
+                "{option} cannot be kept on this machine: {why}"
+            ))),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What leaves something for the worker, its file cache and the rest of the machine.
+fn default_memory() -> Option<u64> {
+    let table = fs::read_to_string("/proc/meminfo").ok()?;
+    let total = table.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kib: u64 = total.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024 / 10 * 9)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use runner_api::UidMode;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Words {
+        #[command(flatten)]
+        limits: LimitOptions,
+    }
+
+    fn parse(words: &[OsString]) -> LimitOptions {
+        let program = OsString::from("farrier");
+        Words::try_parse_from([&program].into_iter().chain(words))
+            .unwrap()
+            .limits
+    }
+
+    #[test]
+    fn a_worker_is_told_what_its_starter_was_told() {
+        let words = [
+            "--memory=1073741824",
+            "--action-memory=1048576",
+            "--action-processes=7",
+        ];
+        let words = words.map(OsString::from);
+        assert_eq!(parse(&words).to_arguments(), words);
+        assert_eq!(parse(&[]).to_arguments(), ["--action-processes=4096"]);
+        assert!(parse(&[]).memory_bytes_max().is_some_and(|bytes| bytes > 1 << 26));
+    }
+
+    #[test]
+    fn a_bound_that_does_not_hold_is_refused_to_those_who_ask_for_it() {
+        let missing = Availability::Missing {
+            why: "no control groups".to_owned(),
+        };
+        let capabilities = Capabilities {
+            mechanisms: Vec::new(),
+            uid_mode: UidMode::Rootless,
+            hardlinks_safe: false,
+            action_uid: 0,
+            action_gid: 0,
+            runs_max: 1,
+            memory_limit: missing.clone(),
+            process_limit: missing,
+        };
+        assert!(parse(&[]).check(&capabilities).is_ok());
+        let error = parse(&["--action-memory=1GiB".into()])
+            .check(&capabilities)
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--action-memory cannot be kept on this machine: no control groups"
+        );
+    }
+}
