@@ -278,6 +278,10 @@ fn an_action_that_uses_up_its_memory_is_told_so_and_hurts_nobody() -> Result<()>
     ensure!(bomb.status.code() != Some(0), "{text}");
     ensure!(text.contains("as many as it may (20)"), "{text}");
     let modest = exec(&["echo", "fine"])?;
-    ensure!(said(&modest).contains("fine") && modest.status.success(), "{}", said(&modest));
+    ensure!(
+        said(&modest).contains("fine") && modest.status.success(),
+        "{}",
+        said(&modest)
+    );
     Ok(())
 }

@@ -59,11 +59,13 @@ pub enum Mechanism {
     NoNewPrivs,
     /// The command cannot make namespaces itself, which keeps a large part of the kernel out of its reach.
     NoNestedNamespaces,
+    /// System calls that no build needs, and that lead deep into the kernel, are refused.
+    SystemCallFilter,
 }
 
 impl Mechanism {
     /// All of them, in the order they are reported.
-    pub const ALL: [Mechanism; 12] = [
+    pub const ALL: [Mechanism; 13] = [
         Mechanism::UserNamespace,
         Mechanism::MountNamespace,
         Mechanism::ReadOnlyHost,
@@ -76,6 +78,7 @@ impl Mechanism {
         Mechanism::UtsNamespace,
         Mechanism::NoNewPrivs,
         Mechanism::NoNestedNamespaces,
+        Mechanism::SystemCallFilter,
     ];
 
     pub(crate) fn from_code(code: u8) -> Option<Mechanism> {
@@ -98,6 +101,7 @@ impl fmt::Display for Mechanism {
             Mechanism::UtsNamespace => "uts namespace",
             Mechanism::NoNewPrivs => "no_new_privs",
             Mechanism::NoNestedNamespaces => "no nested namespaces",
+            Mechanism::SystemCallFilter => "system call filter",
         })
     }
 }

@@ -22,7 +22,7 @@ use crate::program::Program;
 use crate::rusage::resource_usage;
 use crate::setup_error::{Result, Step};
 use crate::sys::{self, InitSignal};
-use crate::{id_map, namespaces, privileges};
+use crate::{id_map, namespaces, privileges, system_calls};
 
 /// What a command's world is made of.
 pub(crate) struct World<'a> {
@@ -137,7 +137,12 @@ fn complete(confinement: &Confinement, tree: Option<Tree>, build: BuildDirectory
     // Changing ids and rights made the kernel forget these.
     privileges::hide_from_trace()?;
     die_with_parent()?;
-    open_stdin()
+    open_stdin()?;
+    // Last: the world was built with some of what is refused.
+    match confinement.has(Mechanism::SystemCallFilter) {
+        true => system_calls::refuse(),
+        false => Ok(()),
+    }
 }
 
 impl Errand {

@@ -9,7 +9,8 @@
 //!   supervisor ── reads the request, copies logs, watches the         supervise.rs, run.rs
 //!     │           clock and the client, kills, answers; bounds and counts   cgroup.rs
 //!     init ── pid 1 of the command's world: builds it, drops          spawn.rs, init.rs, namespaces.rs,
-//!       │     every right, starts the command, reaps, reports         mounts.rs, id_map.rs, privileges.rs
+//!       │     every right, starts the command, reaps, reports         mounts.rs, id_map.rs, privileges.rs,
+//!       │                                                             system_calls.rs
 //!       command                                                       program.rs
 //! ```
 //!
@@ -58,6 +59,7 @@ mod spares;
 mod spawn;
 mod supervise;
 mod sys;
+mod system_calls;
 
 pub use args::{USAGE, UsageError, parse_args};
 pub use limits::{ACTION_ID, RUNS_MAX};

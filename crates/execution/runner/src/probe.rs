@@ -37,6 +37,7 @@ const GROUPS: &[(&[Mechanism], &[Mechanism])] = &[
     (&[Mechanism::IpcNamespace], &[]),
     (&[Mechanism::UtsNamespace], &[]),
     (&[Mechanism::NoNestedNamespaces], &[Mechanism::UserNamespace]),
+    (&[Mechanism::SystemCallFilter], &[]),
 ];
 
 /// Sysctls by which distributions and administrators forbid user namespaces, with the value that does.

@@ -14,3 +14,4 @@ mod limits;
 mod outcomes;
 mod spares;
 mod speed;
+mod system_calls;
