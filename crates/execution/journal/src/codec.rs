@@ -7,7 +7,7 @@ use action::{Action, ActionDigest, Command, Platform};
 use blob::{Digest, DigestFunction, InstanceName};
 use prost::Message;
 use reapi::execution::ExecuteResponse;
-use scheduler::{Entry, LeaseId, OperationName, TaskId, Time, Work, WorkerId};
+use scheduler::{Entry, Expected, LeaseId, OperationName, Shape, TaskId, Time, Work, WorkerId};
 use worker_api::v1::Assignment;
 
 use crate::v1 as proto;
@@ -85,6 +85,13 @@ pub(crate) fn encode(entry: &Entry, bytes: &mut Vec<u8>) {
         Entry::Back(worker) => What::Back(proto::Back {
             worker_id: worker.to_string(),
         }),
+        Entry::Learned { shape, expected } => What::Learned(proto::Learned {
+            shape: shape.0,
+            wall_us: u64::try_from(expected.wall.as_micros()).unwrap_or(u64::MAX),
+            cpus: expected.cpus,
+            memory_bytes: expected.memory_bytes,
+        }),
+        Entry::Bigger { task } => What::Bigger(proto::Bigger { task: task.as_u64() }),
         Entry::LeasesBelow(lease) => What::LeasesBelow(proto::LeasesBelow {
             lease_id: lease.as_u64(),
         }),
@@ -153,7 +160,18 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, String> {
                 since: Time::from_micros(away.since_us),
             },
             What::Back(back) => Entry::Back(WorkerId::new(back.worker_id)),
-            What::LeasesBelow(leases) => Entry::LeasesBelow(LeaseId::new(leases.lease_id)),
+            What::Learned(learned) => Entry::Learned {
+            shape: Shape(learned.shape),
+            expected: Expected {
+                wall: Duration::from_micros(learned.wall_us),
+                cpus: learned.cpus,
+                memory_bytes: learned.memory_bytes,
+            },
+        },
+        What::Bigger(bigger) => Entry::Bigger {
+            task: TaskId::new(bigger.task),
+        },
+        What::LeasesBelow(leases) => Entry::LeasesBelow(LeaseId::new(leases.lease_id)),
         },
     )
 }

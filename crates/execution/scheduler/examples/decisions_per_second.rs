@@ -117,6 +117,7 @@ fn report(leases: Vec<(scheduler::LeaseId, LeaseState)>) -> WorkerReport {
         slots: SLOTS,
         draining: false,
         leases,
+        ..WorkerReport::default()
     }
 }
 

@@ -1,8 +1,16 @@
 //! Where tasks meet workers.
 //!
 //! Between events no waiting task has a worker it could go to. An event can change that in two places only: a worker
-//! got a free slot, or a queue got a task. So nothing here walks over a queue: a freed worker looks at the heads of
-//! the queues it matches, a filled queue at the head of each pool that matches it.
+//! got room, or a queue got a task. So nothing here walks over a queue: a worker with room looks at the heads of the
+//! queues it matches, a filled queue at the head of each pool that matches it.
+//!
+//! A task that needs much room may find a little on every worker, and see it taken by small ones that came later. So
+//! it is counted how many less urgent tasks have passed a queue's head on the workers it matches; at
+//! [`PASSED_OVER_MAX`] the next such worker is *reserved* for the queue: until the head has found room, there or
+//! elsewhere, it takes nothing less urgent. One worker is reserved for a queue at a time, so the others go on; and what
+//! runs on it ends, so the head waits for no more than that.
+
+use std::collections::BTreeSet;
 
 use crate::pool::FreeKey;
 use crate::queue::{Queue, QueueId, QueueKey};
@@ -12,15 +20,27 @@ use crate::{Scheduler, TaskId, WorkerId};
 /// How many retried tasks at the head of a queue are looked at to find one for a worker. Those that a worker has
 /// failed already may stand in front of it; behind that many, its slot waits for the next change.
 pub(crate) const RETRIED_SEEN_MAX: usize = 64;
+/// How many workers of a pool are looked at, those with most free slots first, to find one with room.
+pub(crate) const WORKERS_SEEN_MAX: usize = 64;
+/// How many less urgent tasks may pass one that finds no room.
+pub(crate) const PASSED_OVER_MAX: u32 = 32;
 
 impl Scheduler {
     /// Grants every task that can be granted after an event.
     pub(crate) fn dispatch(&mut self) {
-        for worker in std::mem::take(&mut self.changes.workers_freed) {
-            while let Some(task) = self.task_for(&worker) {
-                self.grant(task, &worker);
+        // Granting may end a reservation, which frees a worker for others.
+        while !self.changes.workers_freed.is_empty() || !self.changes.queues_filled.is_empty() {
+            for worker in std::mem::take(&mut self.changes.workers_freed) {
+                while let Some((key, task)) = self.task_for(&worker) {
+                    self.note_passed_over(&worker, key);
+                    self.grant(task, &worker);
+                }
             }
+            self.serve_filled_queues();
         }
+    }
+
+    fn serve_filled_queues(&mut self) {
         let mut queues = std::mem::take(&mut self.changes.queues_filled);
         loop {
             let mut best: Option<(QueueKey, TaskId, WorkerId)> = None;
@@ -32,35 +52,48 @@ impl Scheduler {
                     None => without.push(*queue),
                 }
             }
-            let Some((_, task, worker)) = best else { break };
+            let Some((key, task, worker)) = best else { break };
+            self.note_passed_over(&worker, key);
             self.grant(task, &worker);
             for queue in without {
                 queues.remove(&queue);
             }
         }
-        // Granting frees nobody and fills nothing.
-        debug_assert!(self.changes.workers_freed.is_empty() && self.changes.queues_filled.is_empty());
     }
 
-    /// The most urgent task, over all queues, that this worker may have now.
-    fn task_for(&self, worker_id: &WorkerId) -> Option<TaskId> {
+    /// The most urgent task, over all queues, that this worker may have now and has room for.
+    fn task_for(&self, worker_id: &WorkerId) -> Option<(QueueKey, TaskId)> {
         let worker = self
             .workers
             .get(worker_id)
             .filter(|worker| worker.free_slots() > 0)?;
-        let queues = self
-            .pools
-            .get(worker.pool)
-            .queues
-            .iter()
-            .map(|queue| self.queues.get(*queue));
-        let heads = queues.filter_map(|queue| {
-            let fresh = queue.fresh.first_key_value();
-            let mut retried = queue.retried.iter().take(RETRIED_SEEN_MAX);
-            let retried = retried.find(|(_, task)| self.may_have(worker_id, queue, **task));
-            fresh.into_iter().chain(retried).min()
+        let queues = &self.pools.get(worker.pool).queues;
+        let heads = queues.iter().filter_map(|id| {
+            let (key, task) = self.head_for(worker_id, self.queues.get(*id))?;
+            // Room is looked at before urgency only where it may be missing, and it is kept for what it is reserved for.
+            let fits = self.has_room(worker_id, *id);
+            (fits || worker.reserved_for.contains(id)).then_some((key, task, fits))
         });
-        heads.min().map(|(_, task)| *task)
+        let (key, task, fits) = heads.min()?;
+        fits.then_some((key, task))
+    }
+
+    /// The most urgent task of a queue that this worker may have.
+    fn head_for(&self, worker: &WorkerId, queue: &Queue) -> Option<(QueueKey, TaskId)> {
+        let fresh = queue.fresh.first_key_value();
+        let mut retried = queue.retried.iter().take(RETRIED_SEEN_MAX);
+        let retried = retried.find(|(_, task)| self.may_have(worker, queue, **task));
+        let head = fresh.into_iter().chain(retried).min();
+        head.map(|(key, task)| (*key, *task))
+    }
+
+    pub(crate) fn has_room(&self, worker: &WorkerId, queue: QueueId) -> bool {
+        let Some(worker) = self.workers.get(worker) else {
+            return false;
+        };
+        let queue = self.queues.get(queue);
+        let offer = &self.pools.get(worker.pool).offer;
+        worker.has_room_for(queue.size, &offer.taken_by(&queue.platform), offer)
     }
 
     /// The most urgent task of a queue for which somebody is free, and the best worker for it.
@@ -70,24 +103,24 @@ impl Scheduler {
         }
         let queue = self.queues.get(id);
         let fresh = queue.fresh.first_key_value();
-        let fresh = fresh.and_then(|(key, task)| Some((*key, *task, self.freest(queue, |_| true)?)));
+        let fresh = fresh.and_then(|(key, task)| Some((*key, *task, self.freest(id, *key, |_| true)?)));
         let mut retried = queue
             .retried
             .iter()
             .take(RETRIED_SEEN_MAX)
             .map(|(key, task)| (*key, *task));
-        let retried = retried.find_map(|(key, task)| Some((key, task, self.worker_for_retry(queue, task)?)));
+        let retried = retried.find_map(|(key, task)| Some((key, task, self.worker_for_retry(id, key, task)?)));
         fresh.into_iter().chain(retried).min_by_key(|(key, ..)| *key)
     }
 
     /// A worker that has not failed this task; one that has only if nobody else could ever take it.
-    fn worker_for_retry(&self, queue: &Queue, task: TaskId) -> Option<WorkerId> {
+    fn worker_for_retry(&self, id: QueueId, key: QueueKey, task: TaskId) -> Option<WorkerId> {
         let task = self.tasks.by_id.get(&task)?;
-        let untried = self.freest(queue, |worker| !task.failures.avoided.contains(worker));
-        if untried.is_some() || self.untried_exists(queue, task) {
+        let untried = self.freest(id, key, |worker| !task.failures.avoided.contains(worker));
+        if untried.is_some() || self.untried_exists(self.queues.get(id), task) {
             return untried;
         }
-        self.freest(queue, |_| true)
+        self.freest(id, key, |_| true)
     }
 
     fn may_have(&self, worker: &WorkerId, queue: &Queue, task: TaskId) -> bool {
@@ -111,11 +144,75 @@ impl Scheduler {
         })
     }
 
-    /// The matching worker with most free slots among those that `suits` accepts. A task avoids at most
-    /// `attempts_max` workers, so only that many are ever passed over in a pool.
-    fn freest(&self, queue: &Queue, suits: impl Fn(&WorkerId) -> bool) -> Option<WorkerId> {
-        let first = |pool| self.pools.get(pool).free.iter().find(|(_, worker)| suits(worker));
+    /// The matching worker with most free slots among those that have room for a task of this queue at this place, and
+    /// that `suits` accepts. A task avoids at most `attempts_max` workers, so only that many are ever passed over for
+    /// that.
+    fn freest(&self, id: QueueId, key: QueueKey, suits: impl Fn(&WorkerId) -> bool) -> Option<WorkerId> {
+        let queue = self.queues.get(id);
+        let may = |worker: &WorkerId| suits(worker) && self.has_room(worker, id) && !self.is_kept(worker, id, key);
+        let first = |pool| {
+            let mut free = self.pools.get(pool).free.iter().take(WORKERS_SEEN_MAX);
+            free.find(|(_, worker)| may(worker))
+        };
         let best: Option<&FreeKey> = queue.pools.iter().filter_map(|pool| first(*pool)).min();
         best.map(|(_, worker)| worker.clone())
+    }
+
+    /// Whether a worker is reserved for something more urgent than what is at `key` of this queue.
+    pub(crate) fn is_kept(&self, worker: &WorkerId, id: QueueId, key: QueueKey) -> bool {
+        let Some(worker) = self.workers.get(worker) else {
+            return false;
+        };
+        worker.reserved_for.iter().any(|queue| {
+            let first = self.queues.get(*queue).first();
+            *queue != id && first.is_some_and(|first| first < key)
+        })
+    }
+
+    /// This worker is about to be given the task at `key`: whatever is more urgent and could run there has found no
+    /// room, and is not passed over for ever.
+    fn note_passed_over(&mut self, worker_id: &WorkerId, key: QueueKey) {
+        let Some(worker) = self.workers.get(worker_id) else { return };
+        let mut waited_enough = Vec::new();
+        for id in &self.pools.get(worker.pool).queues {
+            let queue = self.queues.get_mut(*id);
+            if queue.first().is_some_and(|first| first < key) {
+                queue.passed_over += 1;
+                if queue.passed_over >= PASSED_OVER_MAX && queue.reserved.is_none() {
+                    waited_enough.push(*id);
+                }
+            }
+        }
+        for queue in waited_enough {
+            self.reserve(queue, worker_id);
+        }
+    }
+
+    fn reserve(&mut self, id: QueueId, worker_id: &WorkerId) {
+        if let Some(worker) = self.workers.get_mut(worker_id) {
+            worker.reserved_for.insert(id);
+            self.queues.get_mut(id).reserved = Some(worker_id.clone());
+        }
+    }
+
+    /// Nothing of this queue waits for room any more, or something of it has just found some.
+    pub(crate) fn unreserve(&mut self, id: QueueId) {
+        self.queues.get_mut(id).passed_over = 0;
+        if let Some(worker_id) = self.queues.get_mut(id).reserved.take()
+            && let Some(worker) = self.workers.get_mut(&worker_id)
+        {
+            worker.reserved_for.remove(&id);
+            self.changes.workers_freed.insert(worker_id);
+        }
+    }
+
+    /// A worker that was reserved is no more.
+    pub(crate) fn unreserve_all(&mut self, queues: &BTreeSet<QueueId>) {
+        for id in queues {
+            if self.queues.exists(*id) {
+                self.queues.get_mut(*id).reserved = None;
+                self.changes.queues_filled.insert(*id);
+            }
+        }
     }
 }

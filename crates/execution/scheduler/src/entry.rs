@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use reapi::execution::ExecuteResponse;
 
-use crate::{LeaseId, OperationName, TaskId, Time, Work, WorkerId};
+use crate::{Expected, LeaseId, OperationName, Shape, TaskId, Time, Work, WorkerId};
 
 /// One fact for the journal. [`Scheduler::restored`](crate::Scheduler::restored) makes a scheduler of such facts in the
 /// order in which they happened; [`Scheduler::entries`](crate::Scheduler::entries) says in few of them what many have
@@ -92,6 +92,18 @@ pub enum Entry {
     },
     /// It is there again.
     Back(WorkerId),
+    /// A command of this shape has run.
+    Learned {
+        /// The shape.
+        shape: Shape,
+        /// What is expected of the next run.
+        expected: Expected,
+    },
+    /// The task was crowded out of its worker's memory; its lease is over, and it waits for more room.
+    Bigger {
+        /// The task.
+        task: TaskId,
+    },
     /// Leases with numbers below this one have been granted.
     LeasesBelow(LeaseId),
 }

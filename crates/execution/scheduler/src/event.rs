@@ -8,7 +8,7 @@ use blob::InstanceName;
 use prost::Message;
 use reapi::execution::{Action, Command, ExecuteResponse, ExecutedActionMetadata, RequestMetadata};
 
-use crate::{LeaseId, OperationName, TaskId, WorkerId};
+use crate::{LeaseId, OperationName, TaskId, Usage, WorkerId};
 
 /// One thing that happened. Every event is harmless at any time and any number of times: what no longer makes
 /// sense (a finished operation cancelled, an unknown worker gone, a lease of the past) is ignored.
@@ -98,12 +98,18 @@ pub struct WorkerReport {
     pub name: String,
     /// What it offers; a name may come with several values.
     pub properties: Vec<(String, String)>,
-    /// How many leases it holds at once.
+    /// How many leases it holds at once; what keeps several processors busy counts for as many.
     pub slots: u32,
+    /// How much memory all actions together may use; zero if it does not say.
+    pub memory_bytes: u64,
+    /// What else there is a certain amount of, by name: an action that asks for some has it for itself.
+    pub resources: Vec<(String, u64)>,
     /// It finishes what it has and takes nothing new.
     pub draining: bool,
     /// Every lease it works on or has a result for.
     pub leases: Vec<(LeaseId, LeaseState)>,
+    /// What those of them that are completed have used, where it was measured.
+    pub usages: Vec<(LeaseId, Usage)>,
 }
 
 /// How far a worker is with one lease.

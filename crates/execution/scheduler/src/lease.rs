@@ -1,13 +1,15 @@
 //! A task in the hands of a worker: granted, renewed, completed, recalled or lost.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use reapi::execution::ExecuteResponse;
 
 use crate::platform::shown;
 use crate::response::infrastructure_failure;
+use crate::size::Size;
 use crate::task::TaskState;
-use crate::{Entry, LeaseId, LeaseState, OperationName, Scheduler, TaskId, Time, WorkerId};
+use crate::{Entry, LeaseId, LeaseState, OperationName, Scheduler, TaskId, Time, Usage, WorkerId};
 
 /// Reported lease numbers above this are no memory of ours: numbers are granted one by one from 1.
 const LEASE_NUMBER_MAX: u64 = u64::MAX / 2;
@@ -19,6 +21,9 @@ pub(crate) struct Lease {
     pub(crate) worker: WorkerId,
     /// The name the worker sees; fixed, so that what is desired does not change when that operation is cancelled.
     pub(crate) operation: OperationName,
+    /// What it takes of its worker.
+    pub(crate) size: Size,
+    pub(crate) amounts: BTreeMap<String, u64>,
     /// When the worker last showed that it has the lease; at first, when it was granted.
     reported_at: Time,
 }
@@ -52,6 +57,7 @@ impl Scheduler {
         let (priority, turn, _) = task.key();
         self.turns.granted(priority, turn);
         task.state = TaskState::Running(id);
+        let queue_id = task.queue;
         self.changes.record(Entry::Granted {
             task: task_id,
             lease: id,
@@ -59,10 +65,21 @@ impl Scheduler {
             worker: worker_id.clone(),
             worker_name: self.worker_name(worker_id),
         });
+        let queue = self.queues.get(queue_id);
+        let size = queue.size;
+        let amounts = match self.workers.get(worker_id) {
+            Some(worker) => self.pools.get(worker.pool).offer.taken_by(&queue.platform),
+            None => BTreeMap::new(),
+        };
+        if let Some(worker) = self.workers.get_mut(worker_id) {
+            worker.used.add(size, &amounts);
+        }
         let lease = Lease {
             task: task_id,
             worker: worker_id.clone(),
             operation,
+            size,
+            amounts,
             reported_at: self.now,
         };
         self.leases.insert(id, lease);
@@ -70,6 +87,8 @@ impl Scheduler {
             worker.leases.insert(id);
         }
         self.list_free_slots(worker_id);
+        // The next one of the queue may want another worker.
+        self.unreserve(queue_id);
         self.totals.granted += 1;
         self.changes.sync(worker_id);
         self.update_operations(task_id);
@@ -81,6 +100,7 @@ impl Scheduler {
         let lease = self.leases.remove(&id)?;
         if let Some(worker) = self.workers.get_mut(&lease.worker) {
             worker.leases.remove(&id);
+            worker.used.remove(lease.size, &lease.amounts);
             self.list_free_slots(&lease.worker);
             self.changes.workers_freed.insert(lease.worker.clone());
         }
@@ -90,7 +110,13 @@ impl Scheduler {
 
     /// What a worker says about one lease. Answers whether the lease is live and this worker's; of any other it
     /// says nothing worth knowing.
-    pub(crate) fn lease_reported(&mut self, worker: &WorkerId, id: LeaseId, state: LeaseState) -> bool {
+    pub(crate) fn lease_reported(
+        &mut self,
+        worker: &WorkerId,
+        id: LeaseId,
+        state: LeaseState,
+        usage: Option<&Usage>,
+    ) -> bool {
         // A worker that outlived the server still holds leases of the server's last life. New grants must not
         // repeat their numbers, or its old results would pass for new ones.
         if id.0 >= self.lease_next && id.0 < LEASE_NUMBER_MAX {
@@ -105,7 +131,7 @@ impl Scheduler {
                 let task = lease.task;
                 self.note_progress(task, phase, metadata);
             }
-            LeaseState::Completed(response) => self.complete(id, response),
+            LeaseState::Completed(response) => self.complete(id, response, usage),
         }
         true
     }
@@ -138,8 +164,13 @@ impl Scheduler {
     }
 
     /// The worker has done what it was asked, or says that it cannot.
-    fn complete(&mut self, id: LeaseId, response: Box<ExecuteResponse>) {
+    fn complete(&mut self, id: LeaseId, response: Box<ExecuteResponse>, usage: Option<&Usage>) {
         let Some(lease) = self.release(id) else { return };
+        if let Some(usage) = usage
+            && self.learn(&lease, usage)
+        {
+            return;
+        }
         let name = self.worker_name(&lease.worker);
         if let Some(status) = infrastructure_failure(&response) {
             let what = format!(

@@ -8,19 +8,21 @@
 //! The words: a client's Execute is an *operation*; operations that ask for the same cacheable action share one
 //! *task*; a task waits in the *queue* of its platform until a *worker* with a free slot matches; it then runs
 //! under a *lease*, which the worker renews with each message and which is never given out twice. Workers that
-//! announce the same properties form a *pool*. Builds whose tasks wait together are served in *turns*.
+//! announce the same properties form a *pool*. Builds whose tasks wait together are served in *turns*. A task takes as
+//! many slots and as much memory of its worker as commands like it have needed before; its *shape* says which are.
 //!
 //! What has to outlive the process comes out as [`Entry`]s, and a scheduler is [restored](Scheduler::restored) from
 //! them.
 //!
 //! Read `event.rs` and `effect.rs` first, then `scheduler.rs`, then follow an operation: `operation.rs`,
-//! `task.rs`, `turns.rs`, `dispatch.rs`, `lease.rs`, `retry.rs`; then `entry.rs` and `restore.rs`.
+//! `task.rs`, `turns.rs`, `size.rs`, `dispatch.rs`, `lease.rs`, `retry.rs`, `learned.rs`; then `entry.rs` and `restore.rs`.
 
 mod deadline;
 mod dispatch;
 mod effect;
 mod entry;
 mod event;
+mod learned;
 mod lease;
 mod name;
 mod operation;
@@ -32,6 +34,7 @@ mod response;
 mod restore;
 mod retry;
 mod scheduler;
+mod size;
 mod task;
 mod time;
 mod turns;
@@ -44,6 +47,7 @@ mod tests;
 pub use effect::{Desired, Effect};
 pub use entry::Entry;
 pub use event::{Event, LeaseState, Phase, Request, Work, WorkerReport};
+pub use learned::{Expected, Shape, Usage};
 pub use name::{LeaseId, OperationName, TaskId, WorkerId};
 pub use options::SchedulerOptions;
 pub use scheduler::Scheduler;

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 
 use action::Platform;
 
+use crate::size::{CPUS, MEMORY, amount};
+
 /// Most values of one property that a message repeats.
 const VALUES_SHOWN_MAX: usize = 8;
 /// Most unmet properties that a message names.
@@ -16,22 +18,45 @@ const TEXT_SHOWN_CHARS_MAX: usize = 100;
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Offer {
     values: BTreeMap<String, BTreeSet<String>>,
+    /// What there is a certain amount of.
+    amounts: BTreeMap<String, u64>,
 }
 
 impl Offer {
-    /// Takes the first `properties_max` properties.
-    pub(crate) fn new(properties: Vec<(String, String)>, properties_max: usize) -> Self {
+    /// Takes the first `properties_max` properties, and as many amounts.
+    pub(crate) fn new(
+        properties: Vec<(String, String)>,
+        amounts: impl IntoIterator<Item = (String, u64)>,
+        properties_max: usize,
+    ) -> Self {
         let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
         for (name, value) in properties.into_iter().take(properties_max) {
             values.entry(name).or_default().insert(value);
         }
-        Offer { values }
+        let amounts = amounts.into_iter().take(properties_max).collect();
+        Offer { values, amounts }
     }
 
     /// Whether every property of `platform` is announced with exactly its value (checklist E34: several values of
-    /// one name must all hold). The empty platform is met by everyone.
+    /// one name must all hold), or is an amount of which there is enough. The empty platform is met by everyone.
     pub(crate) fn meets(&self, platform: &Platform) -> bool {
         platform.iter().all(|(name, value)| self.has(name, value))
+    }
+
+    /// What an action of `platform` takes away from others, beside processors and memory.
+    pub(crate) fn taken_by(&self, platform: &Platform) -> BTreeMap<String, u64> {
+        let counted = |(name, value): (&str, &str)| {
+            let is_size = name == CPUS || name == MEMORY;
+            let counts = self.amounts.contains_key(name) && !is_size && !self.announces(name, value);
+            let taken = amount(value).filter(|_| counts)?;
+            Some((name.to_owned(), taken))
+        };
+        platform.iter().filter_map(counted).collect()
+    }
+
+    /// How much there is of something.
+    pub(crate) fn amount_of(&self, name: &str) -> u64 {
+        self.amounts.get(name).copied().unwrap_or(0)
     }
 
     /// Every announced name with every value.
@@ -42,6 +67,11 @@ impl Offer {
     }
 
     fn has(&self, name: &str, value: &str) -> bool {
+        let is_enough = |there: &u64| amount(value).is_some_and(|asked| asked <= *there);
+        self.announces(name, value) || self.amounts.get(name).is_some_and(is_enough)
+    }
+
+    fn announces(&self, name: &str, value: &str) -> bool {
         self.values.get(name).is_some_and(|values| values.contains(value))
     }
 
@@ -75,9 +105,12 @@ pub(crate) fn explain_unmatched<'a>(
     match nowhere {
         Some((name, value)) => {
             let _ = write!(message, "none offers {}, ", property(name, value));
-            let values: BTreeSet<&str> = offers
-                .filter_map(|(_, offer)| offer.values.get(name))
-                .flat_map(|values| values.iter().map(String::as_str))
+            let values: BTreeSet<String> = offers
+                .flat_map(|(_, offer)| {
+                    let values = offer.values.get(name).into_iter().flatten().map(|value| shown(value));
+                    let amount = offer.amounts.get(name).map(|there| format!("{there} and less"));
+                    values.chain(amount)
+                })
                 .collect();
             if values.is_empty() {
                 let _ = write!(message, "nor any other value of `{}`", shown(name));
@@ -85,7 +118,7 @@ pub(crate) fn explain_unmatched<'a>(
                 let _ = write!(
                     message,
                     "only {}",
-                    list(values.into_iter().map(shown), VALUES_SHOWN_MAX)
+                    list(values.into_iter(), VALUES_SHOWN_MAX)
                 );
             }
         }

@@ -1,12 +1,13 @@
-//! Tasks that wait for a worker: one queue a platform, ordered by urgency.
+//! Tasks that wait for a worker: one queue a platform and size, ordered by urgency.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use action::Platform;
 
-use crate::TaskId;
 use crate::pool::PoolId;
+use crate::size::Size;
 use crate::turns::Turn;
+use crate::{TaskId, WorkerId};
 
 /// Names a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,10 +16,16 @@ pub(crate) struct QueueId(u64);
 /// A task's place: lower priorities first (checklist E12), then whose turn it is, then earlier arrivals.
 pub(crate) type QueueKey = (i32, Turn, u64);
 
-/// The tasks of one platform.
+/// The tasks of one platform and one size.
 #[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) platform: Platform,
+    /// How much each of its tasks takes.
+    pub(crate) size: Size,
+    /// How many less urgent tasks workers have been given since the first of these came to be the first.
+    pub(crate) passed_over: u32,
+    /// A worker that takes nothing less urgent until the first of these tasks fits it.
+    pub(crate) reserved: Option<WorkerId>,
     /// The pools that meet the platform: usable ones and those still remembered.
     pub(crate) pools: BTreeSet<PoolId>,
     /// Whether any pool ever did, in this queue's life.
@@ -38,6 +45,13 @@ impl Queue {
         self.fresh.len() + self.retried.len()
     }
 
+    /// The place of the most urgent one.
+    pub(crate) fn first(&self) -> Option<QueueKey> {
+        let fresh = self.fresh.first_key_value().map(|(key, _)| *key);
+        let retried = self.retried.first_key_value().map(|(key, _)| *key);
+        fresh.into_iter().chain(retried).min()
+    }
+
     /// The tasks that wait.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = TaskId> {
         self.fresh.values().chain(self.retried.values()).copied()
@@ -51,26 +65,36 @@ impl Queue {
     }
 }
 
-/// All queues. A queue exists while a task has its platform.
+/// All queues. A queue exists while a task has its platform and its size.
 #[derive(Debug, Default)]
 pub(crate) struct Queues {
     queues: BTreeMap<QueueId, Queue>,
-    ids: BTreeMap<Platform, QueueId>,
+    ids: BTreeMap<(Platform, Size), QueueId>,
     last: u64,
 }
 
 impl Queues {
-    /// The queue of a platform, if it has one.
-    pub(crate) fn find(&self, platform: &Platform) -> Option<QueueId> {
-        self.ids.get(platform).copied()
+    /// The queue of a platform and a size, if there is one.
+    pub(crate) fn find(&self, platform: &Platform, size: Size) -> Option<QueueId> {
+        self.ids.get(&(platform.clone(), size)).copied()
     }
 
-    /// A queue for a platform that has none.
-    pub(crate) fn open(&mut self, platform: &Platform, pools: BTreeSet<PoolId>) -> QueueId {
+    /// A queue of a platform, of whatever size.
+    pub(crate) fn any_of(&self, platform: &Platform) -> Option<QueueId> {
+        let first = (platform.clone(), Size::MIN);
+        let (key, queue) = self.ids.range(first..).next()?;
+        (key.0 == *platform).then_some(*queue)
+    }
+
+    /// A queue for a platform and a size that have none.
+    pub(crate) fn open(&mut self, platform: &Platform, size: Size, pools: BTreeSet<PoolId>) -> QueueId {
         self.last += 1;
         let id = QueueId(self.last);
         let queue = Queue {
             platform: platform.clone(),
+            size,
+            passed_over: 0,
+            reserved: None,
             was_possible: !pools.is_empty(),
             pools,
             fresh: BTreeMap::new(),
@@ -78,7 +102,7 @@ impl Queues {
             tasks: 0,
         };
         self.queues.insert(id, queue);
-        self.ids.insert(platform.clone(), id);
+        self.ids.insert((platform.clone(), size), id);
         id
     }
 
@@ -90,7 +114,7 @@ impl Queues {
         let Some(queue) = self.queues.remove(&id) else {
             return BTreeSet::new();
         };
-        self.ids.remove(&queue.platform);
+        self.ids.remove(&(queue.platform, queue.size));
         queue.pools
     }
 

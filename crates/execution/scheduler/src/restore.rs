@@ -13,6 +13,7 @@ use crate::operation::{Operation, Progress};
 use crate::platform::Offer;
 use crate::scheduler::Changes;
 use crate::task::{Task, TaskState};
+use crate::worker::Seated;
 use crate::{
     Effect, Entry, LeaseId, OperationName, Scheduler, SchedulerOptions, TaskId, Time, Totals, Work, WorkerId,
 };
@@ -66,8 +67,9 @@ impl Scheduler {
                 since,
             })
         });
+        let learned = self.shapes.iter().map(|(shape, expected)| Entry::Learned { shape, expected });
         let leases = Entry::LeasesBelow(LeaseId(self.lease_next));
-        std::iter::once(leases).chain(past).chain(live).chain(away)
+        learned.chain(std::iter::once(leases)).chain(past).chain(live).chain(away)
     }
 
     fn entries_of(&self, task: TaskId, state: &Task) -> Vec<Entry> {
@@ -96,6 +98,9 @@ impl Scheduler {
                 what: state.failures.last.clone(),
                 avoided: avoided.next(),
             });
+        }
+        for _ in 0..state.crowded_out {
+            entries.push(Entry::Bigger { task });
         }
         let lease = match state.state {
             TaskState::Running(id) => self.leases.get(&id).map(|lease| (id, lease)),
@@ -173,6 +178,8 @@ impl Scheduler {
             } => self.past(operation, work, response),
             Entry::Away { worker, since } => self.note_away(&worker, Some(since)),
             Entry::Back(worker) => self.note_away(&worker, None),
+            Entry::Learned { shape, expected } => self.shapes.set(shape, expected),
+            Entry::Bigger { task } => self.run_again_bigger(task),
             Entry::LeasesBelow(lease) => self.lease_next = self.lease_next.max(lease.0),
         }
     }
@@ -181,9 +188,10 @@ impl Scheduler {
         if self.tasks.by_id.contains_key(&task) || self.operations.by_name.contains_key(&name) {
             return;
         }
-        let queue = match self.queues.find(&work.platform) {
+        let (_, size) = self.expected_of(&work);
+        let queue = match self.queues.find(&work.platform, size) {
             Some(queue) => queue,
-            None => self.queues.open(&work.platform, Default::default()),
+            None => self.queues.open(&work.platform, size, Default::default()),
         };
         // Somebody met it when it was accepted.
         self.queues.get_mut(queue).was_possible = true;
@@ -217,7 +225,11 @@ impl Scheduler {
         }
         self.take_back(task);
         if !self.workers.contains_key(worker) {
-            self.seat(worker, worker_name, Offer::default(), 0, false);
+            let seated = Seated {
+                name: worker_name,
+                ..Seated::default()
+            };
+            self.seat(worker, seated, Offer::default());
             if let Some(worker) = self.workers.get_mut(worker) {
                 worker.connected = false;
             }
@@ -226,7 +238,7 @@ impl Scheduler {
     }
 
     /// Takes a task away from wherever it is: its queue or its worker.
-    fn take_back(&mut self, task: TaskId) {
+    pub(crate) fn take_back(&mut self, task: TaskId) {
         let state = self.tasks.by_id.get(&task).map(|task| task.state);
         match state {
             Some(TaskState::Queued(_)) => self.dequeue(task),

@@ -4,9 +4,13 @@ use std::collections::BTreeSet;
 
 use reapi::rpc::Code;
 
+use crate::lease::Lease;
 use crate::platform::shown;
 use crate::queue::QueueId;
-use crate::{Entry, Scheduler, TaskId, WorkerId};
+use crate::{Entry, Scheduler, TaskId, Usage, WorkerId};
+
+/// How often a task is tried again because it was crowded out: each time it gets twice the room.
+const CROWDED_OUT_MAX: u32 = 8;
 
 /// What went wrong with earlier attempts. Bounded by `attempts_max`.
 #[derive(Debug, Default)]
@@ -58,6 +62,64 @@ impl Scheduler {
         self.update_operations(id);
         self.enqueue(id);
         self.give_up_if_hopeless(queue);
+    }
+
+    /// What a run has used counts for the next of its shape. Answers whether the task is to run again, because it was
+    /// killed for what others of its worker used: alone if need be, and without counting against it.
+    pub(crate) fn learn(&mut self, lease: &Lease, usage: &Usage) -> bool {
+        let (id, size) = (lease.task, lease.size);
+        let Some(task) = self.tasks.by_id.get(&id) else {
+            return false;
+        };
+        let shape = task.shape;
+        if !usage.crowded_out {
+            let expected = self.shapes.note(shape, usage);
+            self.changes.record(Entry::Learned { shape, expected });
+            return false;
+        }
+        let expected = self.shapes.needs_more_memory(shape, usage, size.memory_bytes);
+        self.changes.record(Entry::Learned { shape, expected });
+        let there = self.workers.get(&lease.worker).map_or(0, |worker| worker.memory_bytes);
+        let was_alone = there > 0 && size.memory_bytes >= there;
+        let next = expected.size().or_asked(&task.work.platform);
+        if was_alone || next == size || task.crowded_out >= CROWDED_OUT_MAX {
+            return false;
+        }
+        self.changes.record(Entry::Bigger { task: id });
+        self.run_again_bigger(id);
+        true
+    }
+
+    /// Moves a task that is nowhere to the front of the queue for what is expected of it now.
+    pub(crate) fn run_again_bigger(&mut self, id: TaskId) {
+        self.take_back(id);
+        let Some(task) = self.tasks.by_id.get_mut(&id) else {
+            return;
+        };
+        let work = task.work.clone();
+        task.crowded_out += 1;
+        let before = task.queue;
+        let (expected, size) = self.expected_of(&work);
+        let queue = match self.queues.find(&work.platform, size) {
+            Some(queue) => queue,
+            // One more than there may be, for each task at most.
+            None => {
+                let pools = self.queues.get(before).pools.clone();
+                let queue = self.queues.open(&work.platform, size, pools.clone());
+                for pool in pools {
+                    self.pools.get_mut(pool).queues.insert(queue);
+                }
+                queue
+            }
+        };
+        self.queues.get_mut(queue).tasks += 1;
+        self.queues.get_mut(queue).was_possible |= self.queues.get(before).was_possible;
+        if let Some(task) = self.tasks.by_id.get_mut(&id) {
+            task.queue = queue;
+            task.expected = expected;
+        }
+        self.leave_queue(before);
+        self.retry(id);
     }
 
     /// A worker was lost with this task: try again, or say which workers did not survive it.

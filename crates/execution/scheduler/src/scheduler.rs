@@ -7,6 +7,7 @@ use std::time::Duration;
 use reapi::execution::ExecuteResponse;
 
 use crate::deadline::{Deadline, Deadlines};
+use crate::learned::Shapes;
 use crate::lease::Lease;
 use crate::operation::Operations;
 use crate::pool::Pools;
@@ -29,6 +30,7 @@ pub struct Scheduler {
     pub(crate) operations: Operations,
     pub(crate) tasks: Tasks,
     pub(crate) turns: Turns,
+    pub(crate) shapes: Shapes,
     pub(crate) queues: Queues,
     pub(crate) pools: Pools,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
@@ -62,6 +64,7 @@ impl Scheduler {
             operations: Operations::default(),
             tasks: Tasks::default(),
             turns: Turns::default(),
+            shapes: Shapes::default(),
             queues: Queues::default(),
             pools: Pools::default(),
             workers: BTreeMap::new(),

@@ -11,9 +11,10 @@ use reapi::rpc::Code;
 use crate::platform::explain_unmatched;
 use crate::queue::{QueueId, QueueKey};
 use crate::response::{Refusal, failed};
+use crate::size::Size;
 use crate::retry::Failures;
 use crate::turns::{Build, FIRST, Turn};
-use crate::{Entry, LeaseId, OperationName, Phase, Scheduler, TaskId, Work};
+use crate::{Entry, Expected, LeaseId, OperationName, Phase, Scheduler, Shape, TaskId, Work};
 
 /// One execution.
 #[derive(Debug)]
@@ -22,6 +23,11 @@ pub(crate) struct Task {
     /// What `work` holds, as counted in [`Tasks::bytes`].
     bytes: u64,
     pub(crate) queue: QueueId,
+    pub(crate) shape: Shape,
+    /// What commands like it have needed; nothing for one that is new.
+    pub(crate) expected: Option<Expected>,
+    /// How often it was crowded out of a worker's memory.
+    pub(crate) crowded_out: u32,
     /// When it arrived, among all tasks.
     sequence: u64,
     /// The build that asked first.
@@ -136,7 +142,8 @@ impl Scheduler {
                 "the operations queued or executing hold {bytes_max} bytes already"
             )));
         }
-        let queue = self.queue_for(work)?;
+        let (_, size) = self.expected_of(work);
+        let queue = self.queue_for(work, size)?;
         let id = TaskId(self.tasks.last + 1);
         self.begin(id, name, work, priority, queue);
         Ok((id, work.clone()))
@@ -173,6 +180,9 @@ impl Scheduler {
             work: work.clone(),
             bytes,
             queue,
+            shape: Shape::of(&work.command, &work.platform),
+            expected: self.expected_of(work).0,
+            crowded_out: 0,
             sequence: id.0,
             turn: self.turns.next(priority, &build),
             turn_priority: priority,
@@ -199,10 +209,17 @@ impl Scheduler {
         self.enqueue(id);
     }
 
+    /// What is expected of a command, and how much of a worker it takes.
+    pub(crate) fn expected_of(&self, work: &Work) -> (Option<Expected>, Size) {
+        let expected = self.shapes.expected(Shape::of(&work.command, &work.platform));
+        let size = expected.map_or(Size::UNKNOWN, |expected| expected.size());
+        (expected, size.or_asked(&work.platform))
+    }
+
     /// The queue of a platform that some worker meets or, while the server starts, may still meet.
-    fn queue_for(&mut self, work: &Work) -> Result<QueueId, Refusal> {
+    fn queue_for(&mut self, work: &Work, size: Size) -> Result<QueueId, Refusal> {
         let platform = &work.platform;
-        let known = self.queues.find(platform);
+        let known = self.queues.find(platform, size);
         let pools = match known {
             Some(queue) => self.queues.get(queue).pools.clone(),
             None => self
@@ -221,11 +238,15 @@ impl Scheduler {
         }
         let platforms_max = self.options.platforms_max;
         if self.queues.len() >= platforms_max {
+            // Better with the wrong size than not at all.
+            if let Some(queue) = self.queues.any_of(platform) {
+                return Ok(queue);
+            }
             return Err(exhausted(format!(
-                "operations for {platforms_max} different platforms are queued already"
+                "operations for {platforms_max} different platforms and sizes are queued already"
             )));
         }
-        let queue = self.queues.open(platform, pools.clone());
+        let queue = self.queues.open(platform, size, pools.clone());
         for pool in pools {
             self.pools.get_mut(pool).queues.insert(queue);
         }
@@ -270,9 +291,13 @@ impl Scheduler {
         let TaskState::Queued(key) = task.state else {
             return;
         };
-        let queue = self.queues.get_mut(task.queue);
+        let id = task.queue;
+        let queue = self.queues.get_mut(id);
         if queue.fresh.remove(&key).is_none() {
             queue.retried.remove(&key);
+        }
+        if queue.len() == 0 {
+            self.unreserve(id);
         }
     }
 
@@ -323,11 +348,16 @@ impl Scheduler {
         if let TaskState::Running(lease) = task.state {
             self.release(lease);
         }
-        self.queues.get_mut(task.queue).tasks -= 1;
-        for pool in self.queues.close_if_unused(task.queue) {
-            self.pools.get_mut(pool).queues.remove(&task.queue);
-        }
+        self.leave_queue(task.queue);
         task.operations.into_iter().map(|(_, name)| name).collect()
+    }
+
+    /// A queue has one task less.
+    pub(crate) fn leave_queue(&mut self, id: QueueId) {
+        self.queues.get_mut(id).tasks -= 1;
+        for pool in self.queues.close_if_unused(id) {
+            self.pools.get_mut(pool).queues.remove(&id);
+        }
     }
 
     /// Ends a task without a worker's response.

@@ -7,6 +7,7 @@ mod histories;
 mod leases;
 mod merging;
 mod operations;
+mod packing;
 mod platforms;
 mod queueing;
 mod restarts;

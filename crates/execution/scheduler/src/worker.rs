@@ -1,12 +1,14 @@
 //! Workers as the scheduler knows them: who is there, who may get work, who is lost.
 
 use std::cmp::Reverse;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::deadline::Deadline;
 use crate::platform::Offer;
 use crate::pool::PoolId;
-use crate::{Entry, LeaseId, Scheduler, Time, WorkerId, WorkerReport};
+use crate::queue::QueueId;
+use crate::size::{CPUS, MEMORY, Size};
+use crate::{Entry, LeaseId, Scheduler, Time, Usage, WorkerId, WorkerReport};
 
 /// One worker process.
 #[derive(Debug)]
@@ -21,8 +23,55 @@ pub(crate) struct Worker {
     pub(crate) away_since: Option<Time>,
     /// What it should be doing.
     pub(crate) leases: BTreeSet<LeaseId>,
+    /// What that takes.
+    pub(crate) used: Used,
+    /// The queues whose first task it waits to have room for.
+    pub(crate) reserved_for: BTreeSet<QueueId>,
+    /// How much memory its actions may use together; zero if it does not say.
+    pub(crate) memory_bytes: u64,
     /// The number of free slots it is listed with in its pool, if it is.
     listed_free: u32,
+}
+
+/// What a worker says of itself, but for its offer.
+#[derive(Debug, Default)]
+pub(crate) struct Seated {
+    pub(crate) name: String,
+    pub(crate) slots: u32,
+    pub(crate) memory_bytes: u64,
+    pub(crate) draining: bool,
+}
+
+/// What the leases of a worker take together.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Used {
+    pub(crate) slots: u32,
+    pub(crate) memory_bytes: u64,
+    pub(crate) amounts: BTreeMap<String, u64>,
+}
+
+impl Used {
+    pub(crate) fn add(&mut self, size: Size, amounts: &BTreeMap<String, u64>) {
+        self.slots = self.slots.saturating_add(size.slots);
+        self.memory_bytes = self.memory_bytes.saturating_add(size.memory_bytes);
+        for (name, amount) in amounts {
+            let used = self.amounts.entry(name.clone()).or_default();
+            *used = used.saturating_add(*amount);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, size: Size, amounts: &BTreeMap<String, u64>) {
+        self.slots = self.slots.saturating_sub(size.slots);
+        self.memory_bytes = self.memory_bytes.saturating_sub(size.memory_bytes);
+        for (name, amount) in amounts {
+            if let Some(used) = self.amounts.get_mut(name) {
+                *used = used.saturating_sub(*amount);
+                if *used == 0 {
+                    self.amounts.remove(name);
+                }
+            }
+        }
+    }
 }
 
 impl Worker {
@@ -31,13 +80,28 @@ impl Worker {
         !self.draining && self.slots > 0
     }
 
-    /// Leases it can take now. A worker whose slots became fewer than its leases simply has none.
+    /// Whether a task of this size, that takes these amounts, has room beside what it is doing. One that does nothing has
+    /// room for whatever its size is thought to be: nobody has more.
+    pub(crate) fn has_room_for(&self, size: Size, amounts: &BTreeMap<String, u64>, offer: &Offer) -> bool {
+        if self.free_slots() == 0 {
+            return false;
+        }
+        let memory_fits = self.memory_bytes == 0
+            || self.used.memory_bytes.saturating_add(size.memory_bytes) <= self.memory_bytes;
+        let size_fits = size.slots <= self.free_slots() && memory_fits;
+        let amount_fits = |(name, asked): (&String, &u64)| {
+            let used = self.used.amounts.get(name).copied().unwrap_or(0);
+            used.saturating_add(*asked) <= offer.amount_of(name)
+        };
+        (size_fits || self.leases.is_empty()) && amounts.iter().all(amount_fits)
+    }
+
+    /// Slots that are free now. A worker whose slots became fewer than what it does takes simply has none.
     pub(crate) fn free_slots(&self) -> u32 {
         if !self.connected || self.draining {
             return 0;
         }
-        self.slots
-            .saturating_sub(u32::try_from(self.leases.len()).unwrap_or(u32::MAX))
+        self.slots.saturating_sub(self.used.slots)
     }
 }
 
@@ -50,16 +114,32 @@ impl Scheduler {
             properties,
             slots,
             draining,
+            memory_bytes,
+            resources,
             leases,
+            usages,
         } = report;
-        let offer = Offer::new(properties, self.options.worker_properties_max);
         let is_new = !self.workers.contains_key(&id);
         if is_new && self.workers.len() >= self.options.workers_max {
             // `desired` answers `None`: not accepted.
             return self.changes.sync(&id);
         }
         let slots = slots.min(self.options.slots_max);
-        self.seat(&id, name, offer, slots, draining);
+        let sizes = [(CPUS.to_owned(), slots.into()), (MEMORY.to_owned(), memory_bytes)];
+        let sizes = sizes.into_iter().filter(|(_, amount)| *amount > 0);
+        let offer = Offer::new(
+            properties,
+            sizes.chain(resources),
+            self.options.worker_properties_max,
+        );
+        let seated = Seated {
+            name,
+            slots,
+            memory_bytes,
+            draining,
+        };
+        self.seat(&id, seated, offer);
+        let usages: BTreeMap<LeaseId, Usage> = usages.into_iter().collect();
         self.deadlines.set(
             Deadline::Worker(id.clone()),
             Some(self.now + self.options.lease_duration),
@@ -71,7 +151,7 @@ impl Scheduler {
             .map_or_else(BTreeSet::new, |worker| worker.leases.clone());
         for (lease, state) in leases {
             unreported.remove(&lease);
-            differs |= !self.lease_reported(&id, lease, state);
+            differs |= !self.lease_reported(&id, lease, state, usages.get(&lease));
         }
         for lease in unreported {
             differs = true;
@@ -88,12 +168,14 @@ impl Scheduler {
             return;
         };
         worker.connected = false;
+        let reserved_for = std::mem::take(&mut worker.reserved_for);
         let since = *worker.away_since.get_or_insert(self.now);
         if !worker.leases.is_empty() {
             let worker = id.clone();
             self.changes.record(Entry::Away { worker, since });
         }
         self.list_free_slots(id);
+        self.unreserve_all(&reserved_for);
         let deadline = Deadline::Worker(id.clone());
         let grace_ends = self.now + self.options.reconnect_grace;
         let ends = self
@@ -109,6 +191,7 @@ impl Scheduler {
             return;
         };
         self.leave_pool(id, &worker);
+        self.unreserve_all(&worker.reserved_for);
         self.changes.sync(id);
         for lease in worker.leases {
             self.lose(lease, &worker.name);
@@ -148,15 +231,32 @@ impl Scheduler {
     }
 
     /// Puts a worker, new or known, into the pool its report says.
-    pub(crate) fn seat(&mut self, id: &WorkerId, name: String, offer: Offer, slots: u32, draining: bool) {
+    pub(crate) fn seat(&mut self, id: &WorkerId, seated: Seated, offer: Offer) {
+        let Seated {
+            name,
+            slots,
+            memory_bytes,
+            draining,
+        } = seated;
         let pool = self.pools.of(offer);
-        let before = self.workers.remove(id);
+        let mut before = self.workers.remove(id);
         let leases = before
             .as_ref()
             .map_or_else(BTreeSet::new, |worker| worker.leases.clone());
         let was_away = before.as_ref().is_some_and(|worker| worker.away_since.is_some());
         if was_away && !leases.is_empty() {
             self.changes.record(Entry::Back(id.clone()));
+        }
+        let moves = before.as_ref().is_none_or(|before| before.pool != pool);
+        let used = match &before {
+            Some(before) if !moves => before.used.clone(),
+            _ => self.recount(&leases, pool),
+        };
+        let mut reserved_for = before
+            .as_mut()
+            .map_or_else(BTreeSet::new, |worker| std::mem::take(&mut worker.reserved_for));
+        if moves || draining || slots == 0 {
+            self.unreserve_all(&std::mem::take(&mut reserved_for));
         }
         let worker = Worker {
             name,
@@ -166,6 +266,9 @@ impl Scheduler {
             connected: true,
             away_since: None,
             leases,
+            used,
+            reserved_for,
+            memory_bytes,
             listed_free: 0,
         };
         let seat = self.pools.get_mut(pool);
@@ -194,6 +297,20 @@ impl Scheduler {
         self.list_free_slots(id);
         self.changes.workers_freed.insert(id.clone());
         self.settle_pool(pool);
+    }
+
+    /// What these leases take of a worker that has a new offer: what is an amount there.
+    fn recount(&mut self, leases: &BTreeSet<LeaseId>, pool: PoolId) -> Used {
+        let offer = &self.pools.get(pool).offer;
+        let mut used = Used::default();
+        for id in leases {
+            let Some(lease) = self.leases.get_mut(id) else { continue };
+            if let Some(task) = self.tasks.by_id.get(&lease.task) {
+                lease.amounts = offer.taken_by(&task.work.platform);
+            }
+            used.add(lease.size, &lease.amounts);
+        }
+        used
     }
 
     fn leave_pool(&mut self, id: &WorkerId, worker: &Worker) {

@@ -102,6 +102,15 @@ fn every_entry_comes_back_as_it_went() {
             since: Time::from_micros(1_800_000_000_000_000),
         },
         Entry::Back(WorkerId::new("w")),
+        Entry::Learned {
+            shape: Shape(u64::MAX),
+            expected: Expected {
+                wall: Duration::from_micros(1),
+                cpus: 1.5,
+                memory_bytes: 7,
+            },
+        },
+        Entry::Bigger { task },
         Entry::LeasesBelow(LeaseId::new(9)),
     ];
     for entry in entries {

@@ -2,7 +2,7 @@
 /// One record. See `scheduler::Entry`, which has the same cases.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Entry {
-    #[prost(oneof = "entry::What", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11")]
+    #[prost(oneof = "entry::What", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
     pub what: ::core::option::Option<entry::What>,
 }
 /// Nested message and enum types in `Entry`.
@@ -31,6 +31,10 @@ pub mod entry {
         Away(super::Away),
         #[prost(message, tag = "11")]
         Back(super::Back),
+        #[prost(message, tag = "12")]
+        Learned(super::Learned),
+        #[prost(message, tag = "13")]
+        Bigger(super::Bigger),
     }
 }
 impl ::prost::Name for Entry {
@@ -231,6 +235,42 @@ impl ::prost::Name for Back {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/farrier.journal.v1.Back".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, ::prost::Message)]
+pub struct Learned {
+    #[prost(fixed64, tag = "1")]
+    pub shape: u64,
+    #[prost(uint64, tag = "2")]
+    pub wall_us: u64,
+    #[prost(double, tag = "3")]
+    pub cpus: f64,
+    #[prost(uint64, tag = "4")]
+    pub memory_bytes: u64,
+}
+impl ::prost::Name for Learned {
+    const NAME: &'static str = "Learned";
+    const PACKAGE: &'static str = "farrier.journal.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.journal.v1.Learned".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.journal.v1.Learned".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Bigger {
+    #[prost(uint64, tag = "1")]
+    pub task: u64,
+}
+impl ::prost::Name for Bigger {
+    const NAME: &'static str = "Bigger";
+    const PACKAGE: &'static str = "farrier.journal.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.journal.v1.Bigger".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.journal.v1.Bigger".into()
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

@@ -5,7 +5,7 @@ fn platform(properties: &[(&str, &str)]) -> Platform {
 }
 
 fn offer(properties: &[(&str, &str)]) -> Offer {
-    Offer::new(owned(properties), 100)
+    Offer::new(owned(properties), [], 100)
 }
 
 fn owned(properties: &[(&str, &str)]) -> Vec<(String, String)> {
@@ -44,7 +44,7 @@ fn every_demanded_value_must_be_announced_exactly() {
 
 #[test]
 fn properties_beyond_the_bound_are_not_used() {
-    let offer = Offer::new(owned(&[("a", "1"), ("b", "2")]), 1);
+    let offer = Offer::new(owned(&[("a", "1"), ("b", "2")]), [], 1);
     assert_eq!(offer.iter().collect::<Vec<_>>(), [("a", "1")]);
 }
 
@@ -90,7 +90,7 @@ fn the_message_stays_short_whatever_is_demanded_and_offered() {
     let many: Vec<(String, String)> = (0..500)
         .map(|i| ("ISA".to_owned(), format!("{i}{long}")))
         .collect();
-    let offer = Offer::new(many.clone(), 1_000);
+    let offer = Offer::new(many.clone(), [], 1_000);
     let demands = Platform::new(
         many.into_iter()
             .map(|(_, value)| ("ISA".to_owned(), format!("no{value}"))),

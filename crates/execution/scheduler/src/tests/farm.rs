@@ -14,6 +14,7 @@ use crate::deadline::Deadline;
 use crate::dispatch::RETRIED_SEEN_MAX;
 use crate::operation::Progress;
 use crate::task::TaskState;
+use crate::worker::Used;
 use crate::{
     Effect, Entry, Event, LeaseId, LeaseState, OperationName, OperationView, Phase, Request, Scheduler,
     SchedulerOptions, Stage, TaskId, Time, Work, WorkerId, WorkerReport,
@@ -232,6 +233,7 @@ impl Farm {
             slots,
             draining: false,
             leases,
+            ..WorkerReport::default()
         };
         self.send(Event::WorkerSynced(worker(id), report));
     }
@@ -393,8 +395,9 @@ impl Farm {
         let scheduler = &self.scheduler;
         let lease = &scheduler.leases[&lease];
         let worker = &scheduler.workers[&lease.worker];
+        let memory_fits = worker.memory_bytes == 0 || worker.used.memory_bytes <= worker.memory_bytes;
         assert!(
-            worker.leases.len() <= worker.slots as usize,
+            worker.leases.len() == 1 || (worker.used.slots <= worker.slots && memory_fits),
             "{} has too much to do",
             lease.worker
         );
@@ -403,9 +406,11 @@ impl Farm {
         let task = &scheduler.tasks.by_id[&lease.task];
         assert!(pool.offer.meets(&task.work.platform));
         for queue in &pool.queues {
-            let head = scheduler.queues.get(*queue).fresh.first_key_value();
+            let queue = scheduler.queues.get(*queue);
+            let head = queue.fresh.first_key_value();
+            let is_larger = queue.size != lease.size || !pool.offer.taken_by(&queue.platform).is_empty();
             assert!(
-                head.is_none_or(|(key, _)| *key > task.key()),
+                is_larger || head.is_none_or(|(key, _)| *key > task.key()),
                 "a less urgent task came first"
             );
         }
@@ -485,6 +490,19 @@ impl Farm {
                 .filter(|(_, free)| free == id)
                 .map(|(free, _)| free.0)
                 .collect();
+            let mut used = Used::default();
+            for lease in worker.leases.iter().map(|lease| &scheduler.leases[lease]) {
+                used.add(lease.size, &lease.amounts);
+            }
+            assert_eq!(worker.used, used);
+            for (name, used) in &used.amounts {
+                assert!(*used <= pool.offer.amount_of(name), "{id} has too much of {name}");
+            }
+            for queue in &worker.reserved_for {
+                let queue = scheduler.queues.get(*queue);
+                assert_eq!(queue.reserved.as_ref(), Some(id));
+                assert!(queue.len() > 0 && worker.is_usable(), "{id} is reserved for nothing");
+            }
             let free = worker.free_slots();
             assert_eq!(listed, if free > 0 { vec![free] } else { vec![] });
         }
@@ -496,7 +514,10 @@ impl Farm {
                 assert_eq!(queue.pools.contains(&pool_id), matches);
             }
         }
-        for (_, queue) in scheduler.queues.iter() {
+        for (id, queue) in scheduler.queues.iter() {
+            if let Some(worker) = &queue.reserved {
+                assert!(scheduler.workers[worker].reserved_for.contains(&id));
+            }
             assert!(
                 queue.tasks > 0 && queue.len() <= queue.tasks,
                 "a queue lives as long as its tasks"
@@ -509,19 +530,21 @@ impl Farm {
     /// No task waits that somebody free could run.
     fn check_dispatch(&self) {
         let scheduler = &self.scheduler;
-        for (_, queue) in scheduler.queues.iter() {
+        for (id, queue) in scheduler.queues.iter() {
             let pools = || queue.pools.iter().map(|pool| scheduler.pools.get(*pool));
             let free: BTreeSet<&WorkerId> = pools()
                 .flat_map(|pool| pool.free.iter().map(|(_, id)| id))
+                .filter(|worker| scheduler.has_room(worker, id))
                 .collect();
-            assert!(
-                free.is_empty() || queue.fresh.is_empty(),
-                "a task waits beside a free worker"
-            );
-            for task in queue.retried.values().take(RETRIED_SEEN_MAX) {
+            let fresh = queue.fresh.first_key_value();
+            let fresh_could = fresh.is_some_and(|(key, _)| free.iter().any(|worker| !scheduler.is_kept(worker, id, *key)));
+            assert!(!fresh_could, "a task waits beside a free worker");
+            for (key, task) in queue.retried.iter().take(RETRIED_SEEN_MAX) {
                 let avoided = &scheduler.tasks.by_id[task].failures.avoided;
                 let somebody_else = pools().any(|pool| pool.usable.iter().any(|id| !avoided.contains(id)));
-                let could_have_it = free.iter().any(|id| !somebody_else || !avoided.contains(*id));
+                let could_have_it = free.iter().any(|worker| {
+                    !scheduler.is_kept(worker, id, *key) && (!somebody_else || !avoided.contains(*worker))
+                });
                 assert!(!could_have_it, "a retried task waits beside a free worker");
             }
         }

@@ -289,6 +289,7 @@ impl History {
                 .iter()
                 .map(|(lease, state)| (*lease, state.clone()))
                 .collect(),
+            ..WorkerReport::default()
         };
         self.farm.send(Event::WorkerSynced(worker(&process.id), report));
     }

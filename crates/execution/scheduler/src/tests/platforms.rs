@@ -18,6 +18,7 @@ fn drain(farm: &mut Farm, id: &str, offer: &[(&str, &str)]) {
         slots: 1,
         draining: true,
         leases,
+        ..WorkerReport::default()
     };
     farm.send(Event::WorkerSynced(worker(id), report));
 }

@@ -82,6 +82,7 @@ fn a_draining_worker_finishes_but_takes_nothing() {
         slots: 2,
         draining: true,
         leases: vec![(lease, running())],
+        ..WorkerReport::default()
     };
     farm.send(Event::WorkerSynced(worker("w"), report));
     farm.execute("b", work("b", LINUX));

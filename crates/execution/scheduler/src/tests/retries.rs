@@ -101,6 +101,7 @@ fn when_the_other_worker_takes_no_more_the_retry_goes_back_too() {
             slots,
             draining: slots > 0,
             leases: vec![(farm.leases("good")[0], running())],
+            ..WorkerReport::default()
         };
         farm.send(Event::WorkerSynced(worker("good"), report));
         assert_eq!(farm.assigned("bad"), ["op"]);
