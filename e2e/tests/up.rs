@@ -285,3 +285,38 @@ fn an_action_that_uses_up_its_memory_is_told_so_and_hurts_nobody() -> Result<()>
     );
     Ok(())
 }
+
+/// As root, like the one above. Eight actions that need 80 MB each have 200 MiB together: some are killed for what the
+/// others use. Nobody hears of it: they run again, when there is room.
+#[test]
+fn what_was_crowded_out_of_memory_runs_again_unnoticed() -> Result<()> {
+    let farrier = Farrier::start_with(&["--memory", "200MiB", "--slots", "4"])?;
+    let url = farrier.http_url();
+    // Each holds its memory for a while, so that four overlap.
+    let script =
+        |number: u32| format!("$x = 'a'; $x x= 80_000_000; select(undef, undef, undef, 0.5); print {number}");
+    let running: Vec<_> = (0..8)
+        .map(|number| {
+            let url = url.clone();
+            let script = script(number);
+            std::thread::spawn(move || {
+                self::farrier(&[
+                    "exec",
+                    "--no-cache",
+                    "--endpoint",
+                    &url,
+                    "--",
+                    "perl",
+                    "-e",
+                    &script,
+                ])
+            })
+        })
+        .collect();
+    for (number, thread) in running.into_iter().enumerate() {
+        let output = thread.join().expect("it does not panic")?;
+        ensure!(output.status.success(), "{}", said(&output));
+        ensure!(said(&output).contains(&number.to_string()), "{}", said(&output));
+    }
+    Ok(())
+}

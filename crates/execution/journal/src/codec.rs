@@ -161,17 +161,17 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, String> {
             },
             What::Back(back) => Entry::Back(WorkerId::new(back.worker_id)),
             What::Learned(learned) => Entry::Learned {
-            shape: Shape(learned.shape),
-            expected: Expected {
-                wall: Duration::from_micros(learned.wall_us),
-                cpus: learned.cpus,
-                memory_bytes: learned.memory_bytes,
+                shape: Shape(learned.shape),
+                expected: Expected {
+                    wall: Duration::from_micros(learned.wall_us),
+                    cpus: learned.cpus,
+                    memory_bytes: learned.memory_bytes,
+                },
             },
-        },
-        What::Bigger(bigger) => Entry::Bigger {
-            task: TaskId::new(bigger.task),
-        },
-        What::LeasesBelow(leases) => Entry::LeasesBelow(LeaseId::new(leases.lease_id)),
+            What::Bigger(bigger) => Entry::Bigger {
+                task: TaskId::new(bigger.task),
+            },
+            What::LeasesBelow(leases) => Entry::LeasesBelow(LeaseId::new(leases.lease_id)),
         },
     )
 }

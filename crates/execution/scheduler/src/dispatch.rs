@@ -109,7 +109,8 @@ impl Scheduler {
             .iter()
             .take(RETRIED_SEEN_MAX)
             .map(|(key, task)| (*key, *task));
-        let retried = retried.find_map(|(key, task)| Some((key, task, self.worker_for_retry(id, key, task)?)));
+        let retried =
+            retried.find_map(|(key, task)| Some((key, task, self.worker_for_retry(id, key, task)?)));
         fresh.into_iter().chain(retried).min_by_key(|(key, ..)| *key)
     }
 
@@ -149,7 +150,8 @@ impl Scheduler {
     /// that.
     fn freest(&self, id: QueueId, key: QueueKey, suits: impl Fn(&WorkerId) -> bool) -> Option<WorkerId> {
         let queue = self.queues.get(id);
-        let may = |worker: &WorkerId| suits(worker) && self.has_room(worker, id) && !self.is_kept(worker, id, key);
+        let may =
+            |worker: &WorkerId| suits(worker) && self.has_room(worker, id) && !self.is_kept(worker, id, key);
         let first = |pool| {
             let mut free = self.pools.get(pool).free.iter().take(WORKERS_SEEN_MAX);
             free.find(|(_, worker)| may(worker))
@@ -172,7 +174,9 @@ impl Scheduler {
     /// This worker is about to be given the task at `key`: whatever is more urgent and could run there has found no
     /// room, and is not passed over for ever.
     fn note_passed_over(&mut self, worker_id: &WorkerId, key: QueueKey) {
-        let Some(worker) = self.workers.get(worker_id) else { return };
+        let Some(worker) = self.workers.get(worker_id) else {
+            return;
+        };
         let mut waited_enough = Vec::new();
         for id in &self.pools.get(worker.pool).queues {
             let queue = self.queues.get_mut(*id);

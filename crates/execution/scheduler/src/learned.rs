@@ -184,10 +184,22 @@ mod tests {
         let shape = Shape(7);
         assert_eq!(shapes.expected(shape), None);
         let first = shapes.note(shape, &usage(1_000, 2_000, 400));
-        assert_eq!((first.wall.as_millis(), first.cpus, first.memory_bytes >> 20), (1_000, 2.0, 400));
-        assert_eq!(first.size(), Size { slots: 2, memory_bytes: 512 << 20 });
+        assert_eq!(
+            (first.wall.as_millis(), first.cpus, first.memory_bytes >> 20),
+            (1_000, 2.0, 400)
+        );
+        assert_eq!(
+            first.size(),
+            Size {
+                slots: 2,
+                memory_bytes: 512 << 20
+            }
+        );
         let second = shapes.note(shape, &usage(3_000, 3_000, 100));
-        assert_eq!((second.wall.as_millis(), second.cpus, second.memory_bytes >> 20), (2_000, 1.5, 360));
+        assert_eq!(
+            (second.wall.as_millis(), second.cpus, second.memory_bytes >> 20),
+            (2_000, 1.5, 360)
+        );
         assert_eq!(shapes.expected(shape), Some(second));
         // Over too soon to be measured.
         assert_eq!(shapes.note(Shape(8), &usage(5, 90, 1)).cpus, 1.0);
@@ -198,7 +210,10 @@ mod tests {
         let mut shapes = Shapes::default();
         let mib = |expected: Expected| expected.memory_bytes >> 20;
         assert_eq!(mib(shapes.needs_more_memory(Shape(1), &usage(1, 1, 300), 0)), 600);
-        assert_eq!(mib(shapes.needs_more_memory(Shape(1), &usage(1, 1, 300), 1 << 30)), 2_048);
+        assert_eq!(
+            mib(shapes.needs_more_memory(Shape(1), &usage(1, 1, 300), 1 << 30)),
+            2_048
+        );
     }
 
     #[test]
@@ -209,7 +224,10 @@ mod tests {
             shapes.note(Shape(0), &usage(1, 1, 1));
         }
         assert!(shapes.expected(Shape(0)).is_some() && shapes.expected(Shape(1)).is_none());
-        assert_eq!((shapes.by_shape.len(), shapes.by_age.len()), (SHAPES_MAX, SHAPES_MAX));
+        assert_eq!(
+            (shapes.by_shape.len(), shapes.by_age.len()),
+            (SHAPES_MAX, SHAPES_MAX)
+        );
         assert_eq!(shapes.iter().last().unwrap().0, Shape(0));
     }
 

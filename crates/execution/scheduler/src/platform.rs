@@ -107,7 +107,12 @@ pub(crate) fn explain_unmatched<'a>(
             let _ = write!(message, "none offers {}, ", property(name, value));
             let values: BTreeSet<String> = offers
                 .flat_map(|(_, offer)| {
-                    let values = offer.values.get(name).into_iter().flatten().map(|value| shown(value));
+                    let values = offer
+                        .values
+                        .get(name)
+                        .into_iter()
+                        .flatten()
+                        .map(|value| shown(value));
                     let amount = offer.amounts.get(name).map(|there| format!("{there} and less"));
                     values.chain(amount)
                 })
@@ -115,11 +120,7 @@ pub(crate) fn explain_unmatched<'a>(
             if values.is_empty() {
                 let _ = write!(message, "nor any other value of `{}`", shown(name));
             } else {
-                let _ = write!(
-                    message,
-                    "only {}",
-                    list(values.into_iter(), VALUES_SHOWN_MAX)
-                );
+                let _ = write!(message, "only {}", list(values.into_iter(), VALUES_SHOWN_MAX));
             }
         }
         None => message.push_str("each of its properties is on offer, but not all on one worker"),

@@ -67,9 +67,16 @@ impl Scheduler {
                 since,
             })
         });
-        let learned = self.shapes.iter().map(|(shape, expected)| Entry::Learned { shape, expected });
+        let learned = self
+            .shapes
+            .iter()
+            .map(|(shape, expected)| Entry::Learned { shape, expected });
         let leases = Entry::LeasesBelow(LeaseId(self.lease_next));
-        learned.chain(std::iter::once(leases)).chain(past).chain(live).chain(away)
+        learned
+            .chain(std::iter::once(leases))
+            .chain(past)
+            .chain(live)
+            .chain(away)
     }
 
     fn entries_of(&self, task: TaskId, state: &Task) -> Vec<Entry> {

@@ -79,7 +79,10 @@ impl Scheduler {
         }
         let expected = self.shapes.needs_more_memory(shape, usage, size.memory_bytes);
         self.changes.record(Entry::Learned { shape, expected });
-        let there = self.workers.get(&lease.worker).map_or(0, |worker| worker.memory_bytes);
+        let there = self
+            .workers
+            .get(&lease.worker)
+            .map_or(0, |worker| worker.memory_bytes);
         let was_alone = there > 0 && size.memory_bytes >= there;
         let next = expected.size().or_asked(&task.work.platform);
         if was_alone || next == size || task.crowded_out >= CROWDED_OUT_MAX {

@@ -38,7 +38,10 @@ impl Size {
             slots: slots.next_power_of_two(),
             memory_bytes: match memory_bytes {
                 0 => 0,
-                bytes => bytes.max(MEMORY_CLASS_MIN).checked_next_power_of_two().unwrap_or(u64::MAX),
+                bytes => bytes
+                    .max(MEMORY_CLASS_MIN)
+                    .checked_next_power_of_two()
+                    .unwrap_or(u64::MAX),
             },
         }
     }
@@ -59,7 +62,9 @@ pub(crate) fn amount(text: &str) -> Option<u64> {
     let (number, unit) = text.split_at(digits);
     let number: u64 = number.parse().ok()?;
     let unit = unit.to_ascii_lowercase();
-    let unit = unit.strip_suffix('b').map_or(unit.as_str(), |unit| unit.strip_suffix('i').unwrap_or(unit));
+    let unit = unit
+        .strip_suffix('b')
+        .map_or(unit.as_str(), |unit| unit.strip_suffix('i').unwrap_or(unit));
     let power = match unit {
         "" => 0,
         "k" => 1,
@@ -90,7 +95,17 @@ mod tests {
         for (text, expected) in known {
             assert_eq!(amount(text), Some(expected), "{text}");
         }
-        for text in ["", "k", "-1", "1.5G", "1x", "99999999999999999999", "99999999999T", "1 G", "yes"] {
+        for text in [
+            "",
+            "k",
+            "-1",
+            "1.5G",
+            "1x",
+            "99999999999999999999",
+            "99999999999T",
+            "1 G",
+            "yes",
+        ] {
             assert_eq!(amount(text), None, "{text}");
         }
     }
@@ -101,14 +116,22 @@ mod tests {
         assert_eq!([0.0, 0.3, 1.0, 1.4, 1.5].map(slots), [1; 5]);
         assert_eq!([1.6, 2.0, 2.5, 2.6, 4.4, 4.6].map(slots), [2, 2, 2, 4, 4, 8]);
         let memory = |mib: u64| Size::rounded(1.0, mib << 20).memory_bytes >> 20;
-        assert_eq!([0, 1, 128, 129, 300, 1024].map(memory), [0, 128, 128, 256, 512, 1024]);
+        assert_eq!(
+            [0, 1, 128, 129, 300, 1024].map(memory),
+            [0, 128, 128, 256, 512, 1024]
+        );
         assert_eq!(Size::rounded(f64::NAN, u64::MAX).memory_bytes, u64::MAX);
     }
 
     #[test]
     fn what_the_platform_asks_for_counts() {
         let platform = |pairs: &[(&str, &str)]| {
-            Platform::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))).unwrap()
+            Platform::new(
+                pairs
+                    .iter()
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+            )
+            .unwrap()
         };
         let learned = Size {
             slots: 4,

@@ -11,8 +11,8 @@ use reapi::rpc::Code;
 use crate::platform::explain_unmatched;
 use crate::queue::{QueueId, QueueKey};
 use crate::response::{Refusal, failed};
-use crate::size::Size;
 use crate::retry::Failures;
+use crate::size::Size;
 use crate::turns::{Build, FIRST, Turn};
 use crate::{Entry, Expected, LeaseId, OperationName, Phase, Scheduler, Shape, TaskId, Work};
 

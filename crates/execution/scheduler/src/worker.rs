@@ -304,7 +304,9 @@ impl Scheduler {
         let offer = &self.pools.get(pool).offer;
         let mut used = Used::default();
         for id in leases {
-            let Some(lease) = self.leases.get_mut(id) else { continue };
+            let Some(lease) = self.leases.get_mut(id) else {
+                continue;
+            };
             if let Some(task) = self.tasks.by_id.get(&lease.task) {
                 lease.amounts = offer.taken_by(&task.work.platform);
             }

@@ -7,8 +7,8 @@ use reapi::execution::{
     Action, Command, Digest, ExecuteResponse, ExecutedActionMetadata, RequestMetadata, digest_function,
 };
 use worker_api::v1::{
-    Assignment, Completed, DesiredState, Lease, LeaseState, Property, ResourceUsage, Running, WorkerState,
-    lease_state::State, running::Phase,
+    Assignment, Completed, DesiredState, Lease, LeaseState, Property, Resource, ResourceUsage, Running,
+    WorkerState, lease_state::State, running::Phase,
 };
 
 /// The message has this encoding, and the encoding is this message.
@@ -61,11 +61,16 @@ fn a_worker_that_runs_one_action_and_has_finished_another() {
                 },
             ],
             sequence: 7,
+            memory_bytes: 6,
+            resources: vec![Resource {
+                name: "g".into(),
+                amount: 7,
+            }],
         },
         "0a 01 69  12 01 6e  1a 06 0a 01 70 12 01 76  20 04  28 01
          32 0b  08 01  12 07  08 02  12 03 0a 01 77
          32 08  08 02  1a 04  0a 02 10 01
-         38 07",
+         38 07  40 06  4a 05 0a 01 67 10 07",
     );
 }
 
@@ -125,8 +130,9 @@ fn what_a_command_used() {
             voluntary_switches: 8,
             involuntary_switches: 9,
             memory_peak_bytes: 10,
+            crowded_out: true,
         },
-        "0a 02 08 01  12 02 08 02  18 03  20 04  28 05  30 06  38 07  40 08  48 09  50 0a",
+        "0a 02 08 01  12 02 08 02  18 03  20 04  28 05  30 06  38 07  40 08  48 09  50 0a  58 01",
     );
     let packed = prost_types::Any::from_msg(&ResourceUsage::default()).expect("a message can be packed");
     assert_eq!(

@@ -56,6 +56,8 @@ pub(crate) struct Identity {
     pub(crate) name: String,
     pub(crate) properties: Vec<(String, String)>,
     pub(crate) slots: u32,
+    pub(crate) memory_bytes: u64,
+    pub(crate) resources: Vec<(String, u64)>,
 }
 
 /// Keeps the conversation going and starts what the server wants.
@@ -283,16 +285,24 @@ impl SyncLoop {
             name,
             properties,
             slots,
+            memory_bytes,
+            resources,
         } = &self.identity;
         let property = |(name, value): &(String, String)| proto::Property {
             name: name.clone(),
             value: value.clone(),
+        };
+        let resource = |(name, amount): &(String, u64)| proto::Resource {
+            name: name.clone(),
+            amount: *amount,
         };
         proto::WorkerState {
             worker_id: worker_id.clone(),
             name: name.clone(),
             properties: properties.iter().map(property).collect(),
             slots: *slots,
+            memory_bytes: *memory_bytes,
+            resources: resources.iter().map(resource).collect(),
             draining: self.drain != Drain::No,
             leases: self.leases.states(),
             sequence: self.sequence,

@@ -30,6 +30,10 @@ pub struct WorkerOptions {
     pub slots: u32,
     /// What is offered to actions, by name and value; see [`default_properties`].
     pub properties: Vec<(String, String)>,
+    /// How much memory all actions together may use; zero if nothing bounds it.
+    pub memory_bytes: u64,
+    /// What else there is a certain amount of, by name.
+    pub resources: Vec<(String, u64)>,
     /// Where build directories and cached files are. Nothing else may be in it, and no other worker.
     pub directory: PathBuf,
     /// How many bytes of input files are kept between actions. One action's inputs may not be more.
@@ -123,6 +127,8 @@ impl Worker {
             name,
             slots,
             properties,
+            memory_bytes,
+            resources,
             directory,
             cache_bytes_max,
             log_bytes_max,
@@ -180,6 +186,8 @@ impl Worker {
                 name,
                 properties,
                 slots,
+                memory_bytes,
+                resources,
             },
             server,
             executor: fault_guarded(Arc::new(executor)),

@@ -10,7 +10,9 @@ use futures::StreamExt;
 use futures::stream::{self, BoxStream};
 use parking_lot::Mutex;
 use prost::Message;
-use scheduler::{Desired, Event, LeaseId, LeaseState, OperationName, Phase, Work, WorkerId, WorkerReport};
+use scheduler::{
+    Desired, Event, LeaseId, LeaseState, OperationName, Phase, Usage, Work, WorkerId, WorkerReport,
+};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 use worker_api::v1 as proto;
@@ -246,10 +248,19 @@ fn check_state(state: &proto::WorkerState) -> Result<(), Status> {
         check_text("property name", &property.name)?;
         check_text("property value", &property.value)?;
     }
+    if state.resources.len() > PROPERTIES_MAX {
+        return Err(Status::invalid_argument(format!(
+            "a worker may announce at most {PROPERTIES_MAX} resources"
+        )));
+    }
+    for resource in &state.resources {
+        check_text("resource name", &resource.name)?;
+    }
     Ok(())
 }
 
 fn report(state: proto::WorkerState) -> WorkerReport {
+    let usages = state.leases.iter().filter_map(usage).collect();
     WorkerReport {
         name: state.name,
         properties: state
@@ -259,8 +270,47 @@ fn report(state: proto::WorkerState) -> WorkerReport {
             .collect(),
         slots: state.slots.min(SLOTS_MAX),
         draining: state.draining,
+        memory_bytes: state.memory_bytes,
+        resources: state
+            .resources
+            .into_iter()
+            .map(|resource| (resource.name, resource.amount))
+            .collect(),
+        usages,
         leases: state.leases.into_iter().filter_map(lease_state).collect(),
     }
+}
+
+/// What a completed action has used, if its worker measured that.
+fn usage(lease: &proto::LeaseState) -> Option<(LeaseId, Usage)> {
+    let Some(proto::lease_state::State::Completed(completed)) = &lease.state else {
+        return None;
+    };
+    let metadata = completed
+        .response
+        .as_ref()?
+        .result
+        .as_ref()?
+        .execution_metadata
+        .as_ref()?;
+    let mut told = metadata.auxiliary_metadata.iter();
+    let used: proto::ResourceUsage = told.find_map(|any| any.to_msg().ok())?;
+    let wall: Duration = metadata.virtual_execution_duration?.try_into().ok()?;
+    let cpu = [used.user_time, used.system_time].into_iter().flatten();
+    let cpu = cpu.filter_map(|time| Duration::try_from(time).ok()).sum();
+    let memory_bytes = match used.crowded_out {
+        true => used.memory_peak_bytes,
+        // One process is often all there is; and of the peak of all together, a good part is files that could have been
+        // dropped.
+        false => used.max_rss_bytes.max(used.memory_peak_bytes / 2),
+    };
+    let usage = Usage {
+        wall,
+        cpu,
+        memory_bytes,
+        crowded_out: used.crowded_out,
+    };
+    Some((LeaseId::new(lease.lease_id), usage))
 }
 
 /// `None` for a lease whose state this server does not know: it is simply not renewed.

@@ -501,7 +501,10 @@ impl Farm {
             for queue in &worker.reserved_for {
                 let queue = scheduler.queues.get(*queue);
                 assert_eq!(queue.reserved.as_ref(), Some(id));
-                assert!(queue.len() > 0 && worker.is_usable(), "{id} is reserved for nothing");
+                assert!(
+                    queue.len() > 0 && worker.is_usable(),
+                    "{id} is reserved for nothing"
+                );
             }
             let free = worker.free_slots();
             assert_eq!(listed, if free > 0 { vec![free] } else { vec![] });
@@ -537,7 +540,8 @@ impl Farm {
                 .filter(|worker| scheduler.has_room(worker, id))
                 .collect();
             let fresh = queue.fresh.first_key_value();
-            let fresh_could = fresh.is_some_and(|(key, _)| free.iter().any(|worker| !scheduler.is_kept(worker, id, *key)));
+            let fresh_could =
+                fresh.is_some_and(|(key, _)| free.iter().any(|worker| !scheduler.is_kept(worker, id, *key)));
             assert!(!fresh_could, "a task waits beside a free worker");
             for (key, task) in queue.retried.iter().take(RETRIED_SEEN_MAX) {
                 let avoided = &scheduler.tasks.by_id[task].failures.avoided;

@@ -50,7 +50,11 @@ impl Host {
             name: self.id.to_owned(),
             slots: self.slots,
             memory_bytes: self.memory_bytes,
-            resources: self.resources.iter().map(|(name, amount)| ((*name).to_owned(), *amount)).collect(),
+            resources: self
+                .resources
+                .iter()
+                .map(|(name, amount)| ((*name).to_owned(), *amount))
+                .collect(),
             leases: leases.collect(),
             usages: done.into_iter().collect(),
             ..WorkerReport::default()
@@ -62,7 +66,9 @@ impl Host {
     fn finish(&self, farm: &mut Farm, operation: &str, usage: Usage) {
         let desired = farm.scheduler.desired(&worker(self.id)).unwrap();
         let lease = desired.iter().find(|(_, name, _)| name.as_str() == operation);
-        let lease = lease.unwrap_or_else(|| panic!("{operation} is not on {}", self.id)).0;
+        let lease = lease
+            .unwrap_or_else(|| panic!("{operation} is not on {}", self.id))
+            .0;
         self.say(farm, Some((lease, usage)));
         farm.publish_all();
     }
@@ -111,7 +117,11 @@ fn memory_is_shared_out_before_it_is_used_up() {
     let mut farm = Farm::new();
     let host = Host::new("w", 8, 8 * GIB);
     host.say(&mut farm, None);
-    teach(&mut farm, &host, &[("link", usage(1, 3 * GIB)), ("cc", usage(1, 100 << 20))]);
+    teach(
+        &mut farm,
+        &host,
+        &[("link", usage(1, 3 * GIB)), ("cc", usage(1, 100 << 20))],
+    );
     for number in 1..=3 {
         farm.execute(&format!("l{number}"), command(&format!("link#{number}"), &[]));
     }
@@ -127,7 +137,11 @@ fn what_is_thought_too_large_for_every_worker_runs_alone() {
     let mut farm = Farm::new();
     let host = Host::new("w", 2, 2 * GIB);
     host.say(&mut farm, None);
-    teach(&mut farm, &host, &[("huge", usage(9, 100 * GIB)), ("cc", usage(1, 0))]);
+    teach(
+        &mut farm,
+        &host,
+        &[("huge", usage(9, 100 * GIB)), ("cc", usage(1, 0))],
+    );
     farm.execute("c1", command("cc#1", &[]));
     farm.execute("h", command("huge#1", &[]));
     assert_eq!(farm.assigned("w"), ["c1"]);
@@ -168,8 +182,16 @@ fn what_needs_much_is_passed_over_for_a_while_then_one_worker_waits_for_it_and_t
         assert!(ended <= PASSED_OVER_MAX as usize + 8, "it starves");
     }
     assert!(ended > PASSED_OVER_MAX as usize);
-    assert_eq!(idle, 1 + 2 + 3, "slots stand empty on one worker only, as they become free");
-    let other = if farm.assigned("one") == ["w"] { "two" } else { "one" };
+    assert_eq!(
+        idle,
+        1 + 2 + 3,
+        "slots stand empty on one worker only, as they become free"
+    );
+    let other = if farm.assigned("one") == ["w"] {
+        "two"
+    } else {
+        "one"
+    };
     assert_eq!(farm.assigned(other).len(), 4);
 }
 
@@ -180,11 +202,18 @@ fn a_platform_may_say_what_it_needs() {
     farm.execute("two", command("a#1", &[("cpus", "2"), ("memory", "6GiB")]));
     farm.execute("big", command("b#1", &[("memory", "4GiB")]));
     farm.execute("three", command("c#1", &[("cpus", "3")]));
-    assert_eq!(farm.assigned("w"), ["two"], "neither the memory nor the processors are there");
+    assert_eq!(
+        farm.assigned("w"),
+        ["two"],
+        "neither the memory nor the processors are there"
+    );
     farm.execute("never", command("d#1", &[("memory", "9GiB")]));
     let (code, message) = farm.outcome("never");
     assert_eq!(code, Code::FailedPrecondition);
-    assert!(message.contains("none offers memory=9GiB, only 8589934592 and less"), "{message}");
+    assert!(
+        message.contains("none offers memory=9GiB, only 8589934592 and less"),
+        "{message}"
+    );
     farm.execute("wide", command("e#1", &[("cpus", "5")]));
     assert_eq!(farm.outcome("wide").0, Code::FailedPrecondition);
 }
@@ -222,7 +251,11 @@ fn what_was_crowded_out_runs_again_with_more_room_and_it_is_not_held_against_it(
     host.finish(&mut farm, "a", crowded_out(GIB + 1));
     assert_eq!((farm.stage("a"), farm.view("a").attempt), (Stage::Queued, 1));
     host.finish(&mut farm, "b", usage(1, GIB));
-    assert_eq!(farm.assigned("w"), ["a"], "alone: it counts for all of the 4 GiB now");
+    assert_eq!(
+        farm.assigned("w"),
+        ["a"],
+        "alone: it counts for all of the 4 GiB now"
+    );
     farm.execute("c", command("b", &[]));
     // What had the worker for itself has nobody to blame.
     host.finish(&mut farm, "a", crowded_out(4 * GIB));
@@ -250,7 +283,10 @@ fn reserved(farm: &mut Farm, host: &Host) {
         host.finish(farm, &operation, usage(1, 0));
     }
     farm.execute("late", command("late", &[]));
-    assert_eq!((farm.stage("wide"), farm.stage("late")), (Stage::Queued, Stage::Queued));
+    assert_eq!(
+        (farm.stage("wide"), farm.stage("late")),
+        (Stage::Queued, Stage::Queued)
+    );
 }
 
 #[test]
@@ -283,10 +319,21 @@ fn what_was_kept_is_given_back_when_nobody_needs_it_any_more() {
 
 #[derive(Clone, Debug)]
 enum Step {
-    Execute { shape: u8, priority: i8 },
-    Finish { host: usize, which: u8, crowded_out: bool },
-    Break { host: usize },
-    Cancel { which: u8 },
+    Execute {
+        shape: u8,
+        priority: i8,
+    },
+    Finish {
+        host: usize,
+        which: u8,
+        crowded_out: bool,
+    },
+    Break {
+        host: usize,
+    },
+    Cancel {
+        which: u8,
+    },
     Restart,
     Wait(u16),
 }

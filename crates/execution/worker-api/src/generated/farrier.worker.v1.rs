@@ -23,6 +23,13 @@ pub struct WorkerState {
     /// Counts this worker's messages, from 1, across reconnections.
     #[prost(uint64, tag = "7")]
     pub sequence: u64,
+    /// How much memory all actions together may use. Zero: the worker does not say.
+    #[prost(uint64, tag = "8")]
+    pub memory_bytes: u64,
+    /// What else there is a certain amount of. An action whose platform names one of these with a number has so much of it
+    /// for itself.
+    #[prost(message, repeated, tag = "9")]
+    pub resources: ::prost::alloc::vec::Vec<Resource>,
 }
 impl ::prost::Name for WorkerState {
     const NAME: &'static str = "WorkerState";
@@ -49,6 +56,23 @@ impl ::prost::Name for Property {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/farrier.worker.v1.Property".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Resource {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub amount: u64,
+}
+impl ::prost::Name for Resource {
+    const NAME: &'static str = "Resource";
+    const PACKAGE: &'static str = "farrier.worker.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.worker.v1.Resource".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.worker.v1.Resource".into()
     }
 }
 /// What became of one lease.
@@ -285,6 +309,9 @@ pub struct ResourceUsage {
     /// The most memory that all processes used at one time, files in memory included. Zero: nobody counted.
     #[prost(uint64, tag = "10")]
     pub memory_peak_bytes: u64,
+    /// Something of it was killed because the memory was used up that all actions of the worker share.
+    #[prost(bool, tag = "11")]
+    pub crowded_out: bool,
 }
 impl ::prost::Name for ResourceUsage {
     const NAME: &'static str = "ResourceUsage";

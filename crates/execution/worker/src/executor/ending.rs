@@ -134,7 +134,7 @@ impl Ending {
 fn out_of_memory(peak_bytes: u64, limits: &ActionLimits) -> String {
     let may = match limits.memory_bytes_max {
         Some(max) => format!("it may have {} MiB", max >> 20),
-        None => "all actions of this worker together may have no more".to_owned(),
+        None => "all actions of this worker together had used up what they may have".to_owned(),
     };
     format!(
         "out of memory: the command was killed when its processes used {} MiB; {may}",

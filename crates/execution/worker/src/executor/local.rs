@@ -82,7 +82,7 @@ impl Local {
             .runner
             .run(self.run_request(assignment, &build_directory), cancel)
             .await?;
-        timeline.execution_completed(&run);
+        timeline.execution_completed(&run, self.limits.memory_bytes_max.is_none());
         let ending = Ending::of(&run, &self.limits)?;
 
         timeline.output_upload_starts();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prost_types::{Any, Timestamp};
 use reapi::execution::ExecutedActionMetadata;
-use runner_api::{ResourceUsage, RunResponse};
+use runner_api::{Outcome, ResourceUsage, RunResponse};
 use worker_api::v1 as proto;
 
 /// Timestamps that never run backwards, whatever the clocks of server and worker think of each other: the wall clock
@@ -40,8 +40,8 @@ impl Timeline {
         self.metadata.execution_start_timestamp = self.metadata.input_fetch_completed_timestamp;
     }
 
-    /// The command has ended, after the time that the runner measured.
-    pub(super) fn execution_completed(&mut self, run: &RunResponse) {
+    /// The command has ended, after the time that the runner measured. `shares_memory`: it had no bound of its own.
+    pub(super) fn execution_completed(&mut self, run: &RunResponse, shares_memory: bool) {
         let ran = Duration::from_nanos(run.finished_unix_ns.saturating_sub(run.started_unix_ns));
         let completed = self.base + self.since.elapsed();
         let fetched = self
@@ -51,9 +51,12 @@ impl Timeline {
             .map_or(Duration::ZERO, since_epoch);
         self.metadata.execution_start_timestamp = Some(timestamp(completed.saturating_sub(ran).max(fetched)));
         self.metadata.execution_completed_timestamp = Some(timestamp(completed));
+        let crowded_out = shares_memory && run.outcome == Outcome::OutOfMemory;
         // The clock that the timeout counts by (E14).
         self.metadata.virtual_execution_duration = ran.try_into().ok();
-        self.metadata.auxiliary_metadata = Any::from_msg(&usage(&run.usage)).into_iter().collect();
+        self.metadata.auxiliary_metadata = Any::from_msg(&usage(&run.usage, crowded_out))
+            .into_iter()
+            .collect();
     }
 
     pub(super) fn output_upload_starts(&mut self) {
@@ -92,7 +95,7 @@ fn since_epoch(timestamp: &Timestamp) -> Duration {
     Duration::new(timestamp.seconds.max(0) as u64, nanos)
 }
 
-fn usage(usage: &ResourceUsage) -> proto::ResourceUsage {
+fn usage(usage: &ResourceUsage, crowded_out: bool) -> proto::ResourceUsage {
     let time = |us| Duration::from_micros(us).try_into().ok();
     proto::ResourceUsage {
         user_time: time(usage.user_us),
@@ -105,13 +108,12 @@ fn usage(usage: &ResourceUsage) -> proto::ResourceUsage {
         voluntary_switches: usage.voluntary_switches,
         involuntary_switches: usage.involuntary_switches,
         memory_peak_bytes: usage.memory_peak_bytes,
+        crowded_out,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use runner_api::Outcome;
-
     use super::*;
 
     /// Every time of the metadata, in the order in which they have to be.
@@ -139,19 +141,22 @@ mod tests {
         let mut timeline = Timeline::start("w", Some(timestamp(ahead)));
         timeline.input_fetch_starts();
         timeline.input_fetch_completed();
-        timeline.execution_completed(&RunResponse {
-            outcome: Outcome::Exited(0),
-            usage: ResourceUsage {
-                user_us: 1_500_000,
-                max_rss_bytes: 7,
-                ..Default::default()
+        timeline.execution_completed(
+            &RunResponse {
+                outcome: Outcome::Exited(0),
+                usage: ResourceUsage {
+                    user_us: 1_500_000,
+                    max_rss_bytes: 7,
+                    ..Default::default()
+                },
+                started_unix_ns: 1_000_000_000,
+                finished_unix_ns: 61_000_000_000,
+                stdout_truncated: false,
+                stderr_truncated: false,
+                processes_refused: 0,
             },
-            started_unix_ns: 1_000_000_000,
-            finished_unix_ns: 61_000_000_000,
-            stdout_truncated: false,
-            stderr_truncated: false,
-            processes_refused: 0,
-        });
+            true,
+        );
         timeline.output_upload_starts();
         timeline.output_upload_completed();
         let metadata = timeline.finish();

@@ -208,6 +208,8 @@ async fn fixture(refuse: Option<tonic::Code>, token: Option<&str>) -> Fixture {
         name: "name".into(),
         properties: vec![("ISA".into(), "x".into())],
         slots: 2,
+        memory_bytes: 0,
+        resources: Vec::new(),
     };
     let stage = Arc::new(Stage::default());
     let executor: Arc<dyn Executor> = Arc::new(stage.clone());
@@ -482,6 +484,8 @@ async fn when_the_loop_is_dropped_everything_stops() {
         name: "n".into(),
         properties: vec![],
         slots: 1,
+        memory_bytes: 0,
+        resources: Vec::new(),
     };
     let stage = Arc::new(Stage::default());
     let group = Group::new("test");

@@ -24,6 +24,8 @@ fn options(directory: &Path) -> WorkerOptions {
         log_bytes_max: 1 << 20,
         network: false,
         limits: ActionLimits::default(),
+        memory_bytes: 0,
+        resources: Vec::new(),
     }
 }
 

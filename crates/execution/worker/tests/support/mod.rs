@@ -87,6 +87,8 @@ impl Farm {
             log_bytes_max: 1 << 20,
             network: false,
             limits: ActionLimits::default(),
+            memory_bytes: 0,
+            resources: Vec::new(),
         };
         let parts = WorkerParts {
             runner: Arc::new(unix_runner),

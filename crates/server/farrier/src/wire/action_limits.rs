@@ -12,7 +12,7 @@ use crate::bad_options::BadOptions;
 use crate::byte_size::ByteSize;
 
 /// The options.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct LimitOptions {
     /// Most memory that all actions on this machine use together [default: nine tenths of what there is].
     #[arg(long, value_name = "SIZE")]
@@ -23,11 +23,15 @@ pub(super) struct LimitOptions {
     /// Most processes and threads that one action has at a time.
     #[arg(long, default_value_t = 4096, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     action_processes: u32,
+    /// Something of which this machine has so much, for actions whose platform asks for some; repeat for several.
+    #[arg(long = "resource", value_name = "NAME=AMOUNT", value_parser = parse_resource)]
+    resources: Vec<(String, u64)>,
 }
 
 impl LimitOptions {
     /// The same for the command line of a worker.
-    pub(super) fn to_arguments(self) -> Vec<OsString> {
+    pub(super) fn to_arguments(&self) -> Vec<OsString> {
+        let resource = |(name, amount): &(String, u64)| format!("--resource={name}={amount}");
         let size = |option: &str, size: Option<ByteSize>| size.map(|size| format!("{option}={}", size.0));
         [
             size("--memory", self.memory),
@@ -36,25 +40,31 @@ impl LimitOptions {
         ]
         .into_iter()
         .flatten()
+        .chain(self.resources.iter().map(resource))
         .map(OsString::from)
         .collect()
     }
 
     /// For all actions together. `None`: nobody has said, and nobody knows how much there is.
-    pub(super) fn memory_bytes_max(self) -> Option<u64> {
+    pub(super) fn memory_bytes_max(&self) -> Option<u64> {
         self.memory.map_or_else(default_memory, |size| Some(size.0))
     }
 
     /// For one action.
-    pub(super) fn of_one_action(self) -> ActionLimits {
+    pub(super) fn of_one_action(&self) -> ActionLimits {
         ActionLimits {
             memory_bytes_max: self.action_memory.map(|size| size.0),
             processes_max: Some(self.action_processes),
         }
     }
 
+    /// What can be shared out beside processors and memory.
+    pub(super) fn resources(&self) -> Vec<(String, u64)> {
+        self.resources.clone()
+    }
+
     /// Whoever asks for a bound by name must not get none.
-    pub(super) fn check(self, capabilities: &Capabilities) -> Result<()> {
+    pub(super) fn check(&self, capabilities: &Capabilities) -> Result<()> {
         let asked = [("--memory", self.memory), ("--action-memory", self.action_memory)];
         let asked = asked.iter().find(|(_, size)| size.is_some());
         match (&capabilities.memory_limit, asked) {
@@ -64,6 +74,18 @@ impl LimitOptions {
             _ => Ok(()),
         }
     }
+}
+
+fn parse_resource(text: &str) -> Result<(String, u64), String> {
+    let mistake = || format!("`{text}` is not NAME=AMOUNT, with a whole number");
+    let (name, amount) = text
+        .split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(mistake)?;
+    if ["cpus", "memory"].contains(&name) {
+        return Err(format!("{name} is said by --slots and --memory"));
+    }
+    Ok((name.to_owned(), amount.parse().map_err(|_| mistake())?))
 }
 
 /// What leaves something for the worker, its file cache and the rest of the machine.
@@ -100,9 +122,14 @@ mod tests {
             "--memory=1073741824",
             "--action-memory=1048576",
             "--action-processes=7",
+            "--resource=gpu=2",
         ];
         let words = words.map(OsString::from);
         assert_eq!(parse(&words).to_arguments(), words);
+        assert_eq!(parse(&words).resources(), [("gpu".to_owned(), 2)]);
+        for wrong in ["gpu", "=1", "gpu=many", "cpus=2"] {
+            assert!(parse_resource(wrong).is_err(), "{wrong}");
+        }
         assert_eq!(parse(&[]).to_arguments(), ["--action-processes=4096"]);
         assert!(parse(&[]).memory_bytes_max().is_some_and(|bytes| bytes > 1 << 26));
     }

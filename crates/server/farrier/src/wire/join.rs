@@ -112,6 +112,9 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
         eprintln!("farrier worker: {line}");
     }
     options.limits.check(&capabilities)?;
+    // What is not bounded is not shared out either.
+    let is_bounded = capabilities.memory_limit == Availability::Available;
+    let memory_bytes = memory_bytes_max.filter(|_| is_bounded).unwrap_or(0);
     let remote = RemoteChannel::connect(RemoteOptions::new(&options.endpoint))
         .await
         .map_err(|error| match error {
@@ -127,7 +130,7 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
         channel: remote.channel(),
         token: Some(token),
     };
-    let worker = Worker::open(worker_options(&options, &directory), parts, &group)
+    let worker = Worker::open(worker_options(&options, &directory, memory_bytes), parts, &group)
         .await
         .map_err(|error| match error {
             WorkerError::Option { .. } => BadOptions::mark(error),
@@ -156,7 +159,7 @@ fn stores(remote: RemoteChannel) -> Stores {
     Arc::new(move |instance| remote.blob_store(instance.clone()))
 }
 
-fn worker_options(options: &JoinOptions, directory: &DataDirectory) -> WorkerOptions {
+fn worker_options(options: &JoinOptions, directory: &DataDirectory, memory_bytes: u64) -> WorkerOptions {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let mut properties = default_properties();
     properties.extend(options.properties.iter().cloned());
@@ -164,6 +167,8 @@ fn worker_options(options: &JoinOptions, directory: &DataDirectory) -> WorkerOpt
         name: options.name.clone().unwrap_or(host),
         slots: options.slots.unwrap_or_else(slots::default),
         properties,
+        memory_bytes,
+        resources: options.limits.resources(),
         directory: directory.path().to_owned(),
         cache_bytes_max: options.cache_size.0,
         log_bytes_max: options.log_size.0,
