@@ -320,3 +320,57 @@ fn what_was_crowded_out_of_memory_runs_again_unnoticed() -> Result<()> {
     }
     Ok(())
 }
+
+#[test]
+fn workers_and_queue_are_shown_to_people_and_programs() -> Result<()> {
+    let farrier = Farrier::start_with(&["--slots", "1", "--resource", "license=2"])?;
+    let url = farrier.http_url();
+    let shown = |words: &[&str]| -> Result<String> {
+        let output = self::farrier(&[words, &["--endpoint", &url]].concat())?;
+        ensure!(output.status.success(), "{}", said(&output));
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    let mut sleeping = Vec::new();
+    for number in ["1", "2"] {
+        let words = [
+            "exec",
+            "--endpoint",
+            &url,
+            "--",
+            "sh",
+            "-c",
+            "sleep 3; echo $0",
+            number,
+        ];
+        let mut command = Command::new(tools::farrier()?);
+        sleeping.push(command.args(words).stdout(Stdio::null()).spawn()?);
+    }
+    waiting::until("one runs and one waits", PATIENCE, || {
+        let queue = shown(&["queue"])?;
+        Ok(queue.contains("1 waiting, 1 running").then_some(()))
+    })?;
+    let queue = shown(&["queue"])?;
+    ensure!(queue.contains("the first waits for a free slot"), "{queue}");
+    let workers = shown(&["workers"])?;
+    ensure!(
+        workers.contains("ready") && workers.contains(" 1/1 ") && workers.contains("license=0/2"),
+        "{workers}"
+    );
+    ensure!(workers.contains("sh -c sleep 3"), "{workers}");
+
+    let queue: serde_json::Value = serde_json::from_str(&shown(&["queue", "--json"])?)?;
+    ensure!(
+        queue["queued"] == 1 && queue["queues"][0]["running"] == 1,
+        "{queue}"
+    );
+    let workers: serde_json::Value = serde_json::from_str(&shown(&["workers", "--json"])?)?;
+    let worker = &workers["workers"][0];
+    ensure!(
+        worker["slots_used"] == 1 && worker["actions"][0]["arguments"][0] == "sh",
+        "{workers}"
+    );
+    for mut child in sleeping {
+        waiting::end_of(&mut child, PATIENCE)?.context("exec does not end")?;
+    }
+    Ok(())
+}

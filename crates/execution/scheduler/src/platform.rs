@@ -54,6 +54,15 @@ impl Offer {
         platform.iter().filter_map(counted).collect()
     }
 
+    /// What there is a certain amount of, beside processors and memory.
+    pub(crate) fn resources(&self) -> impl Iterator<Item = (&str, u64)> {
+        let amounts = self
+            .amounts
+            .iter()
+            .filter(|(name, _)| *name != CPUS && *name != MEMORY);
+        amounts.map(|(name, amount)| (name.as_str(), *amount))
+    }
+
     /// How much there is of something.
     pub(crate) fn amount_of(&self, name: &str) -> u64 {
         self.amounts.get(name).copied().unwrap_or(0)

@@ -57,6 +57,18 @@ impl Queue {
         self.fresh.values().chain(self.retried.values()).copied()
     }
 
+    /// The most urgent task that waits.
+    pub(crate) fn head(&self) -> Option<TaskId> {
+        let heads = [self.fresh.first_key_value(), self.retried.first_key_value()];
+        heads.into_iter().flatten().min().map(|(_, task)| *task)
+    }
+
+    /// At most `max` of the tasks that are ahead of `key`.
+    pub(crate) fn waiting_before(&self, key: QueueKey, max: usize) -> Vec<TaskId> {
+        let before = self.fresh.range(..key).chain(self.retried.range(..key));
+        before.take(max).map(|(_, task)| *task).collect()
+    }
+
     /// How many tasks are ahead of `key`, counted up to `max`.
     pub(crate) fn ahead_of(&self, key: QueueKey, max: usize) -> usize {
         let fresh = self.fresh.range(..key).take(max).count();

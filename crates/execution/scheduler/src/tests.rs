@@ -2,6 +2,7 @@
 //! all invariants; see `farm.rs`.
 
 mod bounds;
+mod estimates;
 mod farm;
 mod histories;
 mod leases;

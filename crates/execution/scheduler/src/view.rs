@@ -2,13 +2,15 @@
 
 use std::ops::Bound;
 use std::sync::Arc;
+use std::time::Duration;
 
 use action::{ActionDigest, Platform};
 use reapi::execution::{ExecuteResponse, ExecutedActionMetadata};
 
 use crate::operation::{Operation, Progress};
 use crate::platform::shown;
-use crate::queue::Queue;
+use crate::queue::{Queue, QueueKey};
+use crate::size::Size;
 use crate::task::{Task, TaskState};
 use crate::{Desired, LeaseId, OperationName, Phase, Scheduler, TaskId, Work, WorkerId};
 
@@ -45,7 +47,9 @@ pub struct OperationView {
     pub response: Option<Arc<ExecuteResponse>>,
     /// In stage `Queued`: what it waits for, for people.
     pub why_queued: Option<String>,
-    /// In stage `Queued`: its place in the queue of its platform.
+    /// In stage `Queued`: how long until it starts, by what commands like those ahead have taken; `None` if nobody knows.
+    pub estimate: Option<Duration>,
+    /// In stage `Queued`: its place in the queue of its platform and size.
     pub position: Option<Position>,
     /// Which try this is, from 1; 0 when finished.
     pub attempt: u32,
@@ -85,14 +89,22 @@ pub struct QueueView {
     pub totals: Totals,
 }
 
-/// The tasks of one platform.
+/// The tasks of one platform and one size.
 #[derive(Clone, Debug)]
 pub struct PlatformView {
     /// The platform.
     pub platform: Platform,
+    /// About how many processors each of its tasks takes.
+    pub slots: u32,
+    /// How much memory each of them takes; zero if nobody knows.
+    pub memory_bytes: u64,
+    /// Why the first one waits.
+    pub why_queued: Option<String>,
+    /// The worker that keeps room for it.
+    pub reserved: Option<String>,
     /// Tasks that wait for a worker.
     pub queued: usize,
-    /// All its tasks.
+    /// All of them.
     pub tasks: usize,
     /// Workers that match and take work.
     pub workers: usize,
@@ -107,8 +119,16 @@ pub struct WorkerView {
     pub name: String,
     /// What it offers.
     pub properties: Vec<(String, String)>,
-    /// Leases it can hold.
+    /// Leases it can hold, at one slot each.
     pub slots: u32,
+    /// Slots that are taken.
+    pub slots_used: u32,
+    /// Memory that its actions may use together; zero if it does not say.
+    pub memory_bytes: u64,
+    /// What the actions it runs are thought to take of that.
+    pub memory_bytes_used: u64,
+    /// What else it has a certain amount of: name, amount, and how much of it is taken.
+    pub resources: Vec<(String, u64, u64)>,
     /// It takes nothing new.
     pub draining: bool,
     /// Its stream is up.
@@ -126,6 +146,8 @@ pub struct LeaseView {
     pub operation: OperationName,
     /// Which action.
     pub action_digest: ActionDigest,
+    /// What is done.
+    pub work: Arc<Work>,
     /// What the worker does just now, once it has said so.
     pub phase: Option<Phase>,
 }
@@ -219,6 +241,7 @@ impl Scheduler {
             response: None,
             why_queued: None,
             position: None,
+            estimate: None,
             attempt: 0,
             phase: None,
             partial_metadata: None,
@@ -248,6 +271,7 @@ impl Scheduler {
                     exact: ahead < AHEAD_COUNTED_MAX,
                 });
                 view.why_queued = Some(self.why_queued(task));
+                view.estimate = self.estimate(task, key);
             }
             TaskState::Running(_) | TaskState::Publishing => view.stage = Stage::Executing,
         }
@@ -261,7 +285,10 @@ impl Scheduler {
             .map(|pool| self.pools.get(*pool).usable.len())
             .sum();
         let reason = if usable > 0 {
-            format!("waits for a free slot; matching workers: {usable}")
+            format!(
+                "waits for {}; matching workers: {usable}",
+                self.room_wanted(queue)
+            )
         } else if let Some(pool) = queue.pools.first() {
             let memory = self.options.worker_memory.as_secs();
             let last = shown(&self.pools.get(*pool).last_name);
@@ -279,6 +306,51 @@ impl Scheduler {
         }
     }
 
+    /// What has to be free for a task of this queue.
+    fn room_wanted(&self, queue: &Queue) -> String {
+        let Size { slots, memory_bytes } = queue.size;
+        let mut text = match slots {
+            0 | 1 => "a free slot".to_owned(),
+            slots => format!("{slots} free slots on one worker"),
+        };
+        if memory_bytes > 0 {
+            text.push_str(&format!(" and {} MiB of memory", memory_bytes >> 20));
+        }
+        if let Some(worker) = &queue.reserved {
+            text.push_str(&format!(
+                ", for which `{}` takes nothing else",
+                shown(&self.worker_name(worker))
+            ));
+        }
+        text
+    }
+
+    /// As if those ahead ran one after the other in all slots that match, each for as long as its like took before. Half
+    /// of what is known must be, or it is a guess.
+    fn estimate(&self, task: &Task, key: QueueKey) -> Option<Duration> {
+        let queue = self.queues.get(task.queue);
+        let slots: u64 = queue
+            .pools
+            .iter()
+            .flat_map(|pool| &self.pools.get(*pool).usable)
+            .filter_map(|worker| self.workers.get(worker))
+            .map(|worker| u64::from(worker.slots / queue.size.slots.max(1)).max(1))
+            .sum();
+        let ahead: Vec<TaskId> = queue.waiting_before(key, AHEAD_COUNTED_MAX);
+        let known: Vec<Duration> = ahead
+            .iter()
+            .filter_map(|id| Some(self.tasks.by_id.get(id)?.expected?.wall))
+            .collect();
+        if slots == 0 || ahead.len() >= AHEAD_COUNTED_MAX || known.len() * 2 < ahead.len() {
+            return None;
+        }
+        // What runs now is on average half done.
+        let running = task.expected?.wall / 2;
+        let sum: Duration = known.iter().sum();
+        let all = sum.mul_f64(ahead.len() as f64 / known.len().max(1) as f64);
+        Some(running + all / u32::try_from(slots).unwrap_or(u32::MAX))
+    }
+
     /// The last attempt stays the last when it has failed too.
     fn attempt_of(&self, task: &Task) -> u32 {
         let failed = u32::try_from(task.failures.workers.len()).unwrap_or(u32::MAX);
@@ -286,8 +358,13 @@ impl Scheduler {
     }
 
     fn view_queue(&self, queue: &Queue) -> PlatformView {
+        let first = queue.head().and_then(|task| self.tasks.by_id.get(&task));
         PlatformView {
             platform: queue.platform.clone(),
+            slots: queue.size.slots,
+            memory_bytes: queue.size.memory_bytes,
+            why_queued: first.map(|task| self.why_queued(task)),
+            reserved: queue.reserved.as_ref().map(|worker| self.worker_name(worker)),
             queued: queue.len(),
             tasks: queue.tasks,
             workers: queue
@@ -309,6 +386,7 @@ impl Scheduler {
                 id: *id,
                 operation: lease.operation.clone(),
                 action_digest,
+                work: task.work.clone(),
                 phase: task.phase,
             })
         });
@@ -320,6 +398,16 @@ impl Scheduler {
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
             slots: worker.slots,
+            slots_used: worker.used.slots,
+            memory_bytes: worker.memory_bytes,
+            memory_bytes_used: worker.used.memory_bytes,
+            resources: offer
+                .resources()
+                .map(|(name, amount)| {
+                    let used = worker.used.amounts.get(name).copied().unwrap_or(0);
+                    (name.to_owned(), amount, used)
+                })
+                .collect(),
             draining: worker.draining,
             connected: worker.connected,
             leases: leases.collect(),

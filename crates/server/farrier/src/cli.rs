@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::bad_options::{EXIT_BAD_OPTIONS, exit_code};
-use crate::commands::{action, cas, exec};
+use crate::commands::{action, cas, exec, farm};
 use crate::wire;
 
 /// Remote Build Execution: run each command of a build once, anywhere, and give everyone else the result.
@@ -46,6 +46,10 @@ enum Command {
     },
     /// Run one command remotely: upload inputs, execute, download outputs.
     Exec(exec::ExecOptions),
+    /// Show the workers and what they run.
+    Workers(farm::FarmOptions),
+    /// Show what waits, and why.
+    Queue(farm::FarmOptions),
     /// Look into the content-addressable storage.
     #[command(subcommand)]
     Cas(cas::CasCommand),
@@ -85,6 +89,14 @@ pub(crate) fn run() -> ExitCode {
                 anyhow::bail!("`farrier runner` has to be the first word after the program")
             }
             Command::Exec(options) => exec::exec(options).await,
+            Command::Workers(options) => {
+                let shown = farm::run(options, farm::Sight::Workers).await;
+                shown.map(|()| ExitCode::SUCCESS)
+            }
+            Command::Queue(options) => {
+                let shown = farm::run(options, farm::Sight::Queue).await;
+                shown.map(|()| ExitCode::SUCCESS)
+            }
             Command::Cas(command) => cas::run(command).await,
             Command::Action(command) => action::run(command).await,
         }

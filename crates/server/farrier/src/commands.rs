@@ -1,4 +1,4 @@
-//! What people type: `exec`, `cas`, `action`.
+//! What people type: `exec`, `cas`, `action`, `workers`, `queue`.
 //!
 //! A command is a journey over a [`Server`](connection::Server): `exec.rs` reads from top to bottom, the files beside
 //! it are its steps. What is written to disk is written by `destination.rs`, what is printed goes through
@@ -10,6 +10,7 @@ mod connection;
 mod destination;
 mod digest_argument;
 pub(crate) mod exec;
+pub(crate) mod farm;
 mod local_files;
 mod output;
 mod shell;

@@ -6,7 +6,7 @@ pub struct Waiting {
     /// For people: what has to happen first.
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
-    /// Actions for the same platform that come before this one.
+    /// Actions for the same platform and of the same size that come before this one.
     #[prost(uint32, tag = "2")]
     pub ahead: u32,
     /// There are more before it than `ahead`: only so many are counted.
@@ -15,6 +15,9 @@ pub struct Waiting {
     /// Which try it waits for, from 1.
     #[prost(uint32, tag = "4")]
     pub attempt: u32,
+    /// How long until it starts, going by how long commands like those before it have taken. Unset where nobody knows.
+    #[prost(message, optional, tag = "5")]
+    pub estimate: ::core::option::Option<::prost_types::Duration>,
 }
 impl ::prost::Name for Waiting {
     const NAME: &'static str = "Waiting";
@@ -24,6 +27,644 @@ impl ::prost::Name for Waiting {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/farrier.admin.v1.Waiting".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetQueueRequest {}
+impl ::prost::Name for GetQueueRequest {
+    const NAME: &'static str = "GetQueueRequest";
+    const PACKAGE: &'static str = "farrier.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.admin.v1.GetQueueRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.admin.v1.GetQueueRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetQueueResponse {
+    /// Operations queued or executing, and finished ones that can still be asked for.
+    #[prost(uint64, tag = "1")]
+    pub operations_live: u64,
+    #[prost(uint64, tag = "2")]
+    pub operations_finished: u64,
+    /// Actions that wait, that are with a worker, and whose result is being stored. Several operations may share one.
+    #[prost(uint64, tag = "3")]
+    pub queued: u64,
+    #[prost(uint64, tag = "4")]
+    pub running: u64,
+    #[prost(uint64, tag = "5")]
+    pub publishing: u64,
+    #[prost(message, repeated, tag = "6")]
+    pub queues: ::prost::alloc::vec::Vec<ActionQueue>,
+    /// Since the server started.
+    #[prost(message, optional, tag = "7")]
+    pub totals: ::core::option::Option<Totals>,
+}
+impl ::prost::Name for GetQueueResponse {
+    const NAME: &'static str = "GetQueueResponse";
+    const PACKAGE: &'static str = "farrier.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.admin.v1.GetQueueResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.admin.v1.GetQueueResponse".into()
+    }
+}
+/// The actions of one platform and one size.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ActionQueue {
+    #[prost(message, repeated, tag = "1")]
+    pub platform: ::prost::alloc::vec::Vec<PlatformProperty>,
+    /// How much of a worker each of them takes: about so many processors, and memory; zero is an unknown amount.
+    #[prost(uint32, tag = "2")]
+    pub slots: u32,
+    #[prost(uint64, tag = "3")]
+    pub memory_bytes: u64,
+    #[prost(uint64, tag = "4")]
+    pub queued: u64,
+    #[prost(uint64, tag = "5")]
+    pub running: u64,
+    /// Workers that match and take work.
+    #[prost(uint64, tag = "6")]
+    pub workers: u64,
+    /// Why the first of them waits. Empty if none does.
+    #[prost(string, tag = "7")]
+    pub reason: ::prost::alloc::string::String,
+    /// The worker that keeps room for the first of them. Empty if none does.
+    #[prost(string, tag = "8")]
+    pub reserved_worker: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ActionQueue {
+    const NAME: &'static str = "ActionQueue";
+    const PACKAGE: &'static str = "farrier.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.admin.v1.ActionQueue".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.admin.v1.ActionQueue".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PlatformProperty {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub value: ::prost::alloc::string::String,
+}
+impl ::prost::Name for PlatformProperty {
+    const NAME: &'static str = "PlatformProperty";
+    const PACKAGE: &'static str = "farrier.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.admin.v1.PlatformProperty".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.admin.v1.PlatformProperty".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Totals {
+    #[prost(uint64, tag = "1")]
+    pub operations: u64,
+    /// Operations that joined the execution of another.
+    #[prost(uint64, tag = "2")]
+    pub merged: u64,
+    #[prost(uint64, tag = "3")]
+    pub refused: u64,
+    #[prost(uint64, tag = "4")]
+    pub cancelled: u64,
+    #[prost(uint64, tag = "5")]
+    pub granted: u64,
+    /// Leases lost with their workers.
+    #[prost(uint64, tag = "6")]
+    pub lost: u64,
+    #[prost(uint64, tag = "7")]
+    pub retried: u64,
+    #[prost(uint64, tag = "8")]
+    pub published: u64,
+}
+impl ::prost::Name for Totals {
+    const NAME: &'static str = "Totals";
+    const PACKAGE: &'static str = "farrier.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.admin.v1.Totals".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.admin.v1.Totals".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetWorkersRequest {}
+impl ::prost::Name for GetWorkersRequest {
+    const NAME: &'static str = "GetWorkersRequest";
+    const PACKAGE: &'static str = "farrier.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.admin.v1.GetWorkersRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.admin.v1.GetWorkersRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetWorkersResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub workers: ::prost::alloc::vec::Vec<WorkerStatus>,
+}
+impl ::prost::Name for GetWorkersResponse {
+    const NAME: &'static str = "GetWorkersResponse";
+    const PACKAGE: &'static str = "farrier.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.admin.v1.GetWorkersResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.admin.v1.GetWorkersResponse".into()
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct WorkerStatus {
+    #[prost(string, tag = "1")]
+    pub worker_id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "worker_status::State", tag = "3")]
+    pub state: i32,
+    #[prost(message, repeated, tag = "4")]
+    pub properties: ::prost::alloc::vec::Vec<PlatformProperty>,
+    /// What it has, and what the actions it runs are thought to take of it.
+    #[prost(uint32, tag = "5")]
+    pub slots: u32,
+    #[prost(uint32, tag = "6")]
+    pub slots_used: u32,
+    #[prost(uint64, tag = "7")]
+    pub memory_bytes: u64,
+    #[prost(uint64, tag = "8")]
+    pub memory_bytes_used: u64,
+    #[prost(message, repeated, tag = "9")]
+    pub resources: ::prost::alloc::vec::Vec<ResourceStatus>,
+    #[prost(message, repeated, tag = "10")]
+    pub actions: ::prost::alloc::vec::Vec<RunningAction>,
+}
+/// Nested message and enum types in `WorkerStatus`.
+pub mod worker_status {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum State {
+        Unspecified = 0,
+        /// Takes work when it has room.
+        Ready = 1,
+        /// Finishes what it has.
+        Draining = 2,
+        /// Its connection is broken; its leases live on for a while.
+        Away = 3,
+    }
+    impl State {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "STATE_UNSPECIFIED",
+                Self::Ready => "READY",
+                Self::Draining => "DRAINING",
+                Self::Away => "AWAY",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "STATE_UNSPECIFIED" => Some(Self::Unspecified),
+                "READY" => Some(Self::Ready),
+                "DRAINING" => Some(Self::Draining),
+                "AWAY" => Some(Self::Away),
+                _ => None,
+            }
+        }
+    }
+}
+impl ::prost::Name for WorkerStatus {
+    const NAME: &'static str = "WorkerStatus";
+    const PACKAGE: &'static str = "farrier.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.admin.v1.WorkerStatus".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.admin.v1.WorkerStatus".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ResourceStatus {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub amount: u64,
+    #[prost(uint64, tag = "3")]
+    pub used: u64,
+}
+impl ::prost::Name for ResourceStatus {
+    const NAME: &'static str = "ResourceStatus";
+    const PACKAGE: &'static str = "farrier.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.admin.v1.ResourceStatus".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.admin.v1.ResourceStatus".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunningAction {
+    #[prost(string, tag = "1")]
+    pub operation_name: ::prost::alloc::string::String,
+    /// `hash/size`.
+    #[prost(string, tag = "2")]
+    pub action_digest: ::prost::alloc::string::String,
+    /// What the worker does just now, for people. Empty until it has said so.
+    #[prost(string, tag = "3")]
+    pub phase: ::prost::alloc::string::String,
+    /// The first words of its command.
+    #[prost(string, repeated, tag = "4")]
+    pub arguments: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for RunningAction {
+    const NAME: &'static str = "RunningAction";
+    const PACKAGE: &'static str = "farrier.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.admin.v1.RunningAction".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.admin.v1.RunningAction".into()
+    }
+}
+/// Generated client implementations.
+pub mod queue_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    /// For `farrier queue` and `farrier workers`. Cheap: costs as much as there are queues and workers, whatever waits.
+    #[derive(Debug, Clone)]
+    pub struct QueueClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> QueueClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> QueueClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            QueueClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        pub async fn get_queue(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetQueueRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetQueueResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/farrier.admin.v1.Queue/GetQueue",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("farrier.admin.v1.Queue", "GetQueue"));
+            self.inner.unary(req, path, codec).await
+        }
+        pub async fn get_workers(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetWorkersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetWorkersResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/farrier.admin.v1.Queue/GetWorkers",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("farrier.admin.v1.Queue", "GetWorkers"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod queue_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with QueueServer.
+    #[async_trait]
+    pub trait Queue: std::marker::Send + std::marker::Sync + 'static {
+        async fn get_queue(
+            &self,
+            request: tonic::Request<super::GetQueueRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetQueueResponse>,
+            tonic::Status,
+        >;
+        async fn get_workers(
+            &self,
+            request: tonic::Request<super::GetWorkersRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetWorkersResponse>,
+            tonic::Status,
+        >;
+    }
+    /// For `farrier queue` and `farrier workers`. Cheap: costs as much as there are queues and workers, whatever waits.
+    #[derive(Debug)]
+    pub struct QueueServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> QueueServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for QueueServer<T>
+    where
+        T: Queue,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/farrier.admin.v1.Queue/GetQueue" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetQueueSvc<T: Queue>(pub Arc<T>);
+                    impl<T: Queue> tonic::server::UnaryService<super::GetQueueRequest>
+                    for GetQueueSvc<T> {
+                        type Response = super::GetQueueResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetQueueRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Queue>::get_queue(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetQueueSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farrier.admin.v1.Queue/GetWorkers" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetWorkersSvc<T: Queue>(pub Arc<T>);
+                    impl<T: Queue> tonic::server::UnaryService<super::GetWorkersRequest>
+                    for GetWorkersSvc<T> {
+                        type Response = super::GetWorkersResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetWorkersRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Queue>::get_workers(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetWorkersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for QueueServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "farrier.admin.v1.Queue";
+    impl<T> tonic::server::NamedService for QueueServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

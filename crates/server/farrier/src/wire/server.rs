@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use journal::Journal;
 use scheduler::SchedulerOptions;
 use services::{
-    Execution, ExecutionOffer, Instances, PRIORITIES, SchedulerActor, StorageOptions, Timeouts, WorkersDoor,
-    WorkersOptions, storage_routes,
+    Execution, ExecutionOffer, Instances, PRIORITIES, QueueAdmin, SchedulerActor, StorageOptions, Timeouts,
+    WorkersDoor, WorkersOptions, storage_routes,
 };
 use tasks::{CancellationToken, Group};
 use tokio::net::TcpListener;
@@ -61,6 +61,7 @@ pub(crate) async fn serve(
         closing.clone(),
     );
     let last_results = actor.clone();
+    let queue = QueueAdmin::new(actor.clone());
     let door = WorkersDoor::new(actor, &options.worker_token, workers_options);
 
     let (health, health_service) = tonic_health::server::health_reporter();
@@ -104,6 +105,7 @@ pub(crate) async fn serve(
                 .max_decoding_message_size(WORKER_MESSAGE_BYTES_MAX),
         )
         .add_service(admin_api::v1::storage_server::StorageServer::new(admin))
+        .add_service(admin_api::v1::queue_server::QueueServer::new(queue))
         .add_service(health_service)
         .add_service(reflection);
     // Streams that follow an operation have no end of their own: they are told, or the server would wait for them.

@@ -44,6 +44,7 @@ fn waiting(view: &OperationView) -> Option<Waiting> {
         ahead: u32::try_from(position.ahead).unwrap_or(u32::MAX),
         more_ahead: !position.exact,
         attempt: view.attempt,
+        estimate: view.estimate.and_then(|estimate| estimate.try_into().ok()),
     })
 }
 

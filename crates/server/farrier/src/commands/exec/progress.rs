@@ -83,11 +83,16 @@ fn describe_waiting(waiting: &Waiting) -> String {
         ahead,
         more_ahead,
         attempt: _,
+        estimate,
     } = waiting;
-    match (ahead, more_ahead) {
+    let text = match (ahead, more_ahead) {
         (0, false) => reason.clone(),
         (ahead, false) => format!("{reason}; {ahead} before it"),
         (ahead, true) => format!("{reason}; more than {ahead} before it"),
+    };
+    match estimate {
+        Some(estimate) => format!("{text}; about {} s to go", estimate.seconds.max(0) + 1),
+        None => text,
     }
 }
 
@@ -138,6 +143,7 @@ mod tests {
             ahead,
             more_ahead,
             attempt: 1,
+            estimate: None,
         };
         let described = |waiting| describe(&queued(waiting));
         assert_eq!(described(None), "queued");
@@ -149,6 +155,17 @@ mod tests {
         assert_eq!(
             described(Some(waiting(100, true))),
             "queued: waits for a worker; more than 100 before it"
+        );
+        let soon = Waiting {
+            estimate: Some(prost_types::Duration {
+                seconds: 6,
+                nanos: 500_000_000,
+            }),
+            ..waiting(2, false)
+        };
+        assert_eq!(
+            described(Some(soon)),
+            "queued: waits for a worker; 2 before it; about 7 s to go"
         );
     }
 }
