@@ -43,8 +43,12 @@ impl Farrier {
 
     /// The same with more environment variables.
     pub fn start_in(environment: &[(&str, &str)], options: &[&str]) -> Result<Self> {
+        Self::start_at(waiting::free_address()?, environment, options)
+    }
+
+    /// The same at this address.
+    pub fn start_at(address: SocketAddr, environment: &[(&str, &str)], options: &[&str]) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("farrier-e2e-").tempdir()?;
-        let address = waiting::free_address()?;
         let options: Vec<String> = options.iter().map(ToString::to_string).collect();
         let environment: Vec<(String, String)> = environment
             .iter()

@@ -30,9 +30,16 @@ pub struct Joined {
 impl Joined {
     /// Starts a worker with this many slots and waits until it is connected.
     pub fn start(farrier: &Farrier, name: &str, slots: u32) -> Result<Self> {
+        Self::start_on(&[], &farrier.http_url(), farrier, name, slots)
+    }
+
+    /// The same through a program that executes what follows its own words, where the server is found at `url`.
+    pub fn start_on(before: &[&str], url: &str, farrier: &Farrier, name: &str, slots: u32) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("farrier-worker-").tempdir()?;
         let path = |path: PathBuf| path.display().to_string();
-        let words = vec![
+        let mut words: Vec<String> = before.iter().map(ToString::to_string).collect();
+        words.extend([
+            tools::farrier()?.display().to_string(),
             "join".to_owned(),
             "--log=info,worker=debug".to_owned(),
             format!("--name={name}"),
@@ -42,8 +49,8 @@ impl Joined {
                 path(farrier.data_directory().join("worker-token"))
             ),
             format!("--data-dir={}", path(directory.path().join("data"))),
-            farrier.http_url(),
-        ];
+            url.to_owned(),
+        ]);
         let process = spawn(&words, &directory)?;
         let joined = Self {
             process,
@@ -135,7 +142,8 @@ fn spawn(words: &[String], directory: &TempDir) -> Result<Child> {
         .create(true)
         .append(true)
         .open(log_path(directory))?;
-    Command::new(tools::farrier()?)
+    let (program, words) = words.split_first().context("no program")?;
+    Command::new(program)
         .args(words)
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)

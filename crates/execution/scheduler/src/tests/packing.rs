@@ -350,8 +350,9 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What each shape asks for and what it turns out to use.
-const SHAPES: [(&[(&str, &str)], u64, u64); 7] = [
+/// What a shape asks for and what it turns out to use: processors and memory.
+type Needs = (&'static [(&'static str, &'static str)], u64, u64);
+const SHAPES: [Needs; 7] = [
     (&[], 1, 0),
     (&[], 2, GIB),
     (&[], 4, 3 * GIB),

@@ -168,7 +168,7 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(
             lines[1],
-            "host-7                   ready           3/8       1.0 GiB/16.0 GiB  OSFamily=linux gpu=1/2"
+            "host-7                   ready           3/8          1 GiB/16 GiB  OSFamily=linux gpu=1/2"
         );
         assert!(
             lines[2].starts_with("  executing         cc -c xxx") && lines[2].ends_with('…'),
@@ -207,7 +207,7 @@ mod tests {
         });
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "2 waiting, 1 running, 0 being stored; 3 operations");
-        assert_eq!(lines[4], "       2        1        5      4    2.0 GiB  any");
+        assert_eq!(lines[4], "       2        1        5      4      2 GiB  any");
         assert_eq!(lines[5], "           the first waits for 4 free slots");
     }
 }
