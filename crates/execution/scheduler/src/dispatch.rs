@@ -70,7 +70,7 @@ impl Scheduler {
         let queues = &self.pools.get(worker.pool).queues;
         let heads = queues.iter().filter_map(|id| {
             let (key, task) = self.head_for(worker_id, self.queues.get(*id))?;
-            // Room is looked at before urgency only where it may be missing, and it is kept for what it is reserved for.
+            // One without room counts only where room is kept for it.
             let fits = self.has_room(worker_id, *id);
             (fits || worker.reserved_for.contains(id)).then_some((key, task, fits))
         });
@@ -162,12 +162,12 @@ impl Scheduler {
 
     /// Whether a worker is reserved for something more urgent than what is at `key` of this queue.
     pub(crate) fn is_kept(&self, worker: &WorkerId, id: QueueId, key: QueueKey) -> bool {
-        let Some(worker) = self.workers.get(worker) else {
+        let Some(state) = self.workers.get(worker) else {
             return false;
         };
-        worker.reserved_for.iter().any(|queue| {
-            let first = self.queues.get(*queue).first();
-            *queue != id && first.is_some_and(|first| first < key)
+        state.reserved_for.iter().any(|queue| {
+            let head = self.head_for(worker, self.queues.get(*queue));
+            *queue != id && head.is_some_and(|(head, _)| head < key)
         })
     }
 
@@ -179,8 +179,9 @@ impl Scheduler {
         };
         let mut waited_enough = Vec::new();
         for id in &self.pools.get(worker.pool).queues {
-            let queue = self.queues.get_mut(*id);
-            if queue.first().is_some_and(|first| first < key) {
+            let head = self.head_for(worker_id, self.queues.get(*id));
+            if head.is_some_and(|(head, _)| head < key) {
+                let queue = self.queues.get_mut(*id);
                 queue.passed_over += 1;
                 if queue.passed_over >= PASSED_OVER_MAX && queue.reserved.is_none() {
                     waited_enough.push(*id);

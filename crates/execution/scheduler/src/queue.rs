@@ -45,13 +45,6 @@ impl Queue {
         self.fresh.len() + self.retried.len()
     }
 
-    /// The place of the most urgent one.
-    pub(crate) fn first(&self) -> Option<QueueKey> {
-        let fresh = self.fresh.first_key_value().map(|(key, _)| *key);
-        let retried = self.retried.first_key_value().map(|(key, _)| *key);
-        fresh.into_iter().chain(retried).min()
-    }
-
     /// The tasks that wait.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = TaskId> {
         self.fresh.values().chain(self.retried.values()).copied()
