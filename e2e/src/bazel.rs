@@ -10,6 +10,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::process::{Pid, Signal, kill_process_group};
 use tempfile::TempDir;
 
 use crate::execution_log::{self, Spawn};
@@ -224,6 +225,18 @@ impl Running {
             output,
             spawns,
         })
+    }
+
+    /// Ctrl-C: for the whole group of processes, as a terminal sends it.
+    pub fn interrupt(&self) -> Result<()> {
+        let group = Pid::from_raw(self.client.id().cast_signed()).context("no process has number 0")?;
+        kill_process_group(group, Signal::INT).context("cannot interrupt Bazel")
+    }
+
+    /// Waits for its end, whatever that is.
+    pub fn ended(mut self) -> Result<()> {
+        let ended = waiting::end_of(&mut self.client, BUILD_AT_MOST)?;
+        ended.map(drop).context("Bazel does not end")
     }
 
     /// Whether the build still runs.

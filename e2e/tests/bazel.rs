@@ -234,6 +234,60 @@ fn a_build_survives_kill_9_of_its_worker() -> Result<()> {
 }
 
 #[test]
+fn ctrl_c_stops_what_runs_on_the_workers() -> Result<()> {
+    let _alone = alone();
+    let farrier = Farrier::start()?;
+    let bazel = Bazel::remote(&farrier.grpc_url())?;
+    let build = bazel.start("build", &["//slow:endless"])?;
+    until_sleeping(&farrier)?;
+    build.interrupt()?;
+    build.ended()?;
+    waiting::until("nothing sleeps on the worker", Duration::from_secs(20), || {
+        Ok((!farrier.descendants().iter().any(is_sleep)).then_some(()))
+    })
+}
+
+#[test]
+fn shards_flaky_tests_and_properties_of_execution_work() -> Result<()> {
+    let _alone = alone();
+    let farrier = Farrier::start_with(&["--resource", "license=1"])?;
+    let bazel = Bazel::remote(&farrier.grpc_url())?;
+    let build = bazel.run(
+        "test",
+        &[
+            "--jobs=200",
+            "//features:sharded_test",
+            "//features:licensed_test",
+        ],
+    )?;
+    build.assert_success().assert_said("2 tests pass");
+    let tests = build
+        .spawns
+        .iter()
+        .filter(|spawn| spawn.output.ends_with("/test.xml"));
+    assert_eq!(tests.count(), 4 + 1, "{:#?}", build.spawns);
+
+    // It fails one time in three. Bazel 4's log of execution cannot take two attempts of one test, and Bazel ends over
+    // it when it is done.
+    let said = match bazel.run("test", &["--flaky_test_attempts=10", "//features:flaky_test"]) {
+        Ok(build) => build.output,
+        Err(error) => error.to_string(),
+    };
+    assert!(said.contains("1 test passes"), "{said}");
+
+    // Bazel calls it a problem of the remote environment, and says which.
+    let Err(refused) = bazel.run("test", &["//features:impossible_test"]) else {
+        panic!("nobody has two licenses");
+    };
+    let refused = refused.to_string();
+    assert!(
+        refused.contains("none offers license=2, only 1 and less"),
+        "{refused}"
+    );
+    Ok(())
+}
+
+#[test]
 fn tests_that_fail_are_reported_with_their_logs() -> Result<()> {
     let _alone = alone();
     let farrier = Farrier::start()?;

@@ -21,6 +21,9 @@ pub enum Event {
     WatcherCame(OperationName),
     /// One client stream less. With none left for `abandon_after` the operation is cancelled (checklist E15).
     WatcherLeft(OperationName),
+    /// A client that has just left did so on purpose, and nothing happened to its connection: `let_go_after` is all the time
+    /// there is for it or another to come back.
+    LetGo(OperationName),
     /// CancelOperation: ends this operation with CANCELLED, but not what others wait for (E16).
     Cancel(OperationName),
     /// DeleteOperation: forgets a finished operation; a live one is left alone.

@@ -170,6 +170,15 @@ impl Scheduler {
         }
     }
 
+    /// Nobody watches, and nobody is thought to come back.
+    pub(crate) fn let_go(&mut self, name: &OperationName) {
+        let deadline = Deadline::Abandoned(name.clone());
+        if let Some(at) = self.deadlines.get(&deadline) {
+            let soon = self.now + self.options.let_go_after;
+            self.deadlines.set(deadline, Some(at.min(soon)));
+        }
+    }
+
     /// Ends one operation with CANCELLED. Its task goes on while another operation waits for it (checklist E16).
     pub(crate) fn cancel(&mut self, name: &OperationName, why: &str) {
         let Some(operation) = self.operations.by_name.get(name) else {

@@ -17,6 +17,9 @@ pub struct SchedulerOptions {
     pub unreported_max: Duration,
     /// How long an operation without watchers lives (E15).
     pub abandon_after: Duration,
+    /// The same where the last one left on purpose. Longer than clients take to come back after a time limit of their
+    /// own for a call.
+    pub let_go_after: Duration,
     /// How often a task is tried when workers are lost or fail; at least one.
     pub attempts_max: u32,
     /// How long a finished operation can be looked at (E8).
@@ -49,6 +52,7 @@ impl Default for SchedulerOptions {
             worker_memory: Duration::from_secs(60),
             unreported_max: Duration::from_secs(60),
             abandon_after: Duration::from_secs(60),
+            let_go_after: Duration::from_secs(10),
             attempts_max: 3,
             finished_retention: Duration::from_secs(600),
             finished_max: 10_000,

@@ -91,6 +91,7 @@ impl Scheduler {
             Event::Execute(request) => self.execute(request),
             Event::WatcherCame(operation) => self.watcher_came(&operation),
             Event::WatcherLeft(operation) => self.watcher_left(&operation),
+            Event::LetGo(operation) => self.let_go(&operation),
             Event::Cancel(operation) => self.cancel(&operation, "the operation was cancelled by a client"),
             Event::Forget(operation) => self.forget(&operation),
             Event::WorkerSynced(worker, report) => self.worker_synced(worker, report),

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tonic::transport::Server;
 use tower::layer::util::{Identity, Stack};
 
+use crate::connection_life::Socket;
 use crate::invocations::InvocationLayer;
 
 /// A quiet stream may have this much under way towards the server: the product of a fast network's rate and delay.
@@ -56,10 +57,10 @@ pub fn tuned(server: Server) -> Server<Stack<InvocationLayer, Identity>> {
 
 /// The connections of a listener. Small answers leave at once (`TCP_NODELAY`: without it each may wait 40 ms for the
 /// other side), and little waits in the kernel.
-pub fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> + Send + 'static {
+pub fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<Socket>> + Send + 'static {
     stream::unfold(listener, |listener| async move {
         let accepted = match listener.accept().await {
-            Ok((socket, _)) => tune(&socket).map(|()| socket),
+            Ok((socket, _)) => tune(&socket).map(|()| Socket::new(socket)),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_REST).await;
@@ -87,8 +88,9 @@ mod tests {
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let mut incoming = std::pin::pin!(incoming(listener));
         let socket = incoming.next().await.unwrap().unwrap();
+        let socket = socket.stream();
         assert!(socket.nodelay().unwrap());
-        let unsent = SockRef::from(&socket).tcp_notsent_lowat().unwrap();
+        let unsent = SockRef::from(socket).tcp_notsent_lowat().unwrap();
         assert_eq!(unsent, UNSENT_BYTES_MAX);
     }
 }

@@ -71,6 +71,6 @@ impl ExecutionService for Execution {
         &self,
         request: Request<WaitExecutionRequest>,
     ) -> Result<Response<OperationStream>, Status> {
-        wait_execution::wait_execution(self, &request.into_inner().name).map(Response::new)
+        wait_execution::wait_execution(self, request).map(Response::new)
     }
 }

@@ -32,6 +32,7 @@ enum Step {
     },
     WatcherCame(u8),
     WatcherLeft(u8),
+    LetGo(u8),
     Cancel(u8),
     Forget(u8),
     /// A worker process starts and says so.
@@ -87,6 +88,7 @@ fn step() -> impl Strategy<Value = Step> {
         ),
         1 => n().prop_map(Step::WatcherCame),
         1 => n().prop_map(Step::WatcherLeft),
+        1 => n().prop_map(Step::LetGo),
         1 => n().prop_map(Step::Cancel),
         1 => n().prop_map(Step::Forget),
         2 => (n(), 0u8..4).prop_map(|(offer, slots)| Step::Start { offer, slots }),
@@ -179,6 +181,7 @@ impl History {
             }
             Step::WatcherCame(choice) => self.about_operation(choice, Event::WatcherCame),
             Step::WatcherLeft(choice) => self.about_operation(choice, Event::WatcherLeft),
+            Step::LetGo(choice) => self.about_operation(choice, Event::LetGo),
             Step::Cancel(choice) => self.about_operation(choice, Event::Cancel),
             Step::Forget(choice) => self.about_operation(choice, Event::Forget),
             Step::Start { offer, slots } => self.start(OFFERS[offer as usize % OFFERS.len()], slots.into()),

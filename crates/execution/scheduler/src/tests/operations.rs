@@ -261,3 +261,24 @@ fn the_view_counts_what_is_there() {
         (4, 1, 2)
     );
 }
+
+#[test]
+fn who_lets_go_on_purpose_has_less_time_to_come_back() {
+    let mut farm = Farm::new();
+    farm.sync("w", LINUX, 1);
+    for operation in ["a", "b", "c"] {
+        farm.execute(operation, work(operation, LINUX));
+        farm.send(Event::LetGo(name(operation)));
+        farm.send(Event::WatcherLeft(name(operation)));
+    }
+    farm.send(Event::LetGo(name("a")));
+    farm.send(Event::LetGo(name("b")));
+    farm.wait(seconds(9));
+    farm.sync("w", LINUX, 1);
+    farm.send(Event::WatcherCame(name("b")));
+    farm.wait(seconds(1));
+    assert_eq!(farm.outcome("a").0, Code::Cancelled);
+    farm.wait(seconds(19));
+    assert_ne!(farm.stage("b"), Stage::Completed, "somebody watches it again");
+    assert_ne!(farm.stage("c"), Stage::Completed, "it was not let go of");
+}

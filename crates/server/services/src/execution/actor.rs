@@ -25,10 +25,13 @@ use tokio::sync::{Notify, watch};
 
 use super::holds::{Holds, invocation};
 use super::publish::publish;
-use crate::Instances;
+use crate::{ConnectionLife, Instances};
 
 /// How much a power cut may take from the journal.
 const JOURNAL_SYNCED_EVERY: Duration = Duration::from_secs(1);
+
+/// How long it takes at most until the streams of a connection that was cut have ended with it, and a little more.
+const STREAMS_END_WITHIN: Duration = Duration::from_millis(20);
 
 /// Runs the scheduler. Cheap to clone; all clones are one.
 #[derive(Clone)]
@@ -190,6 +193,23 @@ impl SchedulerActor {
     /// worker that has drained is done, but its last results may still be on their way.
     pub async fn finish_publications(&self, patience: Duration) {
         self.shared.publications.shut_down(patience).await;
+    }
+
+    /// A client has dropped its stream of an operation: on purpose, unless its connection was cut.
+    pub(crate) fn see_whether_let_go(&self, name: OperationName, life: ConnectionLife) {
+        let actor = self.clone();
+        let stopping = self.shared.group.stopping();
+        self.shared.group.spawn("see whether let go", async move {
+            tokio::select! {
+                () = stopping.cancelled() => return,
+                () = tokio::time::sleep(STREAMS_END_WITHIN) => {}
+            }
+            let was_cut = life.was_cut();
+            tracing::debug!(operation = %name, was_cut, "a client has left");
+            if !was_cut {
+                actor.dispatch(Event::LetGo(name));
+            }
+        });
     }
 
     /// Fires when the server ends.

@@ -29,6 +29,7 @@ pub(crate) async fn execute(
     execution: &Execution,
     request: tonic::Request<ExecuteRequest>,
 ) -> Result<OperationStream, Status> {
+    let life = request.extensions().get().cloned();
     let request_metadata = request_metadata::of(request.metadata());
     let request = request.into_inner();
     let instance_name = status::instance_name(&request.instance_name)?;
@@ -89,7 +90,7 @@ pub(crate) async fn execute(
         request_metadata,
         queued_at: SystemTime::now().into(),
     };
-    let watcher = Watcher::of_new(&execution.actor, &operation);
+    let watcher = Watcher::of_new(&execution.actor, &operation, life);
     let skip_cache_lookup = request.skip_cache_lookup;
     execution.actor.dispatch(Event::Execute(Request {
         operation,

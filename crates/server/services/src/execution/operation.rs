@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::SchedulerActor;
+use crate::ConnectionLife;
 
 /// A quiet stream repeats its state this often, so that proxies and clients with a call timeout (Bazel puts 60 s on
 /// each) see it is alive (checklist E6).
@@ -95,21 +96,28 @@ pub(crate) struct Watcher {
     actor: SchedulerActor,
     name: OperationName,
     changes: Option<watch::Receiver<()>>,
+    /// Of the connection that it came over, where that is known.
+    life: Option<ConnectionLife>,
 }
 
 impl Watcher {
     /// Watches an operation that is about to be created by `Event::Execute`, which counts its first watcher itself.
-    pub(crate) fn of_new(actor: &SchedulerActor, name: &OperationName) -> Self {
+    pub(crate) fn of_new(actor: &SchedulerActor, name: &OperationName, life: Option<ConnectionLife>) -> Self {
         Watcher {
             actor: actor.clone(),
             name: name.clone(),
             changes: Some(actor.watch_operation(name)),
+            life,
         }
     }
 
     /// Watches an operation that exists.
-    pub(crate) fn of_existing(actor: &SchedulerActor, name: &OperationName) -> Self {
-        let watcher = Self::of_new(actor, name);
+    pub(crate) fn of_existing(
+        actor: &SchedulerActor,
+        name: &OperationName,
+        life: Option<ConnectionLife>,
+    ) -> Self {
+        let watcher = Self::of_new(actor, name, life);
         actor.dispatch(Event::WatcherCame(name.clone()));
         watcher
     }
@@ -159,5 +167,12 @@ impl Drop for Watcher {
         self.changes = None;
         self.actor.unwatch_operation(&self.name);
         self.actor.dispatch(Event::WatcherLeft(self.name.clone()));
+        let is_live = self
+            .actor
+            .operation(&self.name)
+            .is_some_and(|view| view.response.is_none());
+        if let Some(life) = self.life.take().filter(|_| is_live) {
+            self.actor.see_whether_let_go(self.name.clone(), life);
+        }
     }
 }

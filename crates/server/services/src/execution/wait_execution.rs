@@ -1,8 +1,9 @@
 //! `Execution.WaitExecution`: pick up an operation where another stream left it.
 
 use futures::StreamExt;
+use reapi::execution::WaitExecutionRequest;
 use scheduler::OperationName;
-use tonic::Status;
+use tonic::{Request, Status};
 
 use super::Execution;
 use super::execute::OperationStream;
@@ -10,12 +11,16 @@ use super::operation::Watcher;
 
 /// The state now, then every change, then the end; `NOT_FOUND` for an operation that was never here or is long over,
 /// which tells the client to execute again (checklist E8).
-pub(crate) fn wait_execution(execution: &Execution, name: &str) -> Result<OperationStream, Status> {
-    let name = OperationName::new(name);
+pub(crate) fn wait_execution(
+    execution: &Execution,
+    request: Request<WaitExecutionRequest>,
+) -> Result<OperationStream, Status> {
+    let life = request.extensions().get().cloned();
+    let name = OperationName::new(request.into_inner().name);
     if execution.actor.operation(&name).is_none() {
         return Err(unknown(&name));
     }
-    Ok(Watcher::of_existing(&execution.actor, &name)
+    Ok(Watcher::of_existing(&execution.actor, &name, life)
         .into_stream()
         .boxed())
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use reapi::execution::execution_client::ExecutionClient;
 use reapi::execution::execution_stage::Value as Stage;
 use reapi::longrunning::CancelOperationRequest;
 use scheduler::SchedulerOptions;
@@ -61,6 +62,27 @@ async fn e15_an_operation_outlives_its_client_for_a_while_only() {
     let watch = farm.execute(farm.echo("a").await).await.unwrap();
     worker.until_leases(1).await;
     drop(watch);
+    worker.until_leases(0).await;
+}
+
+#[tokio::test]
+async fn e15_who_lets_go_on_purpose_is_not_waited_for_long() {
+    let options = SchedulerOptions {
+        let_go_after: Duration::from_millis(100),
+        ..SchedulerOptions::default()
+    };
+    let farm = Farm::with(options).await;
+    let mut worker = FakeWorker::join(&farm, "w", 2).await;
+    // One resets its stream, the other closes its connection.
+    let reset = farm.execute(farm.echo("a").await).await.unwrap();
+    let mut client = ExecutionClient::new(farm.connection().await);
+    let closed = client.execute(request(farm.echo("b").await)).await;
+    let closed = closed.unwrap().into_inner();
+    worker.until_leases(2).await;
+    drop(reset);
+    let left = worker.until_leases(1).await;
+    assert_eq!(left[0].lease_id, 2);
+    drop((client, closed));
     worker.until_leases(0).await;
 }
 

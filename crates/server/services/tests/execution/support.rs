@@ -20,7 +20,7 @@ use services::{Execution, Instance, SchedulerActor, Timeouts, WorkersDoor, Worke
 use tasks::Group;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::metadata::MetadataValue;
 use tonic::transport::Channel;
 use tonic::{Request, Status, Streaming};
@@ -36,6 +36,7 @@ pub struct Farm {
     pub store: Arc<dyn BlobStore>,
     pub cache: Arc<dyn ActionCache>,
     pub channel: Channel,
+    endpoint: String,
     group: Group,
 }
 
@@ -112,19 +113,30 @@ impl Farm {
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let stopping = group.stopping();
         group.spawn("server", async move {
-            let incoming = TcpListenerStream::new(listener);
+            let incoming = services::incoming(listener);
             router
                 .serve_with_incoming_shutdown(incoming, stopping.cancelled_owned())
                 .await
                 .unwrap();
         });
-        let channel = Channel::from_shared(endpoint).unwrap().connect().await.unwrap();
+        let channel = Channel::from_shared(endpoint.clone())
+            .unwrap()
+            .connect()
+            .await
+            .unwrap();
         Farm {
             store,
             cache,
             channel,
+            endpoint,
             group,
         }
+    }
+
+    /// Another connection: it ends with the last clone of this.
+    pub async fn connection(&self) -> Channel {
+        let endpoint = Channel::from_shared(self.endpoint.clone()).unwrap();
+        endpoint.connect().await.unwrap()
     }
 
     pub fn execution(&self) -> ExecutionClient<Channel> {

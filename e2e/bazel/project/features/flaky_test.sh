@@ -1,0 +1,3 @@
+#!/bin/bash
+# Fails one time in three.
+[ $((RANDOM % 3)) != 0 ]
