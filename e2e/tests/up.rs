@@ -372,5 +372,25 @@ fn workers_and_queue_are_shown_to_people_and_programs() -> Result<()> {
     for mut child in sleeping {
         waiting::end_of(&mut child, PATIENCE)?.context("exec does not end")?;
     }
+
+    let token = format!(
+        "--token-file={}",
+        farrier.data_directory().join("worker-token").display()
+    );
+    let drained = shown(&["drain", "*", &token])?;
+    ensure!(drained.starts_with("out of service: *\n"), "{drained}");
+    let workers = shown(&["workers"])?;
+    ensure!(workers.contains("draining"), "{workers}");
+    let back = shown(&["drain", "*", "--undo", &token])?;
+    ensure!(
+        back == "out of service: none\nworkers that take nothing new: none\n",
+        "{back}"
+    );
+    let stranger = self::farrier(&["drain", "*", "--token", "guessed", "--endpoint", &url])?;
+    ensure!(
+        said(&stranger).contains("wrong worker token"),
+        "{}",
+        said(&stranger)
+    );
     Ok(())
 }

@@ -92,6 +92,10 @@ pub(crate) fn encode(entry: &Entry, bytes: &mut Vec<u8>) {
             memory_bytes: expected.memory_bytes,
         }),
         Entry::Bigger { task } => What::Bigger(proto::Bigger { task: task.as_u64() }),
+        Entry::Drain { pattern, on } => What::Drain(proto::Drain {
+            pattern: pattern.clone(),
+            on: *on,
+        }),
         Entry::LeasesBelow(lease) => What::LeasesBelow(proto::LeasesBelow {
             lease_id: lease.as_u64(),
         }),
@@ -170,6 +174,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, String> {
             },
             What::Bigger(bigger) => Entry::Bigger {
                 task: TaskId::new(bigger.task),
+            },
+            What::Drain(drain) => Entry::Drain {
+                pattern: drain.pattern,
+                on: drain.on,
             },
             What::LeasesBelow(leases) => Entry::LeasesBelow(LeaseId::new(leases.lease_id)),
         },

@@ -104,6 +104,13 @@ pub enum Entry {
         /// The task.
         task: TaskId,
     },
+    /// Workers with such names are taken out of service, or put back.
+    Drain {
+        /// The names; `*` stands for any characters.
+        pattern: String,
+        /// Whether it holds.
+        on: bool,
+    },
     /// Leases with numbers below this one have been granted.
     LeasesBelow(LeaseId),
 }

@@ -33,6 +33,14 @@ pub enum Event {
     /// The worker's stream broke. It has `reconnect_grace` to come back. The shell must not send this for an old
     /// stream when the same worker already speaks on a new one.
     WorkerGone(WorkerId),
+    /// Workers with such names finish what they have and get nothing new, until it is taken back. `*` stands for any
+    /// characters.
+    Drain {
+        /// The names.
+        pattern: String,
+        /// Whether it begins to hold or is taken back.
+        on: bool,
+    },
     /// The shell is done with [`Effect::Publish`](crate::Effect::Publish): outputs and, if cacheable, the action
     /// cache entry are stored; the operations get this response.
     Published(TaskId, Arc<ExecuteResponse>),

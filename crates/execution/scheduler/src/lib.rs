@@ -19,6 +19,7 @@
 
 mod deadline;
 mod dispatch;
+mod drain;
 mod effect;
 mod entry;
 mod event;

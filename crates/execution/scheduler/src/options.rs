@@ -36,6 +36,8 @@ pub struct SchedulerOptions {
     pub platforms_max: usize,
     /// How many workers may be connected; as many distinct property sets of lost workers are remembered.
     pub workers_max: usize,
+    /// How many patterns of names of workers out of service there may be.
+    pub drains_max: usize,
     /// How many slots one worker may have; what it announces beyond is not used.
     pub slots_max: u32,
     /// How many properties one worker may announce; what it announces beyond is not used.
@@ -61,6 +63,7 @@ impl Default for SchedulerOptions {
             operations_bytes_max: 1 << 30,
             platforms_max: 1_000,
             workers_max: 10_000,
+            drains_max: 1_000,
             slots_max: 4_096,
             worker_properties_max: 1_000,
         }

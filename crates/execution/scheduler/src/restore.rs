@@ -71,8 +71,13 @@ impl Scheduler {
             .shapes
             .iter()
             .map(|(shape, expected)| Entry::Learned { shape, expected });
+        let drains = self.drains.patterns.iter().map(|pattern| Entry::Drain {
+            pattern: pattern.clone(),
+            on: true,
+        });
         let leases = Entry::LeasesBelow(LeaseId(self.lease_next));
         learned
+            .chain(drains)
             .chain(std::iter::once(leases))
             .chain(past)
             .chain(live)
@@ -186,6 +191,7 @@ impl Scheduler {
             Entry::Away { worker, since } => self.note_away(&worker, Some(since)),
             Entry::Back(worker) => self.note_away(&worker, None),
             Entry::Learned { shape, expected } => self.shapes.set(shape, expected),
+            Entry::Drain { pattern, on } => self.drain(pattern, on),
             Entry::Bigger { task } => self.run_again_bigger(task),
             Entry::LeasesBelow(lease) => self.lease_next = self.lease_next.max(lease.0),
         }

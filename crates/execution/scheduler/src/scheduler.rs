@@ -7,6 +7,7 @@ use std::time::Duration;
 use reapi::execution::ExecuteResponse;
 
 use crate::deadline::{Deadline, Deadlines};
+use crate::drain::Drains;
 use crate::learned::Shapes;
 use crate::lease::Lease;
 use crate::operation::Operations;
@@ -33,6 +34,7 @@ pub struct Scheduler {
     pub(crate) shapes: Shapes,
     pub(crate) queues: Queues,
     pub(crate) pools: Pools,
+    pub(crate) drains: Drains,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     pub(crate) leases: BTreeMap<LeaseId, Lease>,
     pub(crate) lease_next: u64,
@@ -67,6 +69,7 @@ impl Scheduler {
             shapes: Shapes::default(),
             queues: Queues::default(),
             pools: Pools::default(),
+            drains: Drains::default(),
             workers: BTreeMap::new(),
             leases: BTreeMap::new(),
             lease_next: 1,
@@ -96,6 +99,7 @@ impl Scheduler {
             Event::Forget(operation) => self.forget(&operation),
             Event::WorkerSynced(worker, report) => self.worker_synced(worker, report),
             Event::WorkerGone(worker) => self.worker_gone(&worker),
+            Event::Drain { pattern, on } => self.drain(pattern, on),
             Event::Published(task, response) => self.published(task, response),
             Event::Tick => {}
         }

@@ -2,6 +2,7 @@
 //! all invariants; see `farm.rs`.
 
 mod bounds;
+mod drains;
 mod estimates;
 mod farm;
 mod histories;

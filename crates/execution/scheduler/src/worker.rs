@@ -16,7 +16,9 @@ pub(crate) struct Worker {
     pub(crate) name: String,
     pub(crate) pool: PoolId,
     pub(crate) slots: u32,
+    /// Takes nothing new: it says so, or people do.
     pub(crate) draining: bool,
+    pub(crate) says_draining: bool,
     /// Its stream is up, as far as the shell knows.
     pub(crate) connected: bool,
     /// When it went, if it is not connected.
@@ -236,8 +238,9 @@ impl Scheduler {
             name,
             slots,
             memory_bytes,
-            draining,
+            draining: says_draining,
         } = seated;
+        let draining = says_draining || self.drains.cover(&name);
         let pool = self.pools.of(offer);
         let mut before = self.workers.remove(id);
         let leases = before
@@ -263,6 +266,7 @@ impl Scheduler {
             pool,
             slots,
             draining,
+            says_draining,
             connected: true,
             away_since: None,
             leases,
@@ -295,6 +299,32 @@ impl Scheduler {
         }
         self.workers.insert(id.clone(), worker);
         self.list_free_slots(id);
+        self.changes.workers_freed.insert(id.clone());
+        self.settle_pool(pool);
+    }
+
+    /// A worker takes nothing new from now on, or takes work again.
+    pub(crate) fn set_draining(&mut self, id: &WorkerId, draining: bool) {
+        let Some(worker) = self
+            .workers
+            .get_mut(id)
+            .filter(|worker| worker.draining != draining)
+        else {
+            return;
+        };
+        worker.draining = draining;
+        let reserved_for = std::mem::take(&mut worker.reserved_for);
+        let (pool, is_usable) = (worker.pool, worker.is_usable());
+        let seat = self.pools.get_mut(pool);
+        match is_usable {
+            true => seat.usable.insert(id.clone()),
+            false => seat.usable.remove(id),
+        };
+        self.list_free_slots(id);
+        self.unreserve_all(&reserved_for);
+        if !is_usable {
+            self.reconsider_retries(pool);
+        }
         self.changes.workers_freed.insert(id.clone());
         self.settle_pool(pool);
     }

@@ -50,6 +50,8 @@ enum Command {
     Workers(farm::FarmOptions),
     /// Show what waits, and why.
     Queue(farm::FarmOptions),
+    /// Take workers out of service by their names, or put them back.
+    Drain(farm::DrainOptions),
     /// Look into the content-addressable storage.
     #[command(subcommand)]
     Cas(cas::CasCommand),
@@ -97,6 +99,7 @@ pub(crate) fn run() -> ExitCode {
                 let shown = farm::run(options, farm::Sight::Queue).await;
                 shown.map(|()| ExitCode::SUCCESS)
             }
+            Command::Drain(options) => farm::drain(options).await.map(|()| ExitCode::SUCCESS),
             Command::Cas(command) => cas::run(command).await,
             Command::Action(command) => action::run(command).await,
         }

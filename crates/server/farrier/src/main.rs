@@ -10,6 +10,7 @@ mod durations;
 mod local_storage;
 mod slots;
 mod wire;
+mod worker_token;
 
 use std::ffi::{OsStr, OsString};
 use std::process::ExitCode;

@@ -1,27 +1,36 @@
 //! `farrier.admin.v1.Queue`: what waits, what runs, and who runs it.
 
+use std::sync::Arc;
+
 use admin_api::v1 as proto;
 use admin_api::v1::queue_server::Queue;
 use admin_api::v1::worker_status::State;
-use scheduler::{LeaseView, Phase, PlatformView, Totals, WorkerView};
+use scheduler::{Event, LeaseView, Phase, PlatformView, Totals, WorkerView};
 use tonic::{Request, Response, Status};
 
 use crate::SchedulerActor;
+use crate::workers::authorise;
 
 /// Most words of a command that are told, and most bytes of each.
 const WORDS_MAX: usize = 16;
 const WORD_CHARS_MAX: usize = 200;
+/// Longest pattern of names.
+const PATTERN_BYTES_MAX: usize = 1024;
 
 /// The service.
 #[derive(Clone)]
 pub struct QueueAdmin {
     actor: SchedulerActor,
+    token: Arc<str>,
 }
 
 impl QueueAdmin {
-    /// Tells what this scheduler knows.
-    pub fn new(actor: SchedulerActor) -> Self {
-        QueueAdmin { actor }
+    /// Tells what this scheduler knows, and takes workers out of service for whoever has the token of workers.
+    pub fn new(actor: SchedulerActor, token: &str) -> Self {
+        QueueAdmin {
+            actor,
+            token: token.into(),
+        }
     }
 }
 
@@ -50,6 +59,37 @@ impl Queue for QueueAdmin {
         let workers = self.actor.view().workers;
         Ok(Response::new(proto::GetWorkersResponse {
             workers: workers.into_iter().map(worker).collect(),
+        }))
+    }
+
+    async fn drain(
+        &self,
+        request: Request<proto::DrainRequest>,
+    ) -> Result<Response<proto::DrainResponse>, Status> {
+        authorise(&request, &self.token)?;
+        let proto::DrainRequest { pattern, undo } = request.into_inner();
+        if pattern.len() > PATTERN_BYTES_MAX {
+            return Err(Status::invalid_argument(format!(
+                "a pattern may have at most {PATTERN_BYTES_MAX} bytes"
+            )));
+        }
+        if !pattern.is_empty() {
+            self.actor.dispatch(Event::Drain {
+                pattern: pattern.clone(),
+                on: !undo,
+            });
+        }
+        let patterns = self.actor.drained();
+        if !pattern.is_empty() && !undo && !patterns.contains(&pattern) {
+            return Err(Status::resource_exhausted(
+                "there are too many patterns; take some back",
+            ));
+        }
+        let workers = self.actor.view().workers.into_iter();
+        let draining = workers.filter(|worker| worker.draining).map(|worker| worker.name);
+        Ok(Response::new(proto::DrainResponse {
+            patterns,
+            draining: draining.collect(),
         }))
     }
 }

@@ -65,24 +65,25 @@ impl WorkersDoor {
             connections: Arc::default(),
         }
     }
+}
 
-    fn authorise<T>(&self, request: &Request<T>) -> Result<(), Status> {
-        let sent = request
-            .metadata()
-            .get("authorization")
-            .map(|value| value.as_bytes());
-        let Some(token) = sent.and_then(|value| value.strip_prefix(b"Bearer ")) else {
-            return Err(Status::unauthenticated(
-                "workers must send the server's worker token; see `farrier join --help`",
-            ));
-        };
-        if !equal_in_constant_time(token, self.token.as_bytes()) {
-            return Err(Status::unauthenticated(
-                "wrong worker token; paste the `farrier join` line the server prints",
-            ));
-        }
-        Ok(())
+/// Whether the call has this token as `authorization: Bearer`.
+pub(crate) fn authorise<T>(request: &Request<T>, token: &str) -> Result<(), Status> {
+    let sent = request
+        .metadata()
+        .get("authorization")
+        .map(|value| value.as_bytes());
+    let Some(sent) = sent.and_then(|value| value.strip_prefix(b"Bearer ")) else {
+        return Err(Status::unauthenticated(
+            "the server's worker token is missing; `farrier up` prints it, see `farrier join --help`",
+        ));
+    };
+    if !equal_in_constant_time(sent, token.as_bytes()) {
+        return Err(Status::unauthenticated(
+            "wrong worker token; paste the `farrier join` line the server prints",
+        ));
     }
+    Ok(())
 }
 
 #[tonic::async_trait]
@@ -93,7 +94,7 @@ impl Workers for WorkersDoor {
         &self,
         request: Request<Streaming<proto::WorkerState>>,
     ) -> Result<Response<Self::SynchronizeStream>, Status> {
-        self.authorise(&request)?;
+        authorise(&request, &self.token)?;
         let mut states = request.into_inner();
         let Some(first) = states.next().await.transpose()? else {
             return Err(Status::invalid_argument(

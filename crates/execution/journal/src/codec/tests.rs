@@ -111,6 +111,10 @@ fn every_entry_comes_back_as_it_went() {
             },
         },
         Entry::Bigger { task },
+        Entry::Drain {
+            pattern: "host-*".to_owned(),
+            on: true,
+        },
         Entry::LeasesBelow(LeaseId::new(9)),
     ];
     for entry in entries {

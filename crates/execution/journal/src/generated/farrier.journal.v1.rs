@@ -2,7 +2,10 @@
 /// One record. See `scheduler::Entry`, which has the same cases.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Entry {
-    #[prost(oneof = "entry::What", tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13")]
+    #[prost(
+        oneof = "entry::What",
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
+    )]
     pub what: ::core::option::Option<entry::What>,
 }
 /// Nested message and enum types in `Entry`.
@@ -35,6 +38,8 @@ pub mod entry {
         Learned(super::Learned),
         #[prost(message, tag = "13")]
         Bigger(super::Bigger),
+        #[prost(message, tag = "14")]
+        Drain(super::Drain),
     }
 }
 impl ::prost::Name for Entry {
@@ -271,6 +276,24 @@ impl ::prost::Name for Bigger {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/farrier.journal.v1.Bigger".into()
+    }
+}
+/// Takes a pattern back unless it is on.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Drain {
+    #[prost(string, tag = "1")]
+    pub pattern: ::prost::alloc::string::String,
+    #[prost(bool, tag = "2")]
+    pub on: bool,
+}
+impl ::prost::Name for Drain {
+    const NAME: &'static str = "Drain";
+    const PACKAGE: &'static str = "farrier.journal.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.journal.v1.Drain".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.journal.v1.Drain".into()
     }
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]

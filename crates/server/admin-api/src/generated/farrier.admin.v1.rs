@@ -180,6 +180,45 @@ impl ::prost::Name for GetWorkersResponse {
         "type.googleapis.com/farrier.admin.v1.GetWorkersResponse".into()
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrainRequest {
+    /// The names of the workers; `*` stands for any characters. It holds for those that come later too, and over restarts of
+    /// the server. Empty: nothing changes, and the patterns that hold are told.
+    #[prost(string, tag = "1")]
+    pub pattern: ::prost::alloc::string::String,
+    /// Take the pattern back.
+    #[prost(bool, tag = "2")]
+    pub undo: bool,
+}
+impl ::prost::Name for DrainRequest {
+    const NAME: &'static str = "DrainRequest";
+    const PACKAGE: &'static str = "farrier.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.admin.v1.DrainRequest".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.admin.v1.DrainRequest".into()
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DrainResponse {
+    /// The patterns that hold now.
+    #[prost(string, repeated, tag = "1")]
+    pub patterns: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The names of the workers that take nothing new now, for whatever reason.
+    #[prost(string, repeated, tag = "2")]
+    pub draining: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+impl ::prost::Name for DrainResponse {
+    const NAME: &'static str = "DrainResponse";
+    const PACKAGE: &'static str = "farrier.admin.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.admin.v1.DrainResponse".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.admin.v1.DrainResponse".into()
+    }
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct WorkerStatus {
     #[prost(string, tag = "1")]
@@ -434,6 +473,28 @@ pub mod queue_client {
                 .insert(GrpcMethod::new("farrier.admin.v1.Queue", "GetWorkers"));
             self.inner.unary(req, path, codec).await
         }
+        /// Takes workers out of service, or puts them back. Needs the token of workers as `authorization: Bearer`.
+        pub async fn drain(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DrainRequest>,
+        ) -> std::result::Result<tonic::Response<super::DrainResponse>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/farrier.admin.v1.Queue/Drain",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("farrier.admin.v1.Queue", "Drain"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -463,6 +524,11 @@ pub mod queue_server {
             tonic::Response<super::GetWorkersResponse>,
             tonic::Status,
         >;
+        /// Takes workers out of service, or puts them back. Needs the token of workers as `authorization: Bearer`.
+        async fn drain(
+            &self,
+            request: tonic::Request<super::DrainRequest>,
+        ) -> std::result::Result<tonic::Response<super::DrainResponse>, tonic::Status>;
     }
     /// For `farrier queue` and `farrier workers`. Cheap: costs as much as there are queues and workers, whatever waits.
     #[derive(Debug)]
@@ -612,6 +678,49 @@ pub mod queue_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = GetWorkersSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/farrier.admin.v1.Queue/Drain" => {
+                    #[allow(non_camel_case_types)]
+                    struct DrainSvc<T: Queue>(pub Arc<T>);
+                    impl<T: Queue> tonic::server::UnaryService<super::DrainRequest>
+                    for DrainSvc<T> {
+                        type Response = super::DrainResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DrainRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Queue>::drain(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DrainSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -1,5 +1,7 @@
-//! `farrier workers` and `farrier queue`: a running farm at a glance, for people and for programs.
+//! `farrier workers` and `farrier queue`: a running farm at a glance, for people and for programs. `farrier drain` takes
+//! workers out of it.
 
+mod drain;
 mod json;
 mod tables;
 
@@ -12,6 +14,8 @@ use anyhow::{Context, Result};
 use cas_remote::{RemoteChannel, RemoteOptions};
 use clap::Args;
 use tonic::transport::Channel;
+
+pub(crate) use drain::{DrainOptions, drain};
 
 use super::output::print;
 use crate::durations;

@@ -88,12 +88,31 @@ fn parse_resource(text: &str) -> Result<(String, u64), String> {
     Ok((name.to_owned(), amount.parse().map_err(|_| mistake())?))
 }
 
-/// What leaves something for the worker, its file cache and the rest of the machine.
+/// What leaves something for the worker, its file cache and the rest of the machine or container.
 fn default_memory() -> Option<u64> {
     let table = fs::read_to_string("/proc/meminfo").ok()?;
+    let bounds = CONTAINER_BOUNDS
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok());
+    let there = of_machine(&table)
+        .into_iter()
+        .chain(bounds.filter_map(|bound| bound.trim().parse().ok()))
+        .min()?;
+    Some(there / 10 * 9)
+}
+
+/// What a container may have, where it says so: for control groups of version 2 and 1. Without a bound the one holds no
+/// number, and the other one that is larger than any machine.
+const CONTAINER_BOUNDS: [&str; 2] = [
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+];
+
+/// Bytes, from `/proc/meminfo`.
+fn of_machine(table: &str) -> Option<u64> {
     let total = table.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kib: u64 = total.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024 / 10 * 9)
+    Some(kib * 1024)
 }
 
 #[cfg(test)]
@@ -132,6 +151,15 @@ mod tests {
         }
         assert_eq!(parse(&[]).to_arguments(), ["--action-processes=4096"]);
         assert!(parse(&[]).memory_bytes_max().is_some_and(|bytes| bytes > 1 << 26));
+    }
+
+    #[test]
+    fn the_memory_of_a_machine_is_read() {
+        assert_eq!(
+            of_machine("MemFree: 1 kB\nMemTotal:       24684836 kB\n"),
+            Some(24_684_836 << 10)
+        );
+        assert_eq!(of_machine("MemTotal: lots"), None);
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! `farrier join`: this machine as a worker of a running farrier.
 
-use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,7 @@ use super::signals::{EndSignals, stdin_closed};
 use crate::bad_options::BadOptions;
 use crate::byte_size::ByteSize;
 use crate::data_directory::DataDirectory;
+use crate::worker_token::WorkerToken;
 use crate::{durations, slots};
 
 /// What `farrier join` can be told.
@@ -25,17 +25,8 @@ use crate::{durations, slots};
 pub(crate) struct JoinOptions {
     /// The server, for example http://build-server:8980.
     endpoint: String,
-    /// The token that `farrier up` prints.
-    #[arg(
-        long,
-        env = "FARRIER_WORKER_TOKEN",
-        hide_env_values = true,
-        value_name = "TOKEN"
-    )]
-    token: Option<String>,
-    /// A file that holds the token.
-    #[arg(long, conflicts_with = "token", value_name = "FILE")]
-    token_file: Option<PathBuf>,
+    #[command(flatten)]
+    token: WorkerToken,
     /// Where input files are cached and actions run [default: ~/.local/share/farrier-worker].
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -93,7 +84,7 @@ impl SandboxChoice {
 
 /// Works until a signal, or until the parent is gone, then drains.
 pub(crate) async fn join(options: JoinOptions) -> Result<()> {
-    let token = token(&options)?;
+    let token = options.token.read()?;
     let path = match &options.data_dir {
         Some(path) => path.clone(),
         None => DataDirectory::default_path()?.with_file_name("farrier-worker"),
@@ -196,19 +187,6 @@ fn missing_mechanisms(capabilities: &Capabilities) -> Vec<String> {
         lines.push("sandbox: running as root, or allowing user namespaces, would give more".to_owned());
     }
     lines
-}
-
-fn token(options: &JoinOptions) -> Result<String> {
-    if let Some(path) = &options.token_file {
-        let token = fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}", path.display()))
-            .map_err(BadOptions::mark)?;
-        return Ok(token.trim().to_owned());
-    }
-    options
-        .token
-        .clone()
-        .ok_or_else(|| BadOptions::message("--token is missing; paste the line that `farrier up` prints"))
 }
 
 fn parse_property(text: &str) -> Result<(String, String), String> {

@@ -61,7 +61,7 @@ pub(crate) async fn serve(
         closing.clone(),
     );
     let last_results = actor.clone();
-    let queue = QueueAdmin::new(actor.clone());
+    let queue = QueueAdmin::new(actor.clone(), &options.worker_token);
     let door = WorkersDoor::new(actor, &options.worker_token, workers_options);
 
     let (health, health_service) = tonic_health::server::health_reporter();

@@ -169,6 +169,17 @@ impl SchedulerActor {
         self.shared.state.lock().scheduler.view()
     }
 
+    /// The patterns of names of workers that are out of service.
+    pub(crate) fn drained(&self) -> Vec<String> {
+        self.shared
+            .state
+            .lock()
+            .scheduler
+            .drained()
+            .map(str::to_owned)
+            .collect()
+    }
+
     /// Is told of every change of an operation from now on.
     pub(crate) fn watch_operation(&self, name: &OperationName) -> watch::Receiver<()> {
         subscribe(&mut self.shared.state.lock().operations, name)
