@@ -184,7 +184,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, String> {
     )
 }
 
-fn assignment(operation: &OperationName, work: &Work) -> Assignment {
+/// Work in the words in which it travels to workers and rests in the journal.
+pub fn assignment(operation: &OperationName, work: &Work) -> Assignment {
     let digest = work.action_digest.digest();
     Assignment {
         operation_name: operation.to_string(),

@@ -11,6 +11,7 @@ mod codec;
 mod file;
 mod journal;
 
+pub use codec::assignment;
 pub use file::Unsynced;
 pub use journal::Journal;
 

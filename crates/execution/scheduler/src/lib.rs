@@ -40,6 +40,7 @@ mod task;
 mod time;
 mod turns;
 mod view;
+mod waiting;
 mod worker;
 
 #[cfg(test)]

@@ -15,7 +15,8 @@ use crate::scheduler::Changes;
 use crate::task::{Task, TaskState};
 use crate::worker::Seated;
 use crate::{
-    Effect, Entry, LeaseId, OperationName, Scheduler, SchedulerOptions, TaskId, Time, Totals, Work, WorkerId,
+    Effect, Entry, LeaseId, OperationName, Scheduler, SchedulerOptions, Shape, TaskId, Time, Totals, Work,
+    WorkerId,
 };
 
 impl Scheduler {
@@ -201,14 +202,15 @@ impl Scheduler {
         if self.tasks.by_id.contains_key(&task) || self.operations.by_name.contains_key(&name) {
             return;
         }
-        let (_, size) = self.expected_of(&work);
+        let shape = Shape::of(&work.command, &work.platform);
+        let (_, size) = self.expected_of(shape, &work.platform);
         let queue = match self.queues.find(&work.platform, size) {
             Some(queue) => queue,
             None => self.queues.open(&work.platform, size, Default::default()),
         };
         // Somebody met it when it was accepted.
         self.queues.get_mut(queue).was_possible = true;
-        self.begin(task, &name, &work, priority, queue);
+        self.begin(task, &name, &work, priority, shape, queue);
         self.operation_came_back(name, work, Progress::Waiting(task, priority));
     }
 

@@ -99,13 +99,12 @@ impl Scheduler {
         let Some(task) = self.tasks.by_id.get_mut(&id) else {
             return;
         };
-        let work = task.work.clone();
         task.crowded_out += 1;
-        let before = task.queue;
-        let (expected, size) = self.expected_of(&work);
+        let (work, shape, before) = (task.work.clone(), task.shape, task.queue);
+        let (expected, size) = self.expected_of(shape, &work.platform);
         let queue = match self.queues.find(&work.platform, size) {
             Some(queue) => queue,
-            // One more than there may be, for each task at most.
+            // Perhaps one more than there may be; but sizes are few, and the task has been accepted.
             None => {
                 let pools = self.queues.get(before).pools.clone();
                 let queue = self.queues.open(&work.platform, size, pools.clone());

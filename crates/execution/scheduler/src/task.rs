@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use action::ActionDigest;
+use action::{ActionDigest, Platform};
 use blob::InstanceName;
 use reapi::execution::{ExecuteResponse, ExecutedActionMetadata};
 use reapi::rpc::Code;
@@ -142,10 +142,11 @@ impl Scheduler {
                 "the operations queued or executing hold {bytes_max} bytes already"
             )));
         }
-        let (_, size) = self.expected_of(work);
+        let shape = Shape::of(&work.command, &work.platform);
+        let (_, size) = self.expected_of(shape, &work.platform);
         let queue = self.queue_for(work, size)?;
         let id = TaskId(self.tasks.last + 1);
-        self.begin(id, name, work, priority, queue);
+        self.begin(id, name, work, priority, shape, queue);
         Ok((id, work.clone()))
     }
 
@@ -171,6 +172,7 @@ impl Scheduler {
         name: &OperationName,
         work: &Arc<Work>,
         priority: i32,
+        shape: Shape,
         queue: QueueId,
     ) {
         self.tasks.last = self.tasks.last.max(id.0);
@@ -180,8 +182,8 @@ impl Scheduler {
             work: work.clone(),
             bytes,
             queue,
-            shape: Shape::of(&work.command, &work.platform),
-            expected: self.expected_of(work).0,
+            shape,
+            expected: self.shapes.expected(shape),
             crowded_out: 0,
             sequence: id.0,
             turn: self.turns.next(priority, &build),
@@ -209,11 +211,11 @@ impl Scheduler {
         self.enqueue(id);
     }
 
-    /// What is expected of a command, and how much of a worker it takes.
-    pub(crate) fn expected_of(&self, work: &Work) -> (Option<Expected>, Size) {
-        let expected = self.shapes.expected(Shape::of(&work.command, &work.platform));
+    /// What is expected of commands of a shape, and how much of a worker they take on a platform.
+    pub(crate) fn expected_of(&self, shape: Shape, platform: &Platform) -> (Option<Expected>, Size) {
+        let expected = self.shapes.expected(shape);
         let size = expected.map_or(Size::UNKNOWN, |expected| expected.size());
-        (expected, size.or_asked(&work.platform))
+        (expected, size.or_asked(platform))
     }
 
     /// The queue of a platform that some worker meets or, while the server starts, may still meet.

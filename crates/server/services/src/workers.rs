@@ -8,11 +8,10 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
+use journal::assignment;
 use parking_lot::Mutex;
 use prost::Message;
-use scheduler::{
-    Desired, Event, LeaseId, LeaseState, OperationName, Phase, Usage, Work, WorkerId, WorkerReport,
-};
+use scheduler::{Desired, Event, LeaseId, LeaseState, Phase, Usage, WorkerId, WorkerReport};
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
 use worker_api::v1 as proto;
@@ -354,21 +353,6 @@ fn leases(desired: Desired, reported: &HashSet<LeaseId>) -> Vec<proto::Lease> {
         });
     }
     leases
-}
-
-fn assignment(operation: &OperationName, work: &Work) -> proto::Assignment {
-    let digest = work.action_digest.digest();
-    proto::Assignment {
-        operation_name: operation.to_string(),
-        instance_name: work.instance.to_string(),
-        digest_function: digest.function().to_proto() as i32,
-        action_digest: Some(digest.to_proto()),
-        action: Some(work.action.clone()),
-        command: Some(work.command.clone()),
-        timeout: duration(work.timeout),
-        queued_timestamp: Some(work.queued_at),
-        request_metadata: work.request_metadata.clone(),
-    }
 }
 
 fn check_text(what: &str, text: &str) -> Result<(), Status> {

@@ -9,7 +9,8 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use admin_api::v1::queue_client::QueueClient;
-use admin_api::v1::{GetQueueRequest, GetWorkersRequest};
+use admin_api::v1::worker_status::State;
+use admin_api::v1::{GetQueueRequest, GetWorkersRequest, WorkerStatus};
 use anyhow::{Context, Result};
 use cas_remote::{RemoteChannel, RemoteOptions};
 use clap::Args;
@@ -25,9 +26,9 @@ const ANSWER_BYTES_MAX: usize = 256 << 20;
 /// Clears a terminal and puts the cursor into its first corner.
 const CLEAR: &str = "\x1b[2J\x1b[H";
 
-/// The options of both.
+/// Which farm.
 #[derive(Args, Debug)]
-pub(crate) struct FarmOptions {
+struct Where {
     /// The server: http://HOST:PORT, grpc://HOST:PORT or HOST:PORT.
     #[arg(
         long,
@@ -36,6 +37,22 @@ pub(crate) struct FarmOptions {
         value_name = "URL"
     )]
     endpoint: String,
+}
+
+impl Where {
+    async fn connect(&self) -> Result<QueueClient<Channel>> {
+        let remote = RemoteChannel::connect(RemoteOptions::new(&self.endpoint))
+            .await
+            .context("no farrier answers")?;
+        Ok(QueueClient::new(remote.channel()).max_decoding_message_size(ANSWER_BYTES_MAX))
+    }
+}
+
+/// The options of both.
+#[derive(Args, Debug)]
+pub(crate) struct FarmOptions {
+    #[command(flatten)]
+    farm: Where,
     /// For programs: one JSON object, on a line of its own each time.
     #[arg(long)]
     json: bool,
@@ -53,10 +70,7 @@ pub(crate) enum Sight {
 
 /// Prints it, once or again and again.
 pub(crate) async fn run(options: FarmOptions, sight: Sight) -> Result<()> {
-    let remote = RemoteChannel::connect(RemoteOptions::new(&options.endpoint))
-        .await
-        .context("no farrier answers")?;
-    let mut client = QueueClient::new(remote.channel()).max_decoding_message_size(ANSWER_BYTES_MAX);
+    let mut client = options.farm.connect().await?;
     loop {
         let text = look(&mut client, &options, sight).await?;
         let refreshes = options.watch.is_some() && !options.json && std::io::stdout().is_terminal();
@@ -94,4 +108,14 @@ async fn look(client: &mut QueueClient<Channel>, options: &FarmOptions, sight: S
             }
         }
     })
+}
+
+/// What a worker is doing about new work, in a word.
+fn state(worker: &WorkerStatus) -> &'static str {
+    match worker.state() {
+        State::Unspecified => "unknown",
+        State::Ready => "ready",
+        State::Draining => "draining",
+        State::Away => "away",
+    }
 }

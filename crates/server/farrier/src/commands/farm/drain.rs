@@ -1,12 +1,11 @@
 //! `farrier drain`: workers out of service, and back.
 
 use admin_api::v1::DrainRequest;
-use admin_api::v1::queue_client::QueueClient;
-use anyhow::{Context, Result};
-use cas_remote::{RemoteChannel, RemoteOptions};
+use anyhow::Result;
 use clap::Args;
 use tonic::Request;
 
+use super::Where;
 use crate::bad_options::BadOptions;
 use crate::commands::output::print;
 use crate::worker_token::WorkerToken;
@@ -19,14 +18,8 @@ pub(crate) struct DrainOptions {
     /// Take the pattern back.
     #[arg(long, requires = "pattern")]
     undo: bool,
-    /// The server: http://HOST:PORT, grpc://HOST:PORT or HOST:PORT.
-    #[arg(
-        long,
-        env = "FARRIER_ENDPOINT",
-        default_value = "http://127.0.0.1:8980",
-        value_name = "URL"
-    )]
-    endpoint: String,
+    #[command(flatten)]
+    farm: Where,
     #[command(flatten)]
     token: WorkerToken,
 }
@@ -34,9 +27,7 @@ pub(crate) struct DrainOptions {
 /// Tells the server, and says what holds now.
 pub(crate) async fn drain(options: DrainOptions) -> Result<()> {
     let token = options.token.read()?;
-    let remote = RemoteChannel::connect(RemoteOptions::new(&options.endpoint))
-        .await
-        .context("no farrier answers")?;
+    let mut client = options.farm.connect().await?;
     let mut request = Request::new(DrainRequest {
         pattern: options.pattern.unwrap_or_default(),
         undo: options.undo,
@@ -45,10 +36,7 @@ pub(crate) async fn drain(options: DrainOptions) -> Result<()> {
     let bearer =
         bearer.map_err(|_| BadOptions::message("the token holds characters that no header can carry"))?;
     request.metadata_mut().insert("authorization", bearer);
-    let answer = QueueClient::new(remote.channel())
-        .drain(request)
-        .await?
-        .into_inner();
+    let answer = client.drain(request).await?.into_inner();
     let list = |names: &[String]| match names {
         [] => "none".to_owned(),
         names => names.join(", "),

@@ -1,8 +1,9 @@
 //! For programs. Names are those of `farrier.admin.v1`; amounts are plain numbers.
 
-use admin_api::v1::worker_status::State;
 use admin_api::v1::{GetQueueResponse, GetWorkersResponse, PlatformProperty, WorkerStatus};
 use serde_json::{Value, json};
+
+use super::state;
 
 pub(super) fn workers(response: &GetWorkersResponse) -> Value {
     json!({ "workers": response.workers.iter().map(worker).collect::<Vec<_>>() })
@@ -47,12 +48,6 @@ pub(super) fn queue(response: &GetQueueResponse) -> Value {
 }
 
 fn worker(worker: &WorkerStatus) -> Value {
-    let state = match worker.state() {
-        State::Unspecified => "unknown",
-        State::Ready => "ready",
-        State::Draining => "draining",
-        State::Away => "away",
-    };
     let resources: Vec<Value> = worker
         .resources
         .iter()
@@ -73,7 +68,7 @@ fn worker(worker: &WorkerStatus) -> Value {
     json!({
         "worker_id": worker.worker_id,
         "name": worker.name,
-        "state": state,
+        "state": state(worker),
         "properties": properties(&worker.properties),
         "slots": worker.slots,
         "slots_used": worker.slots_used,

@@ -2,11 +2,11 @@
 
 use std::fmt::Write;
 
-use admin_api::v1::worker_status::State;
 use admin_api::v1::{
     ActionQueue, GetQueueResponse, GetWorkersResponse, PlatformProperty, RunningAction, WorkerStatus,
 };
 
+use super::state;
 use crate::byte_size::ByteSize;
 
 /// Longest command that is shown, in characters.
@@ -80,15 +80,6 @@ pub(super) fn queue(response: &GetQueueResponse) -> String {
     text
 }
 
-fn state(worker: &WorkerStatus) -> &'static str {
-    match worker.state() {
-        State::Unspecified => "-",
-        State::Ready => "ready",
-        State::Draining => "draining",
-        State::Away => "away",
-    }
-}
-
 fn offers(worker: &WorkerStatus) -> String {
     let mut text = properties(&worker.properties, "");
     for resource in &worker.resources {
@@ -124,6 +115,7 @@ fn command(action: &RunningAction) -> String {
 
 #[cfg(test)]
 mod tests {
+    use admin_api::v1::worker_status::State;
     use admin_api::v1::{ResourceStatus, Totals};
 
     use super::*;
