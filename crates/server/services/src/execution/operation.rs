@@ -96,7 +96,7 @@ pub(crate) struct Watcher {
     actor: SchedulerActor,
     name: OperationName,
     changes: Option<watch::Receiver<()>>,
-    /// Of the connection that it came over, where that is known.
+    /// Of the connection that it came over, where that is known and where leaving means something.
     life: Option<ConnectionLife>,
 }
 

@@ -104,7 +104,6 @@ impl Operations for Execution {
         &self,
         request: Request<proto::WaitOperationRequest>,
     ) -> Result<Response<proto::Operation>, Status> {
-        let life = request.extensions().get().cloned();
         let request = request.into_inner();
         let timeout = match request.timeout {
             None => WAIT_DEFAULT,
@@ -115,7 +114,8 @@ impl Operations for Execution {
         if self.actor.operation(&name).is_none() {
             return Err(unknown(&name));
         }
-        let mut states = std::pin::pin!(Watcher::of_existing(&self.actor, &name, life).into_stream());
+        // Who has waited for as long as it wanted has not let go of it.
+        let mut states = std::pin::pin!(Watcher::of_existing(&self.actor, &name, None).into_stream());
         let mut latest = None;
         let until_done = async {
             while let Some(state) = states.next().await.transpose()? {

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use reapi::execution::execution_stage::Value as Stage;
+use reapi::longrunning::WaitOperationRequest;
 use tonic::Code;
 
 use crate::holds::{Counting, execute_for_a};
@@ -74,6 +76,38 @@ async fn what_waits_goes_on_waiting_with_its_inputs_held_and_what_is_over_can_be
     worker.complete(lease.lease_id, finished(0, "at last")).await;
     assert_eq!(stdout(&watch.done().await), "at last");
     assert_eq!(held.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn who_only_asks_now_and_then_has_not_let_go() {
+    let scratch = tempfile::tempdir().unwrap();
+    let journal = scratch.path().join("journal");
+    let farm = Farm::with_journal(&journal).await;
+    let mut worker = FakeWorker::join(&farm, "w", 1).await;
+    let (_watch, name) = execute_for_a(&farm, "a").await;
+    worker.until_leases(1).await;
+    let state = worker.state();
+    drop(worker);
+
+    let farm = farm.restarted(&journal, cas::no_leases()).await;
+    let mut worker = FakeWorker::connect(&farm, state).await.unwrap();
+    let request = WaitOperationRequest {
+        name,
+        timeout: Some(prost_types::Duration {
+            seconds: 0,
+            nanos: 50_000_000,
+        }),
+    };
+    let asked = farm
+        .operations()
+        .wait_operation(request)
+        .await
+        .unwrap()
+        .into_inner();
+    assert!(!asked.done);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    worker.run_all().await;
+    assert_eq!(worker.leases().len(), 1, "it goes on");
 }
 
 #[tokio::test]

@@ -72,7 +72,12 @@ impl Farm {
         self.group.shut_down(Duration::from_millis(200)).await;
         let past = Some(Journal::open(path).unwrap());
         let (store, cache) = (self.store.clone(), self.cache.clone());
-        Self::with_all(SchedulerOptions::default(), leases, store, cache, past).await
+        // Short, so that what must not be let go of shows.
+        let options = SchedulerOptions {
+            let_go_after: Duration::from_millis(100),
+            ..SchedulerOptions::default()
+        };
+        Self::with_all(options, leases, store, cache, past).await
     }
 
     async fn with_all(
