@@ -7,8 +7,9 @@
 //! A task that needs much room may find a little on every worker, and see it taken by small ones that came later. So
 //! it is counted how many less urgent tasks have passed a queue's head on the workers it matches; at
 //! [`PASSED_OVER_MAX`] the next such worker is *reserved* for the queue: until the head has found room, there or
-//! elsewhere, it takes nothing less urgent. One worker is reserved for a queue at a time, so the others go on; and what
-//! runs on it ends, so the head waits for no more than that.
+//! elsewhere, it takes nothing of other queues. One worker is reserved for a queue at a time, so the others go on; and
+//! what runs on it ends, so the head waits for no more than that. Where several queues wait for one worker, the oldest
+//! of them goes first.
 
 use std::collections::BTreeSet;
 
@@ -67,24 +68,25 @@ impl Scheduler {
             .workers
             .get(worker_id)
             .filter(|worker| worker.free_slots() > 0)?;
-        let queues = &self.pools.get(worker.pool).queues;
-        let heads = queues.iter().filter_map(|id| {
-            let (key, task) = self.head_for(worker_id, self.queues.get(*id))?;
-            // One without room counts only where room is kept for it.
-            let fits = self.has_room(worker_id, *id);
-            (fits || worker.reserved_for.contains(id)).then_some((key, task, fits))
-        });
-        let (key, task, fits) = heads.min()?;
-        fits.then_some((key, task))
+        let head_of = |id: QueueId| {
+            let head = self.head_for(worker_id, self.queues.get(id))?;
+            self.has_room(worker_id, id).then_some(head)
+        };
+        match self.kept_for(worker_id) {
+            Some(queue) => head_of(queue),
+            None => {
+                let queues = &self.pools.get(worker.pool).queues;
+                queues.iter().filter_map(|id| head_of(*id)).min()
+            }
+        }
     }
 
     /// The most urgent task of a queue that this worker may have.
     fn head_for(&self, worker: &WorkerId, queue: &Queue) -> Option<(QueueKey, TaskId)> {
-        let fresh = queue.fresh.first_key_value();
-        let mut retried = queue.retried.iter().take(RETRIED_SEEN_MAX);
-        let retried = retried.find(|(_, task)| self.may_have(worker, queue, **task));
-        let head = fresh.into_iter().chain(retried).min();
-        head.map(|(key, task)| (*key, *task))
+        let fresh = queue.first_fresh(&self.turns);
+        let mut retried = queue.retried().take(RETRIED_SEEN_MAX);
+        let retried = retried.find(|(_, task)| self.may_have(worker, queue, *task));
+        fresh.into_iter().chain(retried).min()
     }
 
     pub(crate) fn has_room(&self, worker: &WorkerId, queue: QueueId) -> bool {
@@ -102,26 +104,21 @@ impl Scheduler {
             return None;
         }
         let queue = self.queues.get(id);
-        let fresh = queue.fresh.first_key_value();
-        let fresh = fresh.and_then(|(key, task)| Some((*key, *task, self.freest(id, *key, |_| true)?)));
-        let mut retried = queue
-            .retried
-            .iter()
-            .take(RETRIED_SEEN_MAX)
-            .map(|(key, task)| (*key, *task));
-        let retried =
-            retried.find_map(|(key, task)| Some((key, task, self.worker_for_retry(id, key, task)?)));
+        let fresh = queue.first_fresh(&self.turns);
+        let fresh = fresh.and_then(|(key, task)| Some((key, task, self.freest(id, |_| true)?)));
+        let mut retried = queue.retried().take(RETRIED_SEEN_MAX);
+        let retried = retried.find_map(|(key, task)| Some((key, task, self.worker_for_retry(id, task)?)));
         fresh.into_iter().chain(retried).min_by_key(|(key, ..)| *key)
     }
 
     /// A worker that has not failed this task; one that has only if nobody else could ever take it.
-    fn worker_for_retry(&self, id: QueueId, key: QueueKey, task: TaskId) -> Option<WorkerId> {
+    fn worker_for_retry(&self, id: QueueId, task: TaskId) -> Option<WorkerId> {
         let task = self.tasks.by_id.get(&task)?;
-        let untried = self.freest(id, key, |worker| !task.failures.avoided.contains(worker));
+        let untried = self.freest(id, |worker| !task.failures.avoided.contains(worker));
         if untried.is_some() || self.untried_exists(self.queues.get(id), task) {
             return untried;
         }
-        self.freest(id, key, |_| true)
+        self.freest(id, |_| true)
     }
 
     fn may_have(&self, worker: &WorkerId, queue: &Queue, task: TaskId) -> bool {
@@ -145,13 +142,12 @@ impl Scheduler {
         })
     }
 
-    /// The matching worker with most free slots among those that have room for a task of this queue at this place, and
-    /// that `suits` accepts. A task avoids at most `attempts_max` workers, so only that many are ever passed over for
+    /// The matching worker with most free slots among those that have room for a task of this queue and that `suits`
+    /// accepts. A task avoids at most `attempts_max` workers, so only that many are ever passed over for
     /// that.
-    fn freest(&self, id: QueueId, key: QueueKey, suits: impl Fn(&WorkerId) -> bool) -> Option<WorkerId> {
+    fn freest(&self, id: QueueId, suits: impl Fn(&WorkerId) -> bool) -> Option<WorkerId> {
         let queue = self.queues.get(id);
-        let may =
-            |worker: &WorkerId| suits(worker) && self.has_room(worker, id) && !self.is_kept(worker, id, key);
+        let may = |worker: &WorkerId| suits(worker) && self.has_room(worker, id) && !self.is_kept(worker, id);
         let first = |pool| {
             let mut free = self.pools.get(pool).free.iter().take(WORKERS_SEEN_MAX);
             free.find(|(_, worker)| may(worker))
@@ -160,15 +156,16 @@ impl Scheduler {
         best.map(|(_, worker)| worker.clone())
     }
 
-    /// Whether a worker is reserved for something more urgent than what is at `key` of this queue.
-    pub(crate) fn is_kept(&self, worker: &WorkerId, id: QueueId, key: QueueKey) -> bool {
-        let Some(state) = self.workers.get(worker) else {
-            return false;
-        };
-        state.reserved_for.iter().any(|queue| {
-            let head = self.head_for(worker, self.queues.get(*queue));
-            *queue != id && head.is_some_and(|(head, _)| head < key)
-        })
+    /// Whether a worker is reserved for another queue than this.
+    pub(crate) fn is_kept(&self, worker: &WorkerId, id: QueueId) -> bool {
+        self.kept_for(worker).is_some_and(|queue| queue != id)
+    }
+
+    /// The only queue that this worker takes anything of, if there is such a one.
+    fn kept_for(&self, worker: &WorkerId) -> Option<QueueId> {
+        let reserved_for = &self.workers.get(worker)?.reserved_for;
+        let has_head = |id: &&QueueId| self.head_for(worker, self.queues.get(**id)).is_some();
+        reserved_for.iter().find(has_head).copied()
     }
 
     /// This worker is about to be given the task at `key`: whatever is more urgent and could run there has found no

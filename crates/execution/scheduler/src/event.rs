@@ -8,6 +8,7 @@ use blob::InstanceName;
 use prost::Message;
 use reapi::execution::{Action, Command, ExecuteResponse, ExecutedActionMetadata, RequestMetadata};
 
+use crate::turns::Asker;
 use crate::{LeaseId, OperationName, TaskId, Usage, WorkerId};
 
 /// One thing that happened. Every event is harmless at any time and any number of times: what no longer makes
@@ -55,7 +56,7 @@ pub struct Request {
     pub operation: OperationName,
     /// What is to be done.
     pub work: Arc<Work>,
-    /// Lower is sooner, 0 is ordinary (E12).
+    /// Lower is sooner, 0 is ordinary (E12): a weight.
     pub priority: i32,
     /// The client does not want a result that was visible before this request (E9). It may still share an execution
     /// that is not finished yet.
@@ -86,12 +87,25 @@ pub struct Work {
 }
 
 impl Work {
-    /// Which build asked, for taking turns; empty where it does not say.
-    pub(crate) fn build(&self) -> Arc<str> {
-        let metadata = self.request_metadata.as_ref();
-        metadata
-            .map_or("", |metadata| &metadata.tool_invocation_id)
-            .into()
+    /// Who asks, for taking turns. A build that does not say what it belongs to stands for itself; all that do not say
+    /// which build they are of are one.
+    pub(crate) fn asker(&self) -> Asker<'_> {
+        let said = self.request_metadata.as_ref().map_or(("", ""), |metadata| {
+            (
+                metadata.correlated_invocations_id.as_str(),
+                metadata.tool_invocation_id.as_str(),
+            )
+        });
+        let (together, build) = match said {
+            ("", build) => (build, build),
+            said => said,
+        };
+        let tenant = self.instance.as_str();
+        Asker {
+            tenant,
+            together,
+            build,
+        }
     }
 
     /// About how much memory this holds.

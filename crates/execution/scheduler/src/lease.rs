@@ -54,8 +54,11 @@ impl Scheduler {
         let Some(task) = self.tasks.by_id.get_mut(&task_id) else {
             return;
         };
-        let (priority, turn, _) = task.key();
-        self.turns.granted(priority, turn);
+        let at = self.turns.granted(task.place.claim, task.place.turn);
+        if let Some(worker) = self.workers.get(worker_id) {
+            let clock = &mut self.pools.get_mut(worker.pool).clock;
+            *clock = at.max(*clock);
+        }
         task.state = TaskState::Running(id);
         let queue_id = task.queue;
         self.changes.record(Entry::Granted {

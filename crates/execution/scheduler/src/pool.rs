@@ -5,11 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::platform::Offer;
 use crate::queue::QueueId;
+use crate::turns::{FIRST, Turn};
 use crate::{Time, WorkerId};
 
 /// Names a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PoolId(u64);
+
+#[cfg(test)]
+impl PoolId {
+    /// Some pool.
+    pub(crate) const FIRST: PoolId = PoolId(1);
+}
 
 /// A worker's place among those with a free slot: the one with most comes first, then the lowest id.
 pub(crate) type FreeKey = (Reverse<u32>, WorkerId);
@@ -26,6 +33,8 @@ pub(crate) struct Pool {
     pub(crate) free: BTreeSet<FreeKey>,
     /// The queues whose platform the offer meets; none while the pool is forgotten.
     pub(crate) queues: BTreeSet<QueueId>,
+    /// The latest turn that was granted here.
+    pub(crate) clock: Turn,
     /// The name of a worker that was usable last, for messages.
     pub(crate) last_name: String,
     standing: Standing,
@@ -66,6 +75,7 @@ impl Pools {
             usable: BTreeSet::new(),
             free: BTreeSet::new(),
             queues: BTreeSet::new(),
+            clock: FIRST,
             last_name: String::new(),
             standing: Standing::Forgotten,
         };

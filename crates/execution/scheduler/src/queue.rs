@@ -6,15 +6,28 @@ use action::Platform;
 
 use crate::pool::PoolId;
 use crate::size::Size;
-use crate::turns::Turn;
+use crate::turns::{ClaimId, FIRST, Turn, Turns};
 use crate::{TaskId, WorkerId};
 
 /// Names a queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct QueueId(u64);
 
-/// A task's place: lower priorities first (checklist E12), then whose turn it is, then earlier arrivals.
-pub(crate) type QueueKey = (i32, Turn, u64);
+/// How urgent a task that waits is at this moment, among all that wait for the same workers: whose claim comes first,
+/// then whose turn it is within that, then earlier arrivals.
+pub(crate) type QueueKey = (Turn, Option<ClaimId>, Turn, u64);
+
+/// Where in a queue a task waits: in the line of its claim, at its turn; those of one turn as they came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Spot {
+    pub(crate) claim: ClaimId,
+    pub(crate) turn: Turn,
+    pub(crate) sequence: u64,
+    /// Better not given to the workers that failed it.
+    pub(crate) is_retried: bool,
+}
+
+type Line = BTreeMap<(Turn, u64), TaskId>;
 
 /// The tasks of one platform and one size.
 #[derive(Debug)]
@@ -30,43 +43,93 @@ pub(crate) struct Queue {
     pub(crate) pools: BTreeSet<PoolId>,
     /// Whether any pool ever did, in this queue's life.
     pub(crate) was_possible: bool,
-    /// Waiting, and any worker may have them.
-    pub(crate) fresh: BTreeMap<QueueKey, TaskId>,
-    /// Waiting, and better not given to the workers that failed them. Apart from the fresh ones so that finding the
-    /// next task for a worker is never a walk over the whole queue.
-    pub(crate) retried: BTreeMap<QueueKey, TaskId>,
+    /// Waiting, and any worker may have them: the line of each claim.
+    fresh: BTreeMap<ClaimId, Line>,
+    fresh_count: usize,
+    /// Waiting, and better not given to the workers that failed them; these have had their turn and go first. Apart
+    /// from the fresh ones so that finding the next task for a worker is never a walk over the whole queue.
+    retried: Line,
     /// Tasks with this platform, waiting or not.
     pub(crate) tasks: usize,
 }
 
 impl Queue {
+    pub(crate) fn insert(&mut self, spot: &Spot, task: TaskId) {
+        let key = (spot.turn, spot.sequence);
+        let before = match spot.is_retried {
+            true => self.retried.insert(key, task),
+            false => self.fresh.entry(spot.claim).or_default().insert(key, task),
+        };
+        self.fresh_count += usize::from(!spot.is_retried && before.is_none());
+    }
+
+    pub(crate) fn remove(&mut self, spot: &Spot) {
+        let key = (spot.turn, spot.sequence);
+        if spot.is_retried {
+            self.retried.remove(&key);
+        } else if let Some(line) = self.fresh.get_mut(&spot.claim) {
+            self.fresh_count -= usize::from(line.remove(&key).is_some());
+            if line.is_empty() {
+                self.fresh.remove(&spot.claim);
+            }
+        }
+    }
+
     /// Tasks that wait.
     pub(crate) fn len(&self) -> usize {
-        self.fresh.len() + self.retried.len()
+        self.fresh_count + self.retried.len()
     }
 
     /// The tasks that wait.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = TaskId> {
-        self.fresh.values().chain(self.retried.values()).copied()
+        let fresh = self.fresh.values().flat_map(BTreeMap::values);
+        fresh.chain(self.retried.values()).copied()
+    }
+
+    /// The most urgent task that any worker may have. Looks at the first of each tenant.
+    pub(crate) fn first_fresh(&self, turns: &Turns) -> Option<(QueueKey, TaskId)> {
+        let heads = self.fresh.iter().filter_map(|(claim, line)| {
+            let ((turn, sequence), task) = line.first_key_value()?;
+            Some(((turns.next_of(*claim), Some(*claim), *turn, *sequence), *task))
+        });
+        heads.min()
+    }
+
+    /// The tasks that better do not go to the workers that failed them, most urgent first.
+    pub(crate) fn retried(&self) -> impl Iterator<Item = (QueueKey, TaskId)> {
+        let key = |(turn, sequence): &(Turn, u64)| (FIRST, None, *turn, *sequence);
+        self.retried.iter().map(move |(at, task)| (key(at), *task))
     }
 
     /// The most urgent task that waits.
-    pub(crate) fn head(&self) -> Option<TaskId> {
-        let heads = [self.fresh.first_key_value(), self.retried.first_key_value()];
-        heads.into_iter().flatten().min().map(|(_, task)| *task)
+    pub(crate) fn head(&self, turns: &Turns) -> Option<TaskId> {
+        let heads = self.first_fresh(turns).into_iter().chain(self.retried().next());
+        heads.min().map(|(_, task)| task)
     }
 
-    /// At most `max` of the tasks that are ahead of `key`.
-    pub(crate) fn waiting_before(&self, key: QueueKey, max: usize) -> Vec<TaskId> {
-        let before = self.fresh.range(..key).chain(self.retried.range(..key));
-        before.take(max).map(|(_, task)| *task).collect()
-    }
-
-    /// How many tasks are ahead of `key`, counted up to `max`.
-    pub(crate) fn ahead_of(&self, key: QueueKey, max: usize) -> usize {
-        let fresh = self.fresh.range(..key).take(max).count();
-        let retried = self.retried.range(..key).take(max - fresh).count();
-        fresh + retried
+    /// About which tasks go ahead of the one at this spot, at most `max` of them: those of its own line before it, as
+    /// many and one of each other tenant's, and what is tried again.
+    pub(crate) fn ahead_of(&self, spot: &Spot, max: usize) -> Vec<TaskId> {
+        let at = (spot.turn, spot.sequence);
+        if spot.is_retried {
+            return self
+                .retried
+                .range(..at)
+                .take(max)
+                .map(|(_, task)| *task)
+                .collect();
+        }
+        let own = self.fresh.get(&spot.claim).into_iter();
+        let own: Vec<TaskId> = own
+            .flat_map(|line| line.range(..at))
+            .take(max)
+            .map(|(_, task)| *task)
+            .collect();
+        let others = self.fresh.iter().filter(|(claim, _)| **claim != spot.claim);
+        let others = others.flat_map(|(_, line)| line.values().take(own.len() + 1));
+        let retried = self.retried.values();
+        let ahead = own.iter().chain(retried).chain(others);
+        ahead.take(max).copied().collect()
     }
 }
 
@@ -103,6 +166,7 @@ impl Queues {
             was_possible: !pools.is_empty(),
             pools,
             fresh: BTreeMap::new(),
+            fresh_count: 0,
             retried: BTreeMap::new(),
             tasks: 0,
         };

@@ -117,7 +117,7 @@ impl Scheduler {
         }
         let lease = match state.state {
             TaskState::Running(id) => self.leases.get(&id).map(|lease| (id, lease)),
-            TaskState::Queued(_) | TaskState::Publishing => None,
+            TaskState::Queued | TaskState::Publishing => None,
         };
         if let Some((id, lease)) = lease {
             entries.push(Entry::Granted {
@@ -256,7 +256,7 @@ impl Scheduler {
     pub(crate) fn take_back(&mut self, task: TaskId) {
         let state = self.tasks.by_id.get(&task).map(|task| task.state);
         match state {
-            Some(TaskState::Queued(_)) => self.dequeue(task),
+            Some(TaskState::Queued) => self.dequeue(task),
             Some(TaskState::Running(lease)) => {
                 self.release(lease);
             }

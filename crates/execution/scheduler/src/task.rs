@@ -9,11 +9,11 @@ use reapi::execution::{ExecuteResponse, ExecutedActionMetadata};
 use reapi::rpc::Code;
 
 use crate::platform::explain_unmatched;
-use crate::queue::{QueueId, QueueKey};
+use crate::queue::{QueueId, Spot};
 use crate::response::{Refusal, failed};
 use crate::retry::Failures;
 use crate::size::Size;
-use crate::turns::{Build, FIRST, Turn};
+use crate::turns::{Arrival, FIRST, Place};
 use crate::{Entry, Expected, LeaseId, OperationName, Phase, Scheduler, Shape, TaskId, Work};
 
 /// One execution.
@@ -30,11 +30,8 @@ pub(crate) struct Task {
     pub(crate) crowded_out: u32,
     /// When it arrived, among all tasks.
     sequence: u64,
-    /// The build that asked first.
-    build: Build,
-    /// Its place among the tasks of `turn_priority`.
-    turn: Turn,
-    turn_priority: i32,
+    /// Its place in line.
+    pub(crate) place: Place,
     /// The operations that wait for it, most urgent first; never empty.
     pub(crate) operations: BTreeSet<(i32, OperationName)>,
     pub(crate) state: TaskState,
@@ -49,8 +46,8 @@ pub(crate) struct Task {
 /// Where a task is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TaskState {
-    /// In its queue at this place.
-    Queued(QueueKey),
+    /// In its queue, at its [spot](Task::spot).
+    Queued,
     /// With a worker.
     Running(LeaseId),
     /// With the shell, which stores the result.
@@ -69,9 +66,14 @@ pub(crate) struct Tasks {
 }
 
 impl Task {
-    /// Its place, while it is in its queue.
-    pub(crate) fn key(&self) -> QueueKey {
-        (self.turn_priority, self.turn, self.sequence)
+    /// Where it is, or would be, in its queue.
+    pub(crate) fn spot(&self) -> Spot {
+        Spot {
+            claim: self.place.claim,
+            turn: self.place.turn,
+            sequence: self.sequence,
+            is_retried: !self.failures.avoided.is_empty(),
+        }
     }
 
     /// As urgent as its most urgent operation.
@@ -79,13 +81,9 @@ impl Task {
         self.operations.first().map_or(0, |(priority, _)| *priority)
     }
 
-    /// Puts it before all others of its priority, whichever that becomes: it has had its turn.
+    /// Puts it before all others of its claim: it has had its turn. Not to be called while it is in its queue.
     pub(crate) fn goes_first(&mut self) {
-        self.turn = FIRST;
-    }
-
-    fn is_first(&self) -> bool {
-        self.turn == FIRST
+        self.place.turn = FIRST;
     }
 
     /// The operation whose name a lease carries.
@@ -177,18 +175,17 @@ impl Scheduler {
     ) {
         self.tasks.last = self.tasks.last.max(id.0);
         let bytes = work.bytes();
-        let build = work.build();
+        let expected = self.shapes.expected(shape);
+        let place = self.line_up(queue, work, priority, expected);
         let task = Task {
             work: work.clone(),
             bytes,
             queue,
             shape,
-            expected: self.shapes.expected(shape),
+            expected,
             crowded_out: 0,
             sequence: id.0,
-            turn: self.turns.next(priority, &build),
-            turn_priority: priority,
-            build,
+            place,
             operations: BTreeSet::from([(priority, name.clone())]),
             state: TaskState::Publishing,
             phase: None,
@@ -209,6 +206,17 @@ impl Scheduler {
             self.tasks.joinable.insert(Tasks::key_of(work), id);
         }
         self.enqueue(id);
+    }
+
+    /// A place for a task that wants to be in this queue.
+    fn line_up(&mut self, queue: QueueId, work: &Work, priority: i32, expected: Option<Expected>) -> Place {
+        let pools = &self.queues.get(queue).pools;
+        self.turns.line_up(&Arrival {
+            asker: work.asker(),
+            priority,
+            expected: expected.map(|expected| expected.wall),
+            home: pools.first().copied(),
+        })
     }
 
     /// What is expected of commands of a shape, and how much of a worker they take on a platform.
@@ -273,31 +281,26 @@ impl Scheduler {
         let Some(task) = self.tasks.by_id.get_mut(&id) else {
             return;
         };
-        let key = task.key();
-        task.state = TaskState::Queued(key);
+        task.state = TaskState::Queued;
+        let spot = task.spot();
         let queue = self.queues.get_mut(task.queue);
-        let waiting = if task.failures.avoided.is_empty() {
-            &mut queue.fresh
-        } else {
-            &mut queue.retried
-        };
-        waiting.insert(key, id);
+        queue.insert(&spot, id);
+        // The latest: where it is an ordinary newcomer, and not behind or before everybody.
+        let clocks = queue.pools.iter().map(|pool| self.pools.get(*pool).clock);
+        self.turns.waits(spot.claim, clocks.max().unwrap_or(FIRST));
         self.changes.queues_filled.insert(task.queue);
     }
 
-    /// Takes a task out of its queue, if it is there.
+    /// Takes a task out of its queue, if it is there; it has to get another state.
     pub(crate) fn dequeue(&mut self, id: TaskId) {
-        let Some(task) = self.tasks.by_id.get(&id) else {
+        let queued = |task: &&Task| task.state == TaskState::Queued;
+        let Some(task) = self.tasks.by_id.get(&id).filter(queued) else {
             return;
         };
-        let TaskState::Queued(key) = task.state else {
-            return;
-        };
-        let id = task.queue;
+        let (id, spot) = (task.queue, task.spot());
+        self.turns.waits_no_more(spot.claim);
         let queue = self.queues.get_mut(id);
-        if queue.fresh.remove(&key).is_none() {
-            queue.retried.remove(&key);
-        }
+        queue.remove(&spot);
         if queue.len() == 0 {
             self.unreserve(id);
         }
@@ -308,20 +311,28 @@ impl Scheduler {
         let Some(task) = self.tasks.by_id.get_mut(&id) else {
             return;
         };
-        let priority = task.priority();
-        if priority == task.turn_priority {
+        let (priority, before) = (task.priority(), task.place);
+        let priority_before = self.turns.priority(before.flow);
+        if priority_before == Some(priority) {
             return;
         }
-        self.turns.leave(task.turn_priority, &task.build);
-        let turn = self.turns.next(priority, &task.build);
-        if !task.is_first() {
-            task.turn = turn;
+        let is_queued = task.state == TaskState::Queued;
+        let (queue, work, expected) = (task.queue, task.work.clone(), task.expected);
+        let mut place = self.line_up(queue, &work, priority, expected);
+        let is_hurried = priority_before.is_some_and(|before| priority < before);
+        if before.turn == FIRST || (is_hurried && place.claim == before.claim) {
+            place.turn = place.turn.min(before.turn);
         }
-        task.turn_priority = priority;
-        if let TaskState::Queued(_) = task.state {
+        if is_queued {
             self.dequeue(id);
+        }
+        if let Some(task) = self.tasks.by_id.get_mut(&id) {
+            task.place = place;
+        }
+        if is_queued {
             self.enqueue(id);
         }
+        self.turns.leave(before);
     }
 
     /// One operation no longer waits. The last one takes the task with it: out of the queue, away from its worker,
@@ -346,7 +357,7 @@ impl Scheduler {
             return Vec::new();
         };
         self.tasks.bytes -= task.bytes;
-        self.turns.leave(task.turn_priority, &task.build);
+        self.turns.leave(task.place);
         if let TaskState::Running(lease) = task.state {
             self.release(lease);
         }

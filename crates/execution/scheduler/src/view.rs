@@ -261,22 +261,25 @@ impl Scheduler {
         view.partial_metadata = task.metadata.clone();
         view.attempt = self.attempt_of(task);
         match task.state {
-            TaskState::Queued(key) => {
+            TaskState::Queued => {
                 view.stage = Stage::Queued;
-                let ahead = self.queues.get(task.queue).ahead_of(key, AHEAD_COUNTED_MAX);
+                let queue = self.queues.get(task.queue);
+                let ahead = queue.ahead_of(&task.spot(), AHEAD_COUNTED_MAX);
                 view.position = Some(Position {
-                    ahead,
-                    exact: ahead < AHEAD_COUNTED_MAX,
+                    ahead: ahead.len(),
+                    exact: ahead.len() < AHEAD_COUNTED_MAX,
                 });
                 view.why_queued = Some(self.why_queued(task));
-                view.estimate = self.estimate(task, key);
+                view.estimate = self.estimate(task, &ahead);
             }
             TaskState::Running(_) | TaskState::Publishing => view.stage = Stage::Executing,
         }
     }
 
     fn view_queue(&self, queue: &Queue) -> PlatformView {
-        let first = queue.head().and_then(|task| self.tasks.by_id.get(&task));
+        let first = queue
+            .head(&self.turns)
+            .and_then(|task| self.tasks.by_id.get(&task));
         PlatformView {
             platform: queue.platform.clone(),
             slots: queue.size.slots,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::platform::shown;
-use crate::queue::{Queue, QueueKey};
+use crate::queue::Queue;
 use crate::size::Size;
 use crate::task::Task;
 use crate::view::AHEAD_COUNTED_MAX;
@@ -61,7 +61,7 @@ impl Scheduler {
 
     /// As if those ahead ran one after the other in all slots that match, each for as long as its like took before. Half
     /// of what is known must be, or it is a guess.
-    pub(crate) fn estimate(&self, task: &Task, key: QueueKey) -> Option<Duration> {
+    pub(crate) fn estimate(&self, task: &Task, ahead: &[TaskId]) -> Option<Duration> {
         let queue = self.queues.get(task.queue);
         let slots: u64 = queue
             .pools
@@ -70,7 +70,6 @@ impl Scheduler {
             .filter_map(|worker| self.workers.get(worker))
             .map(|worker| u64::from(worker.slots / queue.size.slots.max(1)).max(1))
             .sum();
-        let ahead: Vec<TaskId> = queue.waiting_before(key, AHEAD_COUNTED_MAX);
         let known: Vec<Duration> = ahead
             .iter()
             .filter_map(|id| Some(self.tasks.by_id.get(id)?.expected?.wall))

@@ -357,7 +357,7 @@ impl Scheduler {
     /// A worker less: tasks that were kept for it may now go to one that has failed them before.
     fn reconsider_retries(&mut self, pool: PoolId) {
         for queue in &self.pools.get(pool).queues {
-            if !self.queues.get(*queue).retried.is_empty() {
+            if self.queues.get(*queue).retried().next().is_some() {
                 self.changes.queues_filled.insert(*queue);
             }
         }

@@ -13,7 +13,8 @@ use reapi::rpc::Code;
 use crate::deadline::Deadline;
 use crate::dispatch::RETRIED_SEEN_MAX;
 use crate::operation::Progress;
-use crate::task::TaskState;
+use crate::queue::Spot;
+use crate::task::{Task, TaskState};
 use crate::worker::Used;
 use crate::{
     Effect, Entry, Event, LeaseId, LeaseState, OperationName, OperationView, Phase, Request, Scheduler,
@@ -405,12 +406,18 @@ impl Farm {
         let pool = scheduler.pools.get(worker.pool);
         let task = &scheduler.tasks.by_id[&lease.task];
         assert!(pool.offer.meets(&task.work.platform));
-        for queue in &pool.queues {
-            let queue = scheduler.queues.get(*queue);
-            let head = queue.fresh.first_key_value();
+        for queue_id in &pool.queues {
+            let queue = scheduler.queues.get(*queue_id);
+            let mut line = queue.waiting().map(|task| scheduler.tasks.by_id[&task].spot());
+            let is_before = |spot: Spot| {
+                let own = task.spot();
+                let in_line = !spot.is_retried && !own.is_retried;
+                spot.claim == own.claim && in_line && (spot.turn, spot.sequence) < (own.turn, own.sequence)
+            };
             let is_larger = queue.size != lease.size || !pool.offer.taken_by(&queue.platform).is_empty();
+            let is_kept = scheduler.is_kept(&lease.worker, *queue_id);
             assert!(
-                is_larger || head.is_none_or(|(key, _)| *key > task.key()),
+                is_larger || is_kept || !line.any(is_before),
                 "a less urgent task came first"
             );
         }
@@ -430,32 +437,27 @@ impl Farm {
                 assert!(task.operations.contains(&(priority, name.clone())));
             }
         }
-        assert_eq!(scheduler.turns.tasks(), scheduler.tasks.by_id.len());
+        let queued = |task: &&Task| task.state == TaskState::Queued;
+        let queued = scheduler.tasks.by_id.values().filter(queued).count();
+        assert_eq!(scheduler.turns.tasks(), (scheduler.tasks.by_id.len(), queued));
         for (id, task) in &scheduler.tasks.by_id {
             assert!(!task.operations.is_empty(), "nobody waits for {id:?}");
             for (_, name) in &task.operations {
                 assert!(waiting.insert(name, id).is_none(), "{name} waits for two tasks");
             }
+            assert_eq!(
+                scheduler.turns.priority(task.place.flow),
+                task.operations.first().map(|(priority, _)| *priority),
+                "in line with its most urgent operation"
+            );
             let queue = scheduler.queues.get(task.queue);
             match task.state {
-                TaskState::Queued(key) => {
+                TaskState::Queued => {
                     assert!(
                         task.phase.is_none() && task.metadata.is_none(),
                         "nobody works on it"
                     );
-                    let places = [&queue.fresh, &queue.retried].map(|queue| queue.get(&key) == Some(id));
-                    assert_eq!(
-                        places,
-                        [
-                            task.failures.avoided.is_empty(),
-                            !task.failures.avoided.is_empty()
-                        ]
-                    );
-                    assert_eq!(
-                        key.0,
-                        task.operations.first().unwrap().0,
-                        "as urgent as its most urgent operation"
-                    );
+                    assert!(queue.waiting().any(|waiting| waiting == *id));
                 }
                 TaskState::Running(lease) => assert_eq!(scheduler.leases[&lease].task, *id),
                 TaskState::Publishing => {}
@@ -539,15 +541,14 @@ impl Farm {
                 .flat_map(|pool| pool.free.iter().map(|(_, id)| id))
                 .filter(|worker| scheduler.has_room(worker, id))
                 .collect();
-            let fresh = queue.fresh.first_key_value();
-            let fresh_could =
-                fresh.is_some_and(|(key, _)| free.iter().any(|worker| !scheduler.is_kept(worker, id, *key)));
+            let fresh = queue.first_fresh(&scheduler.turns);
+            let fresh_could = fresh.is_some() && free.iter().any(|worker| !scheduler.is_kept(worker, id));
             assert!(!fresh_could, "a task waits beside a free worker");
-            for (key, task) in queue.retried.iter().take(RETRIED_SEEN_MAX) {
-                let avoided = &scheduler.tasks.by_id[task].failures.avoided;
+            for (_, task) in queue.retried().take(RETRIED_SEEN_MAX) {
+                let avoided = &scheduler.tasks.by_id[&task].failures.avoided;
                 let somebody_else = pools().any(|pool| pool.usable.iter().any(|id| !avoided.contains(id)));
                 let could_have_it = free.iter().any(|worker| {
-                    !scheduler.is_kept(worker, id, *key) && (!somebody_else || !avoided.contains(*worker))
+                    !scheduler.is_kept(worker, id) && (!somebody_else || !avoided.contains(*worker))
                 });
                 assert!(!could_have_it, "a retried task waits beside a free worker");
             }

@@ -68,7 +68,7 @@ impl Farm {
                         let lease = (lease, &scheduler.leases[&lease]);
                         Some((lease.0, lease.1.worker.clone(), lease.1.operation.clone()))
                     }
-                    TaskState::Queued(_) | TaskState::Publishing => None,
+                    TaskState::Queued | TaskState::Publishing => None,
                 };
                 let failures = (task.failures.workers.clone(), task.failures.last.clone());
                 (
