@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use crate::build_directory::{BuildDirectories, Placement};
-use crate::executor::{Executor, Local, Stores, fault_guarded};
+use crate::executor::{Executor, LiveOutput, Local, Stores, fault_guarded};
 use crate::fetch::Fetcher;
 use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
@@ -153,6 +153,7 @@ impl Worker {
             });
         }
         let token = token.as_deref();
+        let live_output = LiveOutput::new(channel.clone());
         let server = Server::new(channel, token).map_err(|reason| WorkerError::Option {
             option: "token",
             reason,
@@ -177,6 +178,7 @@ impl Worker {
             log_bytes_max,
             network,
             limits,
+            live_output,
         };
         // Unlike its name, never the same again: a worker that comes back with nothing is another one.
         let worker_id = uuid::Uuid::new_v4().to_string();

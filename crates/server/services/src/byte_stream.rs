@@ -24,8 +24,8 @@ use reapi::bytestream::{
 use tonic::{Request, Response, Status, Streaming};
 
 pub(crate) use self::door::ByteStreamDoor;
-use self::uploads::Uploads;
 pub(crate) use self::log_stream::blob_from;
+use self::uploads::Uploads;
 use crate::admission::Admission;
 use crate::log_streams::LogStreams;
 use crate::{Instances, SchedulerActor, request_metadata};

@@ -6,6 +6,7 @@
 
 mod create_log_stream;
 mod reader;
+mod room;
 mod stream;
 
 use std::collections::HashMap;
@@ -20,8 +21,8 @@ use uuid::Uuid;
 
 pub use self::create_log_stream::LogStreamService;
 pub(crate) use self::reader::{LogReader, Next};
+use self::room::Room;
 pub(crate) use self::stream::{Keeps, LogStream};
-use self::stream::Room;
 use crate::limits::{LOG_STREAMS_MAX, LOG_STREAMS_SWEPT_EVERY};
 use crate::status;
 
@@ -58,7 +59,13 @@ impl LogStreams {
         let id = Uuid::new_v4().to_string();
         // From the system's source of randomness: as good as a key of 122 bits.
         let secret = Uuid::new_v4().to_string();
-        let stream = LogStream::new(instance.clone(), id.clone(), secret, keeps, self.shared.room.clone());
+        let stream = LogStream::new(
+            instance.clone(),
+            id.clone(),
+            secret,
+            keeps,
+            self.shared.room.clone(),
+        );
         let stream = Arc::new(stream);
         let mut by_id = self.shared.by_id.lock();
         if by_id.len() >= LOG_STREAMS_MAX {

@@ -16,7 +16,8 @@ use crate::limits::{
 };
 use crate::log_streams::{LogStreamService, LogStreams};
 use crate::{
-    ActionCache, ByteStream, Capabilities, ContentAddressableStorage, ExecutionOffer, Instances, SchedulerActor,
+    ActionCache, ByteStream, Capabilities, ContentAddressableStorage, ExecutionOffer, Instances,
+    SchedulerActor,
 };
 
 /// What the storage services need besides the stores.

@@ -204,8 +204,7 @@ impl Connection {
     }
 
     fn desired(&self) -> proto::DesiredState {
-        let desired = self.door.actor.desired(&self.worker).unwrap_or_default();
-        let followed = self.door.actor.followed(&desired);
+        let (desired, followed) = self.door.actor.desired_and_followed(&self.worker);
         proto::DesiredState {
             leases: leases(desired, &self.reported, followed),
             lease_duration: duration(self.door.options.lease_duration),

@@ -187,6 +187,7 @@ impl Farm {
         self.want(vec![wire::Lease {
             lease_id: self.next_lease,
             assignment: Some(assignment),
+            ..Default::default()
         }])
         .await;
         self.next_lease

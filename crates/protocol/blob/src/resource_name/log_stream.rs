@@ -15,7 +15,8 @@ use super::{LENGTH_BYTES_MAX, ResourceNameError, instance, is_uuid, malformed, s
 use crate::InstanceName;
 
 const KEYWORD: &str = "logstreams";
-const SHAPE: &str = "{instance/}logstreams/{uuid}, the same with a secret behind it, or with stdout or stderr";
+const SHAPE: &str =
+    "{instance/}logstreams/{uuid}, the same with a secret behind it, or with stdout or stderr";
 /// Any of these makes it the name of a blob.
 const BLOB_KEYWORDS: [&str; 3] = ["blobs", "compressed-blobs", "uploads"];
 

@@ -117,7 +117,10 @@ pub(crate) fn blob_from(store: Arc<dyn BlobStore>, digest: Digest, offset: u64) 
         let range = ByteRange { offset, limit: None };
         let found = store.get(&digest, range).await.map_err(status::store_error)?;
         let chunks = found.ok_or_else(|| {
-            status::status(Code::NotFound, format!("the log was blob {digest}, which is not here any more"))
+            status::status(
+                Code::NotFound,
+                format!("the log was blob {digest}, which is not here any more"),
+            )
         })?;
         Ok::<_, Status>(chunks.map_err(status::read_error))
     };

@@ -15,12 +15,12 @@ use reapi::bytestream::WriteResponse;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use super::{ByteStream, log_stream};
 use super::decoding::Decoding;
 use super::sequence::Sequence;
 use super::upload::Appetite;
 use super::uploads::{LiveUpload, Opened, out_of_range};
 use super::write_message::WriteMessage;
+use super::{ByteStream, log_stream};
 use crate::admission::Admission;
 use crate::grpc::pieces::Pieces;
 use crate::limits::{UPLOAD_IN_MEMORY_BYTES_MAX, UPLOAD_MESSAGE_WAIT_MAX};

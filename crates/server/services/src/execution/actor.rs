@@ -19,8 +19,8 @@ use parking_lot::Mutex;
 use reapi::execution::ExecuteResponse;
 use reapi::rpc::Code;
 use scheduler::{
-    Desired, Effect, Entry, Event, LeaseId, OperationName, OperationView, QueueView, Scheduler, SchedulerOptions,
-    TaskId, Time, Work, WorkerId,
+    Desired, Effect, Entry, Event, LeaseId, OperationName, OperationView, QueueView, Scheduler,
+    SchedulerOptions, TaskId, Time, Work, WorkerId,
 };
 use tasks::{CancellationToken, Group};
 use tokio::sync::{Notify, watch};
@@ -176,9 +176,15 @@ impl SchedulerActor {
         self.shared.state.lock().scheduler.operations(after, limit)
     }
 
-    /// What a worker should be doing.
-    pub fn desired(&self, worker: &WorkerId) -> Option<Desired> {
-        self.shared.state.lock().scheduler.desired(worker)
+    /// What a worker should be doing, and what it is to send of its actions' output: nothing, most of the time.
+    pub(crate) fn desired_and_followed(
+        &self,
+        worker: &WorkerId,
+    ) -> (Desired, HashMap<LeaseId, Vec<FollowedOutput>>) {
+        let state = self.shared.state.lock();
+        let desired = state.scheduler.desired(worker).unwrap_or_default();
+        let followed = state.follows.wanted(&desired);
+        (desired, followed)
     }
 
     /// The whole queue at a glance.
@@ -262,11 +268,6 @@ impl SchedulerActor {
         if let Some(worker) = unfollowed {
             wake(&state.workers, &worker);
         }
-    }
-
-    /// What a worker with these leases is to send of its actions' output.
-    pub(crate) fn followed(&self, desired: &Desired) -> HashMap<LeaseId, Vec<FollowedOutput>> {
-        self.shared.state.lock().follows.wanted(desired)
     }
 
     /// Where outputs of actions come in.
@@ -396,10 +397,14 @@ impl State {
                 Effect::Update(operation) => {
                     let look = || self.scheduler.operation(&operation);
                     decided.let_go.extend(self.holds.changed(&operation, look));
-                    self.follows.changed(&operation, &shared.log_streams, || {
+                    let unfollowed = self.follows.changed(&operation, &shared.log_streams, || {
                         let holder = self.scheduler.holder(&operation);
                         (look(), holder.map(|(lease, _)| lease))
                     });
+                    // The lease may go on for other operations.
+                    if let Some(worker) = unfollowed {
+                        wake(&self.workers, &worker);
+                    }
                     wake(&self.operations, &operation);
                 }
                 Effect::Sync(worker) => wake(&self.workers, &worker),

@@ -119,28 +119,35 @@ impl Follows {
         Some(worker)
     }
 
-    /// To be called whenever an operation has changed: an attempt that is over is told to its readers.
+    /// To be called whenever an operation has changed: an attempt that is over is told to its readers. Answers the
+    /// worker that need not send any more.
     pub(super) fn changed(
         &mut self,
         name: &OperationName,
         streams: &LogStreams,
         look: impl FnOnce() -> (Option<OperationView>, Option<LeaseId>),
-    ) {
+    ) -> Option<WorkerId> {
         // Most are not read: a look at an operation costs more than this.
-        let Some(attempt) = self.by_operation.get(name) else {
-            return;
-        };
+        let attempt = self.by_operation.get(name)?;
         let fate = match look() {
-            (Some(OperationView { response: Some(response), .. }), _) => Fate::Finished(response),
-            (Some(view), None) if view.stage == Stage::Executing => return,
-            (Some(_), Some(lease)) if lease == attempt.lease => return,
+            (
+                Some(OperationView {
+                    response: Some(response),
+                    ..
+                }),
+                _,
+            ) => Fate::Finished(response),
+            (Some(view), None) if view.stage == Stage::Executing => return None,
+            (Some(_), Some(lease)) if lease == attempt.lease => return None,
             _ => Fate::Lost,
         };
         attempt.fate.send_replace(fate);
         for followed in &attempt.followed {
             streams.remove(&followed.stream);
         }
+        let worker = attempt.worker.clone();
         self.forget(name);
+        Some(worker)
     }
 
     /// What a worker is to send, by lease; nothing for most.
@@ -152,7 +159,10 @@ impl Follows {
         for (lease, _, _) in desired {
             let operations = self.by_lease.get(lease).into_iter().flatten();
             let attempts = operations.filter_map(|operation| self.by_operation.get(operation));
-            let outputs: Vec<_> = attempts.flat_map(|attempt| &attempt.followed).map(to_proto).collect();
+            let outputs: Vec<_> = attempts
+                .flat_map(|attempt| &attempt.followed)
+                .map(to_proto)
+                .collect();
             if !outputs.is_empty() {
                 wanted.insert(*lease, outputs);
             }
@@ -161,7 +171,11 @@ impl Follows {
     }
 
     fn forget_if_unread(&mut self, name: &OperationName) {
-        if self.by_operation.get(name).is_some_and(|attempt| attempt.followed.is_empty()) {
+        if self
+            .by_operation
+            .get(name)
+            .is_some_and(|attempt| attempt.followed.is_empty())
+        {
             self.forget(name);
         }
     }

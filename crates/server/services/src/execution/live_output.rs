@@ -5,12 +5,13 @@
 //! reader of an attempt that was lost gets what it printed, then the end; whoever reads again reads the next attempt from
 //! its start.
 
+use std::sync::Arc;
+
 use blob::{CommandOutput, Digest, LogStreamName, LogStreamPart};
 use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt, TryStreamExt};
 use reapi::execution::ExecuteResponse;
 use scheduler::{OperationName, Work};
-use std::sync::Arc;
 use tokio::sync::watch;
 use tonic::{Code, Status};
 
@@ -146,23 +147,27 @@ impl Reader {
                 }
                 Place::Rest(rest) => return rest.try_next().await,
                 Place::Live(following) => {
+                    let ready = following.reader.ready();
+                    // Looked at afterwards: a stream is closed only when the fate is known.
                     let fate = following.fate.borrow_and_update().clone();
-                    match (following.reader.ready(), fate) {
+                    match (ready, fate) {
                         (Ok(Some(Next::Bytes(bytes))), _) => {
                             self.offset += bytes.len() as u64;
                             return Ok(Some(bytes));
                         }
-                        (_, Fate::Finished(response)) => {
+                        (_, Fate::Finished(response)) if response.result.is_some() => {
                             let work = following.work.clone();
                             self.place = Place::Rest(self.rest(&work, &response)?);
                         }
-                        (_, Fate::Lost) => return Ok(None),
-                        (Err(status), Fate::Runs) => return Err(status),
-                        (Ok(_), Fate::Runs) => tokio::select! {
+                        (Err(status), _) => return Err(status),
+                        (Ok(Some(_)), _) => return Ok(None),
+                        (Ok(None), Fate::Runs) => tokio::select! {
                             () = following.reader.changed() => {}
-                            // The end of the sender follows a fate, which is seen then.
+                            // The sender goes with a fate, which is seen then.
                             _ = following.fate.changed() => {}
                         },
+                        // What has just come is read before the end.
+                        (Ok(None), _) => following.reader.changed().await,
                     }
                 }
             }

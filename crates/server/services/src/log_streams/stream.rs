@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use blob::{Blob, Digest, DigestFunction, InstanceName, LogStreamName, LogStreamPart};
 use bytes::Bytes;
@@ -12,9 +11,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 
+use super::room::Room;
 use crate::limits::{
     FOLLOWED_OUTPUT_BYTES_MAX, FOLLOWED_OUTPUT_WAIT_MAX, LOG_STREAM_BYTES_MAX, LOG_STREAM_FINISHED_MAX,
-    LOG_STREAM_IDLE_MAX, LOG_STREAM_PIECE_BYTES_MAX, LOG_STREAMS_BYTES_MAX,
+    LOG_STREAM_IDLE_MAX, LOG_STREAM_PIECE_BYTES_MAX,
 };
 use crate::status;
 
@@ -41,12 +41,6 @@ pub(crate) enum Keeps {
         /// The offset of the stream's first byte.
         first: u64,
     },
-}
-
-/// Bytes that all streams together have in memory.
-#[derive(Default)]
-pub(super) struct Room {
-    used: AtomicUsize,
 }
 
 struct State {
@@ -175,7 +169,10 @@ impl LogStream {
             None if offset == state.end => Ok(()),
             None => Err(status::status(
                 Code::OutOfRange,
-                format!("write_offset {offset} is not where the log stream ends: {} bytes are committed", state.end),
+                format!(
+                    "write_offset {offset} is not where the log stream ends: {} bytes are committed",
+                    state.end
+                ),
             )),
             Some(Ended::Closed) => Err(status::status(
                 Code::NotFound,
@@ -183,7 +180,10 @@ impl LogStream {
             )),
             Some(Ended::Finished | Ended::Stored(_)) => Err(status::status(
                 Code::FailedPrecondition,
-                format!("log stream `{}` is finished; nothing can be appended", self.read_name()),
+                format!(
+                    "log stream `{}` is finished; nothing can be appended",
+                    self.read_name()
+                ),
             )),
         }
     }
@@ -382,24 +382,6 @@ impl LogStream {
 impl Drop for LogStream {
     fn drop(&mut self) {
         self.room.give_back(self.state.get_mut().kept.len());
-    }
-}
-
-impl Room {
-    fn take(&self, bytes: usize) -> bool {
-        let more = |used: usize| used.checked_add(bytes).filter(|used| *used <= LOG_STREAMS_BYTES_MAX);
-        self.used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .is_ok()
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.used.fetch_sub(bytes, Ordering::Relaxed);
-    }
-
-    #[cfg(test)]
-    pub(super) fn used(&self) -> usize {
-        self.used.load(Ordering::Relaxed)
     }
 }
 
