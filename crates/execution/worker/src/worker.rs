@@ -66,6 +66,9 @@ pub struct WorkerParts {
     pub stores: Stores,
     /// To the server. Keep-alive and TCP_NODELAY are whoever makes it to set.
     pub channel: Channel,
+    /// To the same server, for what commands print while somebody reads it. A connection of its own: a reader that takes
+    /// nothing must hold up nothing else.
+    pub output_channel: Channel,
     /// What the server wants to see before it gives out work.
     pub token: Option<String>,
 }
@@ -140,6 +143,7 @@ impl Worker {
             capabilities,
             stores,
             channel,
+            output_channel,
             token,
         } = parts;
         if slots == 0 || slots > capabilities.runs_max {
@@ -153,7 +157,6 @@ impl Worker {
             });
         }
         let token = token.as_deref();
-        let live_output = LiveOutput::new(channel.clone());
         let server = Server::new(channel, token).map_err(|reason| WorkerError::Option {
             option: "token",
             reason,
@@ -178,7 +181,7 @@ impl Worker {
             log_bytes_max,
             network,
             limits,
-            live_output,
+            live_output: LiveOutput::new(output_channel),
         };
         // Unlike its name, never the same again: a worker that comes back with nothing is another one.
         let worker_id = uuid::Uuid::new_v4().to_string();

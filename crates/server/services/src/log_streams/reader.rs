@@ -39,13 +39,14 @@ impl LogReader {
         }
     }
 
-    /// What is there already, without waiting. OUT_OF_RANGE if it is no longer kept.
+    /// What is there already, without waiting. OUT_OF_RANGE if it is no longer kept, ABORTED if the writer
+    /// has left a stream unfinished.
     pub(crate) fn ready(&mut self) -> Result<Option<Next>, Status> {
         // First, so that what comes after the look is not slept through.
         self.changes.mark_unchanged();
         Ok(Some(match self.stream.look(self.offset) {
             Look::Later => return Ok(None),
-            Look::OutOfRange(status) => return Err(status),
+            Look::Never(status) => return Err(status),
             Look::End => Next::End,
             Look::Stored(digest, offset) => Next::Stored(digest, offset),
             Look::Bytes(bytes) => {

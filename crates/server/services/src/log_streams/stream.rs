@@ -78,8 +78,8 @@ pub(super) enum Look {
     End,
     /// In this blob, from this offset on.
     Stored(Digest, u64),
-    /// No longer kept, or past the end.
-    OutOfRange(Status),
+    /// Nothing will come: it is no longer kept, past the end, or was never finished.
+    Never(Status),
 }
 
 impl LogStream {
@@ -257,6 +257,8 @@ impl LogStream {
     fn drop_oldest(&self, state: &mut State, bytes: usize) {
         state.kept.drain(..bytes);
         state.first += bytes as u64;
+        // Whose bytes these were is waited for no more.
+        state.readers.retain(|_, at| *at >= state.first);
         self.room.give_back(bytes);
     }
 
@@ -330,7 +332,7 @@ impl LogStream {
     pub(super) fn look(&self, offset: u64) -> Look {
         let state = self.state.lock();
         if offset < state.first || (offset > state.end && state.ended.is_some()) {
-            return Look::OutOfRange(status::status(
+            return Look::Never(status::status(
                 Code::OutOfRange,
                 format!(
                     "read_offset {offset} is outside of what is kept of this log: bytes {} to {}",
@@ -345,6 +347,10 @@ impl LogStream {
                 let end = state.kept.len().min(start + LOG_STREAM_PIECE_BYTES_MAX);
                 Look::Bytes(state.kept.range(start..end).copied().collect::<Vec<u8>>().into())
             }
+            Some(Ended::Closed) if self.keeps == Keeps::Newest => Look::Never(status::status(
+                Code::Aborted,
+                "this log was never finished: its writer has been silent for too long",
+            )),
             Some(_) => Look::End,
             None => Look::Later,
         }
