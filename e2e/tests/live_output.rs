@@ -77,6 +77,48 @@ fn output_is_read_before_the_action_ends() -> Result<()> {
 }
 
 #[test]
+fn a_flood_arrives_whole_at_readers_of_every_speed() -> Result<()> {
+    let farrier = Farrier::start()?;
+    farrier.worker()?;
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let client = Client::connect(&farrier.http_url(), "").await?;
+        // Many times what is kept on the way, and no pause in which a reader could catch up.
+        let action = shell_action(&client, "seq 1 2000000; sleep 1; echo end").await?;
+        let (name, mut states) = client.execute_until_live(&action).await?;
+        let reading = async |pause: Duration| {
+            let mut log = client.open(&name).await?;
+            let mut bytes = Vec::new();
+            while let Some(piece) = log.message().await? {
+                bytes.extend_from_slice(&piece.data);
+                tokio::time::sleep(pause).await;
+            }
+            anyhow::Ok(digest(&bytes))
+        };
+        let waiting = async {
+            while let Some(state) = states.message().await? {
+                if let Some(operation::Result::Response(response)) = state.result {
+                    let response: reapi::execution::ExecuteResponse = response.to_msg()?;
+                    let result = response.result.context("no result")?;
+                    return result.stdout_digest.context("no digest");
+                }
+            }
+            anyhow::bail!("no end")
+        };
+        let (expected, fast, slow) = tokio::try_join!(
+            waiting,
+            reading(Duration::ZERO),
+            reading(Duration::from_millis(20))
+        )?;
+        ensure!(expected.size_bytes > 10 << 20, "{expected:?}");
+        ensure!(
+            fast == expected && slow == expected,
+            "{fast:?} {slow:?} {expected:?}"
+        );
+        Ok(())
+    })
+}
+
+#[test]
 fn exec_shows_output_while_it_is_printed_and_each_byte_once() -> Result<()> {
     let farrier = Farrier::start()?;
     farrier.worker()?;
