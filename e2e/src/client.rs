@@ -4,20 +4,21 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use reapi::bytestream::byte_stream_client::ByteStreamClient;
-use reapi::bytestream::{ReadRequest, WriteRequest};
+use reapi::bytestream::{ReadRequest, ReadResponse, WriteRequest};
 use reapi::execution::action_cache_client::ActionCacheClient;
 use reapi::execution::capabilities_client::CapabilitiesClient;
 use reapi::execution::content_addressable_storage_client::ContentAddressableStorageClient;
 use reapi::execution::execution_client::ExecutionClient;
 use reapi::execution::{
-    ActionResult, BatchReadBlobsRequest, BatchUpdateBlobsRequest, Digest, Directory, ExecuteRequest,
-    ExecuteResponse, FindMissingBlobsRequest, GetActionResultRequest, GetCapabilitiesRequest, GetTreeRequest,
-    ServerCapabilities, UpdateActionResultRequest, batch_update_blobs_request,
+    ActionResult, BatchReadBlobsRequest, BatchUpdateBlobsRequest, Digest, Directory,
+    ExecuteOperationMetadata, ExecuteRequest, ExecuteResponse, FindMissingBlobsRequest,
+    GetActionResultRequest, GetCapabilitiesRequest, GetTreeRequest, ServerCapabilities,
+    UpdateActionResultRequest, batch_update_blobs_request,
 };
-use reapi::longrunning::operation;
+use reapi::longrunning::{Operation, operation};
 use sha2::{Digest as _, Sha256};
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Status};
+use tonic::{Code, Status, Streaming};
 
 /// No call takes longer.
 const CALL_AT_MOST: Duration = Duration::from_secs(60);
@@ -259,6 +260,37 @@ impl Client {
             };
         }
         bail!("the stream of the operation ended before the operation did")
+    }
+
+    /// `Execute`, up to the first state that names the stream of standard output, and what follows that state.
+    pub async fn execute_until_live(&self, action: &Digest) -> Result<(String, Streaming<Operation>)> {
+        let request = ExecuteRequest {
+            instance_name: self.instance.clone(),
+            action_digest: Some(action.clone()),
+            ..Default::default()
+        };
+        let mut states = ExecutionClient::new(self.channel.clone())
+            .execute(request)
+            .await?
+            .into_inner();
+        while let Some(operation) = states.message().await? {
+            let metadata = operation.metadata.context("an operation has metadata")?;
+            let name = metadata.to_msg::<ExecuteOperationMetadata>()?.stdout_stream_name;
+            if !name.is_empty() {
+                return Ok((name, states));
+            }
+        }
+        bail!("the operation ended before its output had a name")
+    }
+
+    /// `ByteStream.Read` of something that may still grow.
+    pub async fn open(&self, resource_name: &str) -> Result<Streaming<ReadResponse>, Status> {
+        let request = ReadRequest {
+            resource_name: resource_name.to_owned(),
+            ..Default::default()
+        };
+        let mut client = ByteStreamClient::new(self.channel.clone());
+        Ok(client.read(request).await?.into_inner())
     }
 
     fn cas(&self) -> ContentAddressableStorageClient<Channel> {

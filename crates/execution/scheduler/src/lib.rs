@@ -23,6 +23,7 @@ mod drain;
 mod effect;
 mod entry;
 mod event;
+mod holder;
 mod learned;
 mod lease;
 mod name;

@@ -7,8 +7,8 @@ use reapi::execution::{
     Action, Command, Digest, ExecuteResponse, ExecutedActionMetadata, RequestMetadata, digest_function,
 };
 use worker_api::v1::{
-    Assignment, Completed, DesiredState, Lease, LeaseState, Property, Resource, ResourceUsage, Running,
-    WorkerState, lease_state::State, running::Phase,
+    Assignment, Completed, DesiredState, FollowedOutput, Lease, LeaseState, Property, Resource,
+    ResourceUsage, Running, WorkerState, followed_output::Output, lease_state::State, running::Phase,
 };
 
 /// The message has this encoding, and the encoding is this message.
@@ -104,14 +104,20 @@ fn the_desired_state_with_one_lease() {
             leases: vec![Lease {
                 lease_id: 1,
                 assignment: Some(assignment),
+                followed_outputs: vec![FollowedOutput {
+                    output: Output::Stderr.into(),
+                    offset: 7,
+                    write_resource_name: "w".into(),
+                }],
             }],
             lease_duration: Some(Duration { seconds: 4, nanos: 0 }),
             heartbeat: Some(Duration { seconds: 5, nanos: 0 }),
             acknowledged_sequence: 6,
         },
-        "0a 29  08 01  12 25
+        "0a 32  08 01  12 25
            0a 01 6f  12 01 69  18 01  22 05 0a 01 68 10 01  2a 02 38 01  32 03 0a 01 61
            3a 02 08 02  42 02 08 03  4a 03 12 01 78
+           1a 07  08 02  10 07  1a 01 77
          12 02 08 04  1a 02 08 05  20 06",
     );
 }

@@ -4,6 +4,7 @@ mod ending;
 mod failure;
 mod fault_guarded;
 mod left_behind;
+mod live_output;
 mod local;
 mod timeline;
 
@@ -18,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use worker_api::v1::running::Phase;
 
 pub(crate) use fault_guarded::fault_guarded;
+pub(crate) use live_output::{Followed, LiveOutput};
 pub(crate) use local::Local;
 
 use crate::assignment::Assignment;
@@ -39,15 +41,25 @@ pub(crate) trait Executor: Send + Sync + 'static {
     ) -> ExecuteResponse;
 }
 
-/// Where an executor says how far it is.
+/// Where an executor says how far it is, and hears who wants to see more.
 pub(crate) struct Progress {
     run: RunId,
     reports: mpsc::Sender<(RunId, RunReport)>,
+    followed: Followed,
 }
 
 impl Progress {
-    pub(crate) fn new(run: RunId, reports: mpsc::Sender<(RunId, RunReport)>) -> Self {
-        Progress { run, reports }
+    pub(crate) fn new(run: RunId, reports: mpsc::Sender<(RunId, RunReport)>, followed: Followed) -> Self {
+        Progress {
+            run,
+            reports,
+            followed,
+        }
+    }
+
+    /// What of the command's output is to be sent on while it runs.
+    pub(crate) fn followed(&self) -> Followed {
+        self.followed.clone()
     }
 
     /// A new phase has begun.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use prost::Message;
 use reapi::execution::{ExecuteResponse, ExecutedActionMetadata};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use worker_api::v1 as proto;
 use worker_api::v1::lease_state::State;
@@ -42,6 +43,8 @@ pub(crate) struct Start {
     pub(crate) run: RunId,
     pub(crate) assignment: proto::Assignment,
     pub(crate) cancel: CancellationToken,
+    /// What of its output is wanted, from now on.
+    pub(crate) followed: watch::Receiver<Vec<proto::FollowedOutput>>,
 }
 
 /// How soon the server has to hear of a change.
@@ -55,6 +58,7 @@ pub(crate) enum Urgency {
 struct Held {
     run: RunId,
     state: HeldState,
+    followed: watch::Sender<Vec<proto::FollowedOutput>>,
 }
 
 enum HeldState {
@@ -94,7 +98,8 @@ impl Leases {
         });
         let mut starts = Vec::new();
         for lease in desired {
-            if self.held.contains_key(&lease.lease_id) {
+            if let Some(held) = self.held.get(&lease.lease_id) {
+                held.follow(lease.followed_outputs);
                 continue;
             }
             let Some(assignment) = lease.assignment else {
@@ -109,12 +114,17 @@ impl Leases {
                 );
                 continue;
             }
-            starts.push(self.start(lease.lease_id, assignment));
+            starts.push(self.start(lease.lease_id, assignment, lease.followed_outputs));
         }
         (starts, urgency)
     }
 
-    fn start(&mut self, lease_id: u64, assignment: proto::Assignment) -> Start {
+    fn start(
+        &mut self,
+        lease_id: u64,
+        assignment: proto::Assignment,
+        followed: Vec<proto::FollowedOutput>,
+    ) -> Start {
         self.next_run += 1;
         let run = RunId {
             lease_id,
@@ -126,11 +136,14 @@ impl Leases {
             phase: Phase::FetchingInputs,
             metadata: None,
         };
-        self.held.insert(lease_id, Held { run, state });
+        let (followed, following) = watch::channel(followed);
+        let held = Held { run, state, followed };
+        self.held.insert(lease_id, held);
         Start {
             run,
             assignment,
             cancel,
+            followed: following,
         }
     }
 
@@ -211,6 +224,16 @@ impl Leases {
     }
 }
 
+impl Held {
+    fn follow(&self, wanted: Vec<proto::FollowedOutput>) {
+        self.followed.send_if_modified(|followed| {
+            let changes = *followed != wanted;
+            *followed = wanted;
+            changes
+        });
+    }
+}
+
 /// Nothing runs on without somebody who holds its lease.
 impl Drop for Leases {
     fn drop(&mut self) {
@@ -228,6 +251,7 @@ mod tests {
             .map(|lease_id| proto::Lease {
                 lease_id: *lease_id,
                 assignment: Some(proto::Assignment::default()),
+                ..Default::default()
             })
             .collect()
     }
@@ -248,7 +272,7 @@ mod tests {
         let mut leases = Leases::new(4);
         let bare = |lease_id| proto::Lease {
             lease_id,
-            assignment: None,
+            ..Default::default()
         };
         assert_eq!(leases.obey(desired(&[1])).0.len(), 1);
         let (starts, urgency) = leases.obey(vec![bare(1)]);
@@ -257,6 +281,23 @@ mod tests {
         assert!(starts.is_empty() && urgency == Urgency::Now);
         let (starts, _) = leases.obey(desired(&[1, 2]));
         assert_eq!(starts.len(), 1);
+    }
+
+    #[test]
+    fn what_is_followed_is_told_when_it_changes() {
+        let mut leases = Leases::new(4);
+        let mut start = leases.obey(desired(&[1])).0.remove(0);
+        let mut followed = desired(&[1]);
+        followed[0]
+            .followed_outputs
+            .push(proto::FollowedOutput::default());
+        leases.obey(followed.clone());
+        assert!(start.followed.has_changed().unwrap());
+        assert_eq!(start.followed.borrow_and_update().len(), 1);
+        leases.obey(followed);
+        assert!(!start.followed.has_changed().unwrap(), "the same again");
+        leases.obey(desired(&[]));
+        assert!(start.followed.has_changed().is_err(), "the lease is gone");
     }
 
     #[test]

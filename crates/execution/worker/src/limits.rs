@@ -84,3 +84,11 @@ pub(crate) const LEASE_DURATION_BOUNDS: (Duration, Duration) =
 pub(crate) const RECONNECT_PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
 /// Longest wait for the server to accept a stream and answer its first message.
 pub(crate) const CONNECT_PATIENCE: Duration = Duration::from_secs(20);
+/// Parts of one action's output that are sent on while it runs; what the server wants beyond that is not begun.
+pub(crate) const FOLLOWED_OUTPUTS_MAX: usize = 64;
+/// Bytes of output sent on in one message.
+pub(crate) const FOLLOWED_PIECE_BYTES_MAX: u64 = 64 << 10;
+/// Pause between two looks at an output that has not grown.
+pub(crate) const FOLLOWED_LOOK_PAUSE: Duration = Duration::from_millis(50);
+/// Pause before output is sent on again after the call broke, as often as the server wants it.
+pub(crate) const FOLLOWED_RETRY_PAUSE: Duration = Duration::from_millis(500);

@@ -225,8 +225,9 @@ impl SyncLoop {
             run,
             assignment,
             cancel,
+            followed,
         } = start;
-        let progress = Progress::new(run, self.to_reports.clone());
+        let progress = Progress::new(run, self.to_reports.clone(), followed);
         let (executor, slots) = (self.executor.clone(), self.slots.clone());
         self.group.spawn("action", async move {
             // More leases than slots: a withdrawn action may take a moment to die, and its slot is taken until then.

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use crate::build_directory::{BuildDirectories, Placement};
-use crate::executor::{Executor, Local, Stores, fault_guarded};
+use crate::executor::{Executor, LiveOutput, Local, Stores, fault_guarded};
 use crate::fetch::Fetcher;
 use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
@@ -66,6 +66,9 @@ pub struct WorkerParts {
     pub stores: Stores,
     /// To the server. Keep-alive and TCP_NODELAY are whoever makes it to set.
     pub channel: Channel,
+    /// To the same server, for what commands print while somebody reads it. A connection of its own: a reader that takes
+    /// nothing must hold up nothing else.
+    pub output_channel: Channel,
     /// What the server wants to see before it gives out work.
     pub token: Option<String>,
 }
@@ -140,6 +143,7 @@ impl Worker {
             capabilities,
             stores,
             channel,
+            output_channel,
             token,
         } = parts;
         if slots == 0 || slots > capabilities.runs_max {
@@ -177,6 +181,7 @@ impl Worker {
             log_bytes_max,
             network,
             limits,
+            live_output: LiveOutput::new(output_channel),
         };
         // Unlike its name, never the same again: a worker that comes back with nothing is another one.
         let worker_id = uuid::Uuid::new_v4().to_string();

@@ -27,4 +27,6 @@ pub use digest_function::DigestFunction;
 pub use digest_set::DigestSet;
 pub use hasher::DigestHasher;
 pub use instance_name::{InstanceName, InstanceNameError};
-pub use resource_name::{ReadName, ResourceNameError, WriteName};
+pub use resource_name::{
+    CommandOutput, LogStreamName, LogStreamPart, ReadName, ResourceNameError, WriteName,
+};

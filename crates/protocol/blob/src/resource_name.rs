@@ -10,11 +10,16 @@
 //! An instance name may hold slashes but none of the keywords, so names are read from the first keyword
 //! outward (checklist G3). The function segment is needed only where the hash's length does not tell the
 //! function; it is accepted everywhere and written only where needed (B1).
+//!
+//! Log streams have names on ByteStream too: `log_stream.rs`.
+
+mod log_stream;
 
 use std::fmt;
 
 use thiserror::Error;
 
+pub use self::log_stream::{CommandOutput, LogStreamName, LogStreamPart};
 use crate::{Compressor, Digest, DigestError, DigestFunction, InstanceName, InstanceNameError};
 
 /// What `ByteStream.Read` is asked for.

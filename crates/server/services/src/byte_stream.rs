@@ -1,10 +1,11 @@
 //! The `google.bytestream.ByteStream` service: blobs of any size, one way or the other, one file per RPC.
 //!
 //! `write.rs` and `read.rs` are the two journeys, `door.rs` the way to them; `uploads.rs` is what an interrupted upload
-//! is kept in.
+//! is kept in. Log streams are read and written by the same calls: `log_stream.rs`.
 
 mod decoding;
 mod door;
+mod log_stream;
 mod query_write_status;
 mod read;
 mod sequence;
@@ -23,10 +24,11 @@ use reapi::bytestream::{
 use tonic::{Request, Response, Status, Streaming};
 
 pub(crate) use self::door::ByteStreamDoor;
+pub(crate) use self::log_stream::blob_from;
 use self::uploads::Uploads;
-use crate::Instances;
 use crate::admission::Admission;
-use crate::request_metadata;
+use crate::log_streams::LogStreams;
+use crate::{Instances, SchedulerActor, request_metadata};
 
 /// The service.
 #[derive(Clone)]
@@ -35,6 +37,9 @@ pub struct ByteStream {
     admission: Admission,
     blob_size_bytes_max: u64,
     uploads: Uploads,
+    log_streams: LogStreams,
+    /// Whose actions' outputs are read here.
+    scheduler: Option<SchedulerActor>,
 }
 
 impl ByteStream {
@@ -44,12 +49,16 @@ impl ByteStream {
         admission: Admission,
         blob_size_bytes_max: u64,
         group: &tasks::Group,
+        log_streams: LogStreams,
+        scheduler: Option<SchedulerActor>,
     ) -> Self {
         ByteStream {
             instances,
             admission,
             blob_size_bytes_max,
             uploads: Uploads::start(group),
+            log_streams,
+            scheduler,
         }
     }
 }

@@ -1,10 +1,13 @@
 //! Execution: the `Execution` and `Operations` services and the scheduler behind them.
 //!
-//! `execute.rs` is the journey of a request, `actor.rs` the one owner of the scheduler.
+//! `execute.rs` is the journey of a request, `actor.rs` the one owner of the scheduler, `live_output.rs` how the output of
+//! an action is read while it runs.
 
 mod actor;
 mod execute;
+mod follows;
 mod holds;
+pub(crate) mod live_output;
 mod operation;
 mod operations;
 mod prepare;

@@ -109,3 +109,35 @@ pub const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Most actions whose commands and input trees are fetched and checked at the same time; further calls wait their turn.
 pub const PREPARING_MAX: usize = 64;
+
+/// Bytes that a log stream made by CreateLogStream keeps while it is written; of more, the oldest are dropped.
+pub const LOG_STREAM_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes of a running action's output on the way from its worker to those who read it. Beyond, the worker waits for the
+/// slowest of them.
+pub const FOLLOWED_OUTPUT_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long a worker waits for a reader that takes nothing; then the reader's bytes are dropped.
+pub const FOLLOWED_OUTPUT_WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Log streams that the readers of one operation's output have at the same time: those that read at about the same place
+/// share one.
+pub const FOLLOWED_OUTPUTS_MAX: usize = 8;
+
+/// Bytes of all log streams in memory; what is appended beyond takes the place of older bytes of the same stream.
+pub const LOG_STREAMS_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Log streams at the same time. For another one, the one that was finished longest ago is forgotten.
+pub const LOG_STREAMS_MAX: usize = 4096;
+
+/// Bytes that one step of reading or writing a log stream moves at most.
+pub const LOG_STREAM_PIECE_BYTES_MAX: usize = 256 * 1024;
+
+/// How long a finished log stream is remembered.
+pub const LOG_STREAM_FINISHED_MAX: Duration = Duration::from_secs(600);
+
+/// How long a log stream is kept that nobody writes to and nobody has finished, and how long a writer may say nothing.
+pub const LOG_STREAM_IDLE_MAX: Duration = Duration::from_secs(3600);
+
+/// How often log streams are looked through for those whose time is over.
+pub const LOG_STREAMS_SWEPT_EVERY: Duration = Duration::from_secs(10);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use reapi::execution::action_cache_server::ActionCacheServer;
 use reapi::execution::capabilities_server::CapabilitiesServer;
+use reapi::logstream::log_stream_service_server::LogStreamServiceServer;
 use tonic::codec::CompressionEncoding;
 use tonic::service::Routes;
 
@@ -13,7 +14,11 @@ use crate::cas::CasDoor;
 use crate::limits::{
     BLOB_SIZE_BYTES_MAX_DEFAULT, IN_FLIGHT_BYTES_MAX_DEFAULT, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX,
 };
-use crate::{ActionCache, ByteStream, Capabilities, ContentAddressableStorage, ExecutionOffer, Instances};
+use crate::log_streams::{LogStreamService, LogStreams};
+use crate::{
+    ActionCache, ByteStream, Capabilities, ContentAddressableStorage, ExecutionOffer, Instances,
+    SchedulerActor,
+};
 
 /// What the storage services need besides the stores.
 #[derive(Clone, Debug)]
@@ -24,6 +29,8 @@ pub struct StorageOptions {
     pub in_flight_bytes_max: u64,
     /// What the capabilities say about execution.
     pub execution: Option<ExecutionOffer>,
+    /// Runs actions, whose outputs can then be read while they run (checklist E31).
+    pub scheduler: Option<SchedulerActor>,
 }
 
 impl Default for StorageOptions {
@@ -32,12 +39,13 @@ impl Default for StorageOptions {
             blob_size_bytes_max: BLOB_SIZE_BYTES_MAX_DEFAULT,
             in_flight_bytes_max: IN_FLIGHT_BYTES_MAX_DEFAULT,
             execution: None,
+            scheduler: None,
         }
     }
 }
 
-/// The services around storage: CAS, ByteStream, ActionCache and Capabilities. `group` gets the one task that gives
-/// up uploads nobody comes back to.
+/// The services around storage: CAS, ByteStream, LogStream, ActionCache and Capabilities. `group` gets the tasks that give
+/// up uploads nobody comes back to, and log streams.
 ///
 /// gRPC-level compression is understood when a client sends it (checklist B18) and never used for answers.
 pub fn storage_routes(instances: Arc<Instances>, group: &tasks::Group, options: StorageOptions) -> Routes {
@@ -45,15 +53,29 @@ pub fn storage_routes(instances: Arc<Instances>, group: &tasks::Group, options: 
         blob_size_bytes_max,
         in_flight_bytes_max,
         execution,
+        scheduler,
     } = options;
+    let log_streams = match &scheduler {
+        Some(scheduler) => scheduler.log_streams().clone(),
+        None => LogStreams::start(group),
+    };
     let admission = Admission::new(in_flight_bytes_max);
     let cas = ContentAddressableStorage::new(instances.clone(), admission.clone(), blob_size_bytes_max);
-    let byte_stream = ByteStream::new(instances.clone(), admission.clone(), blob_size_bytes_max, group);
+    let byte_stream = ByteStream::new(
+        instances.clone(),
+        admission.clone(),
+        blob_size_bytes_max,
+        group,
+        log_streams.clone(),
+        scheduler,
+    );
+    let log_stream_service = LogStreamService::new(instances.clone(), log_streams);
     let action_cache = ActionCache::new(instances.clone(), admission);
     let capabilities = Capabilities::new(instances, blob_size_bytes_max, execution);
     // The generated servers have these methods each for itself.
     Routes::new(CasDoor::new(cas))
         .add_service(ByteStreamDoor::new(byte_stream))
+        .add_service(LogStreamServiceServer::new(log_stream_service))
         .add_service(
             ActionCacheServer::new(action_cache)
                 .accept_compressed(CompressionEncoding::Gzip)

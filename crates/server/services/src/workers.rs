@@ -204,9 +204,9 @@ impl Connection {
     }
 
     fn desired(&self) -> proto::DesiredState {
-        let desired = self.door.actor.desired(&self.worker).unwrap_or_default();
+        let (desired, followed) = self.door.actor.desired_and_followed(&self.worker);
         proto::DesiredState {
-            leases: leases(desired, &self.reported),
+            leases: leases(desired, &self.reported, followed),
             lease_duration: duration(self.door.options.lease_duration),
             heartbeat: duration(self.door.options.heartbeat),
             acknowledged_sequence: self.acknowledged_sequence,
@@ -334,7 +334,11 @@ fn lease_state(lease: proto::LeaseState) -> Option<(LeaseId, LeaseState)> {
 
 /// Every lease by its number; the assignment only where the worker needs it, and as many as a message carries. The
 /// rest follow when the worker has reported what it got.
-fn leases(desired: Desired, reported: &HashSet<LeaseId>) -> Vec<proto::Lease> {
+fn leases(
+    desired: Desired,
+    reported: &HashSet<LeaseId>,
+    mut followed: HashMap<LeaseId, Vec<proto::FollowedOutput>>,
+) -> Vec<proto::Lease> {
     let mut room_bytes = ASSIGNMENTS_BYTES_MAX;
     let mut carries_any = false;
     let mut leases = Vec::with_capacity(desired.len());
@@ -350,6 +354,7 @@ fn leases(desired: Desired, reported: &HashSet<LeaseId>) -> Vec<proto::Lease> {
         leases.push(proto::Lease {
             lease_id: id.as_u64(),
             assignment,
+            followed_outputs: followed.remove(&id).unwrap_or_default(),
         });
     }
     leases
@@ -371,7 +376,7 @@ fn duration(duration: Duration) -> Option<prost_types::Duration> {
     })
 }
 
-fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
     a.len() == b.len()
         && a.iter()
             .zip(b)

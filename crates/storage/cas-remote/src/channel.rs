@@ -156,6 +156,12 @@ impl RemoteChannel {
         self.connection.calls.clone()
     }
 
+    /// A connection of its own for streams that may stand still for long: what they have under way counts against all of a
+    /// connection, and would hold up small calls and blobs. It is connected when first used, and carries no headers.
+    pub fn patient_channel(&self) -> Channel {
+        self.connection.patient.clone()
+    }
+
     /// Retries for one call of another client over [`channel`](Self::channel), out of the budget that all share.
     pub fn retries(&self) -> Retries {
         self.connection.retry.start()

@@ -51,6 +51,8 @@ pub(crate) struct Connection {
     /// Streams of bytes. Connected when first used.
     bulk: [Channel; BULK_CONNECTIONS],
     next_bulk: AtomicUsize,
+    /// Streams that may stand still for long, so that they hold up none of the others. Connected when first used.
+    pub(crate) patient: Channel,
     pub(crate) headers: CallHeaders,
     pub(crate) retry: RetryBudget,
     call_timeout: Duration,
@@ -100,6 +102,7 @@ impl Connection {
             calls,
             bulk: std::array::from_fn(|_| tuned.connect_lazy()),
             next_bulk: AtomicUsize::new(0),
+            patient: tuned.connect_lazy(),
             headers,
             retry: RetryBudget::new(),
             call_timeout,

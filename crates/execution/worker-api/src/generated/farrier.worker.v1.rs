@@ -222,6 +222,9 @@ pub struct Lease {
     /// worker that does not hold such a lease reports what it holds, and is sent the assignment then.
     #[prost(message, optional, tag = "2")]
     pub assignment: ::core::option::Option<Assignment>,
+    /// What of the command's output is read while it runs. Mostly nothing, and then no byte of it travels.
+    #[prost(message, repeated, tag = "3")]
+    pub followed_outputs: ::prost::alloc::vec::Vec<FollowedOutput>,
 }
 impl ::prost::Name for Lease {
     const NAME: &'static str = "Lease";
@@ -231,6 +234,72 @@ impl ::prost::Name for Lease {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/farrier.worker.v1.Lease".into()
+    }
+}
+/// Output to be sent on while the command runs. Each is a log stream of its own, which the worker appends to by
+/// ByteStream.Write until the action ends, this is no longer listed, or the server does not know the stream any more. Where
+/// to go on after a broken call is what QueryWriteStatus says. The action's result carries the whole output as ever.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct FollowedOutput {
+    #[prost(enumeration = "followed_output::Output", tag = "1")]
+    pub output: i32,
+    /// The first byte that is wanted, counted from the start of the output. It is also the first write_offset.
+    #[prost(uint64, tag = "2")]
+    pub offset: u64,
+    /// Never used twice.
+    #[prost(string, tag = "3")]
+    pub write_resource_name: ::prost::alloc::string::String,
+}
+/// Nested message and enum types in `FollowedOutput`.
+pub mod followed_output {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum Output {
+        Unspecified = 0,
+        Stdout = 1,
+        Stderr = 2,
+    }
+    impl Output {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "OUTPUT_UNSPECIFIED",
+                Self::Stdout => "STDOUT",
+                Self::Stderr => "STDERR",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "OUTPUT_UNSPECIFIED" => Some(Self::Unspecified),
+                "STDOUT" => Some(Self::Stdout),
+                "STDERR" => Some(Self::Stderr),
+                _ => None,
+            }
+        }
+    }
+}
+impl ::prost::Name for FollowedOutput {
+    const NAME: &'static str = "FollowedOutput";
+    const PACKAGE: &'static str = "farrier.worker.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.worker.v1.FollowedOutput".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.worker.v1.FollowedOutput".into()
     }
 }
 /// An action given to a worker, with all it takes to start fetching.

@@ -16,6 +16,7 @@ use worker_api::v1::running::Phase;
 use super::ending::Ending;
 use super::failure::{Failure, store};
 use super::left_behind::LeftBehind;
+use super::live_output::{LiveOutput, Logs};
 use super::timeline::Timeline;
 use super::{Executor, Progress, Stores};
 use crate::assignment::Assignment;
@@ -40,6 +41,8 @@ pub(crate) struct Local {
     pub(crate) network: bool,
     /// What one action may use.
     pub(crate) limits: ActionLimits,
+    /// Sends on what commands print while they run.
+    pub(crate) live_output: LiveOutput,
 }
 
 #[async_trait]
@@ -76,6 +79,24 @@ impl Local {
         let build_directory = unless(cancel, self.lay_out_inputs(assignment, &*blobs)).await?;
         timeline.input_fetch_completed();
 
+        let logs = Logs {
+            stdout: build_directory.stdout_path(),
+            stderr: build_directory.stderr_path(),
+        };
+        let rest = self.run(assignment, &*blobs, build_directory, timeline, progress, cancel);
+        self.live_output.beside(progress.followed(), &logs, rest).await
+    }
+
+    /// The second half: from the command to its outputs.
+    async fn run(
+        &self,
+        assignment: &Assignment,
+        blobs: &dyn BlobStore,
+        build_directory: BuildDirectory,
+        timeline: &mut Timeline,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Report, Failure> {
         progress.enter(Phase::Executing, timeline.metadata()).await;
         // The runner watches `cancel` itself, and answers when every process of the command is dead.
         let run = self
@@ -90,7 +111,7 @@ impl Local {
         let mut left_behind = LeftBehind::find(assignment, &build_directory, &ending).await?;
         let uploads = std::mem::take(&mut left_behind.uploads);
         unless(cancel, async {
-            upload(&*blobs, uploads)
+            upload(blobs, uploads)
                 .await
                 .map_err(|error| store("uploading outputs", error))
         })

@@ -97,6 +97,7 @@ impl ServerStream {
         let lease = |lease_id: &u64| proto::Lease {
             lease_id: *lease_id,
             assignment: Some(assignment(*lease_id)),
+            ..Default::default()
         };
         let desired = proto::DesiredState {
             leases: lease_ids.iter().map(lease).collect(),
@@ -499,6 +500,7 @@ async fn when_the_loop_is_dropped_everything_stops() {
     let lease = proto::Lease {
         lease_id: 1,
         assignment: Some(proto::Assignment::default()),
+        ..Default::default()
     };
     let (mut starts, _) = sync_loop.leases.obey(vec![lease]);
     sync_loop.start(starts.remove(0));

@@ -44,6 +44,7 @@ fn parts() -> WorkerParts {
         },
         stores: Arc::new(|_| cas::memory(1)),
         channel: Channel::from_static("http://127.0.0.1:9").connect_lazy(),
+        output_channel: Channel::from_static("http://127.0.0.1:9").connect_lazy(),
         token: None,
     }
 }

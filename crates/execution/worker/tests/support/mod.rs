@@ -90,14 +90,16 @@ impl Farm {
             memory_bytes: 0,
             resources: Vec::new(),
         };
+        let channel = Channel::from_shared(format!("http://{address}"))
+            .unwrap()
+            .tcp_nodelay(true)
+            .connect_lazy();
         let parts = WorkerParts {
             runner: Arc::new(unix_runner),
             capabilities: capabilities.clone(),
             stores: Arc::new(move |_| given.clone()),
-            channel: Channel::from_shared(format!("http://{address}"))
-                .unwrap()
-                .tcp_nodelay(true)
-                .connect_lazy(),
+            output_channel: channel.clone(),
+            channel,
             token: None,
         };
         let worker = Worker::open(options, parts, &group).await.unwrap();
@@ -187,6 +189,7 @@ impl Farm {
         self.want(vec![wire::Lease {
             lease_id: self.next_lease,
             assignment: Some(assignment),
+            ..Default::default()
         }])
         .await;
         self.next_lease

@@ -4,10 +4,12 @@
 //! all or its outputs could not be fetched; 130 after Ctrl-C. These are the codes of `timeout` and of shells.
 
 mod execution;
+mod live;
 mod prepare;
 mod progress;
 mod result;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,6 +23,7 @@ use reapi::execution::ExecuteResponse;
 use reapi::rpc::Code;
 
 use self::execution::{Execution, OperationSlot, Refused};
+use self::live::LiveOutput;
 use self::prepare::{Prepared, prepare};
 use self::progress::Progress;
 pub(super) use self::result::{made, symlinks};
@@ -65,6 +68,10 @@ pub(crate) struct ExecOptions {
     /// The command's working directory, relative to the root of the tree. It is made if no input makes it.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "PATH")]
     workdir: String,
+    /// Show the command's output while it runs, as is done on a terminal anyway. Should its worker be lost, the command
+    /// starts again, and all of its output is printed once more.
+    #[arg(long)]
+    follow: bool,
     /// Only the command's own output.
     #[arg(long, short, conflicts_with = "verbose")]
     quiet: bool,
@@ -133,6 +140,7 @@ pub(crate) async fn run_command(
         skip_cache: false,
         priority: 0,
         workdir: String::new(),
+        follow: false,
         quiet: false,
         verbose: false,
         command,
@@ -147,11 +155,17 @@ async fn journey(options: &ExecOptions, operation: &OperationSlot) -> Result<Exi
     let prepared = prepare(options).await?;
     progress.step(|| format!("action {}", prepared.action_digest));
     let server = options.server.connect().await?;
-    let response = execute(options, &server, &prepared, operation, &progress).await?;
+    let live = LiveOutput::new();
+    let executing = execute(options, &server, &prepared, operation, &progress, &live);
+    // A program that reads the output gets it once, whatever happens to workers.
+    let response = match options.follow || std::io::stdout().is_terminal() {
+        true => live.beside(&server, executing).await?,
+        false => executing.await?,
+    };
 
     let end = result::End::of(&response)?;
     if let Some(action_result) = &response.result {
-        result::replay(&server, action_result).await?;
+        result::replay(&server, action_result, live.shown()).await?;
         // A remark that the command's own output ends with has been read already.
         let is_said = String::from_utf8_lossy(&action_result.stderr_raw)
             .trim_end()
@@ -190,6 +204,7 @@ async fn execute(
     prepared: &Prepared,
     operation: &OperationSlot,
     progress: &Progress,
+    live: &LiveOutput,
 ) -> Result<ExecuteResponse> {
     let sent = prepared.sources.upload_missing(&*server.store).await?;
     progress.step(|| format!("uploaded {} blobs, {} bytes", sent.blobs, sent.bytes));
@@ -200,6 +215,7 @@ async fn execute(
             skip_cache_lookup: options.skip_cache,
             priority: options.priority,
             progress,
+            live,
             operation,
         };
         let missing = match execution.run().await {

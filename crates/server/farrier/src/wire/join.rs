@@ -119,6 +119,7 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
         capabilities,
         stores: stores(remote.clone()),
         channel: remote.channel(),
+        output_channel: remote.patient_channel(),
         token: Some(token),
     };
     let worker = Worker::open(worker_options(&options, &directory, memory_bytes), parts, &group)

@@ -62,7 +62,7 @@ pub(crate) async fn serve(
     );
     let last_results = actor.clone();
     let queue = QueueAdmin::new(actor.clone(), &options.worker_token);
-    let door = WorkersDoor::new(actor, &options.worker_token, workers_options);
+    let door = WorkersDoor::new(actor.clone(), &options.worker_token, workers_options);
 
     let (health, health_service) = tonic_health::server::health_reporter();
     set_status(&health, tonic_health::ServingStatus::Serving).await;
@@ -89,6 +89,7 @@ pub(crate) async fn serve(
     let storage_options = StorageOptions {
         blob_size_bytes_max: options.blob_size_bytes_max,
         execution: Some(offer),
+        scheduler: Some(actor),
         ..StorageOptions::default()
     };
     let served = instances.names().cloned().collect();
@@ -131,12 +132,13 @@ async fn set_status(health: &HealthReporter, status: tonic_health::ServingStatus
 }
 
 /// What the health service answers for, beside the whole.
-const SERVICES: [&str; 7] = [
+const SERVICES: [&str; 8] = [
     "",
     "build.bazel.remote.execution.v2.Capabilities",
     "build.bazel.remote.execution.v2.ContentAddressableStorage",
     "build.bazel.remote.execution.v2.ActionCache",
     "build.bazel.remote.execution.v2.Execution",
+    "build.bazel.remote.logstream.v1.LogStreamService",
     "google.bytestream.ByteStream",
     "google.longrunning.Operations",
 ];

@@ -1,10 +1,10 @@
 //! `ByteStream.QueryWriteStatus`: how far an upload got.
 
-use blob::{DigestSet, WriteName};
+use blob::{DigestSet, LogStreamName, WriteName};
 use reapi::bytestream::{QueryWriteStatusRequest, QueryWriteStatusResponse};
 use tonic::Status;
 
-use super::ByteStream;
+use super::{ByteStream, log_stream};
 use crate::status;
 
 /// A blob that is here is complete, whoever wrote it. An unknown upload is answered with 0 rather than NOT_FOUND: both
@@ -14,6 +14,10 @@ pub(super) async fn query_write_status(
     service: &ByteStream,
     request: QueryWriteStatusRequest,
 ) -> Result<QueryWriteStatusResponse, Status> {
+    if LogStreamName::is_meant(&request.resource_name) {
+        let name = LogStreamName::parse(&request.resource_name).map_err(status::resource_name_error)?;
+        return log_stream::query_write_status(service, &name);
+    }
     let name = WriteName::parse(&request.resource_name).map_err(status::resource_name_error)?;
     let instance = service.instances.get(&name.instance)?;
     let missing = instance

@@ -3,14 +3,14 @@
 //! No task and no channel: the client pulls the message, the message pulls the store. A client that stops reading
 //! makes nobody read the disk.
 
-use blob::{BlobError, BlobStream, ByteRange, Compressor, Digest, ReadName};
+use blob::{BlobError, BlobStream, ByteRange, Compressor, Digest, LogStreamName, ReadName};
 use bytes::{Bytes, BytesMut};
 use cas::BlobStore;
 use futures::stream::{self, BoxStream, Stream, StreamExt, TryStreamExt};
 use reapi::bytestream::ReadRequest;
 use tonic::{Code, Status};
 
-use super::ByteStream;
+use super::{ByteStream, log_stream};
 use crate::limits::{READ_MESSAGE_BYTES_MAX, READ_MESSAGE_BYTES_MIN};
 use crate::status;
 
@@ -19,6 +19,10 @@ pub(super) async fn read(
     service: &ByteStream,
     request: ReadRequest,
 ) -> Result<BoxStream<'static, Result<Bytes, Status>>, Status> {
+    if LogStreamName::is_meant(&request.resource_name) {
+        let name = LogStreamName::parse(&request.resource_name).map_err(status::resource_name_error)?;
+        return log_stream::read(service, &name, &request).await;
+    }
     let name = ReadName::parse(&request.resource_name).map_err(status::resource_name_error)?;
     let instance = service.instances.get(&name.instance)?;
     let range = range(&name, &request)?;

@@ -5,7 +5,7 @@
 
 use std::ops::ControlFlow;
 
-use blob::{Blob, BlobError, Compressor, DigestSet, WriteName};
+use blob::{Blob, BlobError, Compressor, DigestSet, LogStreamName, WriteName};
 use bytes::Bytes;
 use cas::{BlobStore, StoreError};
 use compression::decompress_all;
@@ -15,12 +15,12 @@ use reapi::bytestream::WriteResponse;
 use tokio::time::timeout;
 use tonic::{Code, Status};
 
-use super::ByteStream;
 use super::decoding::Decoding;
 use super::sequence::Sequence;
 use super::upload::Appetite;
 use super::uploads::{LiveUpload, Opened, out_of_range};
 use super::write_message::WriteMessage;
+use super::{ByteStream, log_stream};
 use crate::admission::Admission;
 use crate::grpc::pieces::Pieces;
 use crate::limits::{UPLOAD_IN_MEMORY_BYTES_MAX, UPLOAD_MESSAGE_WAIT_MAX};
@@ -45,6 +45,10 @@ pub(super) async fn write<M: Into<WriteMessage>>(
         }
     };
     request_metadata::check_resource_name(header, &first.resource_name)?;
+    if LogStreamName::is_meant(&first.resource_name) {
+        let name = LogStreamName::parse(&first.resource_name).map_err(status::resource_name_error)?;
+        return log_stream::write(service, &name, first, &mut messages).await;
+    }
     let name = WriteName::parse(&first.resource_name).map_err(status::resource_name_error)?;
     let instance = service.instances.get(&name.instance)?;
     if name.digest.size_bytes() > service.blob_size_bytes_max {
@@ -219,7 +223,7 @@ async fn next(
 
 /// `finish_write` was the last message (B8). Only what has arrived is looked at: a client may wait for the answer
 /// before it closes its side.
-fn nothing_follows(
+pub(super) fn nothing_follows(
     messages: &mut (impl Stream<Item = Result<WriteMessage, Status>> + Unpin),
 ) -> Result<(), Status> {
     match messages.next().now_or_never() {

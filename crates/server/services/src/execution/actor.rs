@@ -5,11 +5,13 @@
 //! the journal that it may need, never across an await.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use action::{Report, is_cacheable};
+use blob::CommandOutput;
 use cas::{Hold, Invocation};
 use futures::FutureExt;
 use journal::Journal;
@@ -17,14 +19,19 @@ use parking_lot::Mutex;
 use reapi::execution::ExecuteResponse;
 use reapi::rpc::Code;
 use scheduler::{
-    Desired, Effect, Entry, Event, OperationName, OperationView, QueueView, Scheduler, SchedulerOptions,
-    TaskId, Time, Work, WorkerId,
+    Desired, Effect, Entry, Event, LeaseId, OperationName, OperationView, QueueView, Scheduler,
+    SchedulerOptions, TaskId, Time, Work, WorkerId,
 };
 use tasks::{CancellationToken, Group};
 use tokio::sync::{Notify, watch};
+use tonic::Status;
+use worker_api::v1::FollowedOutput;
 
+use super::follows::Follows;
 use super::holds::{Holds, invocation};
+use super::live_output::{Following, Outlook};
 use super::publish::publish;
+use crate::log_streams::{LogReader, LogStream, LogStreams};
 use crate::{ConnectionLife, Instances};
 
 /// How much a power cut may take from the journal.
@@ -49,6 +56,7 @@ struct Shared {
     group: Group,
     /// Results on their way to whoever waits for them.
     publications: Group,
+    log_streams: LogStreams,
 }
 
 struct State {
@@ -60,6 +68,13 @@ struct State {
     journal: Option<Journal>,
     timer_at: Option<Time>,
     holds: Holds,
+    follows: Follows,
+}
+
+impl fmt::Debug for SchedulerActor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SchedulerActor").finish_non_exhaustive()
+    }
 }
 
 impl SchedulerActor {
@@ -87,6 +102,7 @@ impl SchedulerActor {
             journal,
             timer_at: None,
             holds: Holds::default(),
+            follows: Follows::default(),
         };
         let shared = Shared {
             state: Mutex::new(state),
@@ -96,6 +112,7 @@ impl SchedulerActor {
             instances,
             group: group.clone(),
             publications: group.child("publications"),
+            log_streams: LogStreams::start(group),
         };
         let actor = SchedulerActor {
             shared: Arc::new(shared),
@@ -118,7 +135,7 @@ impl SchedulerActor {
             if let Some(operation) = accepted.and_then(|name| state.scheduler.operation(&name)) {
                 state.holds.accepted(self.shared.instances.leases(), &operation);
             }
-            state.carry_out(&self.shared.wakeup_moved)
+            state.carry_out(&self.shared)
         };
         self.publish_all(decided);
     }
@@ -138,7 +155,7 @@ impl SchedulerActor {
             if !live.is_empty() {
                 tracing::info!(operations = live.len(), "goes on with what was queued or running");
             }
-            state.carry_out(&self.shared.wakeup_moved)
+            state.carry_out(&self.shared)
         };
         self.publish_all(decided);
     }
@@ -159,9 +176,15 @@ impl SchedulerActor {
         self.shared.state.lock().scheduler.operations(after, limit)
     }
 
-    /// What a worker should be doing.
-    pub fn desired(&self, worker: &WorkerId) -> Option<Desired> {
-        self.shared.state.lock().scheduler.desired(worker)
+    /// What a worker should be doing, and what it is to send of its actions' output: nothing, most of the time.
+    pub(crate) fn desired_and_followed(
+        &self,
+        worker: &WorkerId,
+    ) -> (Desired, HashMap<LeaseId, Vec<FollowedOutput>>) {
+        let state = self.shared.state.lock();
+        let desired = state.scheduler.desired(worker).unwrap_or_default();
+        let followed = state.follows.wanted(&desired);
+        (desired, followed)
     }
 
     /// The whole queue at a glance.
@@ -198,6 +221,62 @@ impl SchedulerActor {
     /// To be called after a receiver of [`watch_worker`](Self::watch_worker) is dropped.
     pub(crate) fn unwatch_worker(&self, worker: &WorkerId) {
         unsubscribe(&mut self.shared.state.lock().workers, worker);
+    }
+
+    /// Looks at an output of an operation from `offset` on. If a worker has the operation, the caller is a reader from now
+    /// on, and the worker is told to send. RESOURCE_EXHAUSTED if there are too many readers.
+    pub(super) fn follow(
+        &self,
+        name: &OperationName,
+        output: CommandOutput,
+        offset: u64,
+    ) -> Result<Outlook, Status> {
+        let mut state = self.shared.state.lock();
+        let State {
+            scheduler,
+            follows,
+            workers,
+            ..
+        } = &mut *state;
+        let Some(operation) = scheduler.operation(name) else {
+            return Ok(Outlook::Unknown);
+        };
+        let work = operation.work;
+        if let Some(response) = operation.response {
+            return Ok(Outlook::Over(work, response));
+        }
+        let Some((lease, worker)) = scheduler.holder(name) else {
+            return Ok(Outlook::Later);
+        };
+        let make = |keeps| self.shared.log_streams.create(&work.instance, keeps);
+        let (stream, fate) = follows.follow(name, (lease, worker.clone()), (output, offset), make)?;
+        wake(workers, &worker);
+        Ok(Outlook::Live(Following {
+            actor: self.clone(),
+            operation: name.clone(),
+            work,
+            reader: LogReader::new(stream.clone(), offset),
+            stream,
+            fate,
+        }))
+    }
+
+    /// A reader less.
+    pub(super) fn unfollow(&self, name: &OperationName, stream: &Arc<LogStream>) {
+        let mut state = self.shared.state.lock();
+        let unfollowed = state.follows.unfollow(name, stream, &self.shared.log_streams);
+        if let Some(worker) = unfollowed {
+            wake(&state.workers, &worker);
+        }
+    }
+
+    /// Where outputs of actions come in.
+    pub(crate) fn log_streams(&self) -> &LogStreams {
+        &self.shared.log_streams
+    }
+
+    pub(super) fn instances(&self) -> &Instances {
+        &self.shared.instances
     }
 
     /// Waits until every result that workers have handed over is with those who wait for it, at most `patience`: a
@@ -300,7 +379,7 @@ impl State {
     }
 
     /// Remembers what has to be, then tells who has to know.
-    fn carry_out(&mut self, wakeup_moved: &Notify) -> Decided {
+    fn carry_out(&mut self, shared: &Shared) -> Decided {
         let mut records = Vec::new();
         let mut others = Vec::new();
         for effect in self.effects.drain(..) {
@@ -318,6 +397,14 @@ impl State {
                 Effect::Update(operation) => {
                     let look = || self.scheduler.operation(&operation);
                     decided.let_go.extend(self.holds.changed(&operation, look));
+                    let unfollowed = self.follows.changed(&operation, &shared.log_streams, || {
+                        let holder = self.scheduler.holder(&operation);
+                        (look(), holder.map(|(lease, _)| lease))
+                    });
+                    // The lease may go on for other operations.
+                    if let Some(worker) = unfollowed {
+                        wake(&self.workers, &worker);
+                    }
                     wake(&self.operations, &operation);
                 }
                 Effect::Sync(worker) => wake(&self.workers, &worker),
@@ -328,7 +415,7 @@ impl State {
         let wakeup = self.scheduler.next_wakeup();
         if wakeup != self.timer_at {
             self.timer_at = wakeup;
-            wakeup_moved.notify_one();
+            shared.wakeup_moved.notify_one();
         }
         decided
     }

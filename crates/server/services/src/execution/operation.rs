@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use admin_api::v1::Waiting;
-use blob::Digest;
+use blob::{CommandOutput, Digest};
 use futures::Stream;
 use futures::stream;
 use prost::{Message, Name};
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use super::SchedulerActor;
+use super::live_output::stream_name;
 use crate::ConnectionLife;
 
 /// A quiet stream repeats its state this often, so that proxies and clients with a call timeout (Bazel puts 60 s on
@@ -34,7 +35,13 @@ pub(crate) fn to_proto(view: &OperationView) -> Operation {
         let metadata = partial.get_or_insert_default();
         metadata.auxiliary_metadata.push(any(&waiting));
     }
-    operation(&view.name, &digest, stage, partial, view.response.as_deref())
+    let mut metadata = metadata(&digest, stage, partial);
+    // Set as soon as there is somebody to ask for the output (E31).
+    if view.stage == Stage::Executing {
+        metadata.stdout_stream_name = stream_name(&view.name, CommandOutput::Stdout);
+        metadata.stderr_stream_name = stream_name(&view.name, CommandOutput::Stderr);
+    }
+    operation(&view.name, &metadata, view.response.as_deref())
 }
 
 /// Why it is queued, if it is.
@@ -51,33 +58,33 @@ fn waiting(view: &OperationView) -> Option<Waiting> {
 
 /// An operation that was over before it was queued.
 pub(crate) fn done(name: &OperationName, digest: &Digest, response: &ExecuteResponse) -> Operation {
-    operation(
-        name,
-        digest,
-        execution_stage::Value::Completed,
-        None,
-        Some(response),
-    )
+    let metadata = metadata(digest, execution_stage::Value::Completed, None);
+    operation(name, &metadata, Some(response))
 }
 
-/// `done` if and only if there is a response (E5); `error` is never set (E1).
-fn operation(
-    name: &OperationName,
+fn metadata(
     digest: &Digest,
     stage: execution_stage::Value,
     partial_execution_metadata: Option<ExecutedActionMetadata>,
-    response: Option<&ExecuteResponse>,
-) -> Operation {
-    let metadata = ExecuteOperationMetadata {
+) -> ExecuteOperationMetadata {
+    ExecuteOperationMetadata {
         stage: stage as i32,
         action_digest: Some(digest.to_proto()),
         partial_execution_metadata,
         digest_function: digest.function().to_proto() as i32,
         ..Default::default()
-    };
+    }
+}
+
+/// `done` if and only if there is a response (E5); `error` is never set (E1).
+fn operation(
+    name: &OperationName,
+    metadata: &ExecuteOperationMetadata,
+    response: Option<&ExecuteResponse>,
+) -> Operation {
     Operation {
         name: name.to_string(),
-        metadata: Some(any(&metadata)),
+        metadata: Some(any(metadata)),
         done: response.is_some(),
         result: response.map(|response| operation::Result::Response(any(response))),
     }

@@ -8,6 +8,7 @@
 mod cancellation;
 mod execute;
 mod holds;
+mod live_output;
 mod merging;
 mod operations;
 mod refusals;

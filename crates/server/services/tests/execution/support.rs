@@ -10,13 +10,17 @@ use cas::{BlobStore, always_has_empty};
 use futures::StreamExt;
 use journal::Journal;
 use prost::Message;
+use reapi::bytestream::byte_stream_client::ByteStreamClient;
 use reapi::execution::execution_client::ExecutionClient;
 use reapi::execution::{self as proto, execution_stage};
 use reapi::longrunning::operations_client::OperationsClient;
 use reapi::longrunning::{Operation, operation};
 use reapi::rpc;
 use scheduler::{Entry, SchedulerOptions};
-use services::{Execution, Instance, SchedulerActor, Timeouts, WorkersDoor, WorkersOptions, tuned};
+use services::{
+    Execution, Instance, SchedulerActor, StorageOptions, Timeouts, WorkersDoor, WorkersOptions,
+    storage_routes, tuned,
+};
 use tasks::Group;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -106,9 +110,14 @@ impl Farm {
             default: Duration::from_secs(60),
             max: Duration::from_secs(600),
         };
-        let execution = Execution::new(actor.clone(), instances, timeouts, group.stopping());
+        let storage = StorageOptions {
+            scheduler: Some(actor.clone()),
+            ..StorageOptions::default()
+        };
+        let execution = Execution::new(actor.clone(), instances.clone(), timeouts, group.stopping());
         let door = WorkersDoor::new(actor, TOKEN, workers_options);
         let router = tuned(tonic::transport::Server::builder())
+            .add_routes(storage_routes(instances, &group, storage))
             .add_service(proto::execution_server::ExecutionServer::new(execution.clone()))
             .add_service(reapi::longrunning::operations_server::OperationsServer::new(
                 execution,
@@ -146,6 +155,10 @@ impl Farm {
 
     pub fn execution(&self) -> ExecutionClient<Channel> {
         ExecutionClient::new(self.channel.clone())
+    }
+
+    pub fn byte_stream(&self) -> ByteStreamClient<Channel> {
+        ByteStreamClient::new(self.channel.clone())
     }
 
     pub fn operations(&self) -> OperationsClient<Channel> {
@@ -372,6 +385,14 @@ impl FakeWorker {
             self.latest = next(&mut self.desired).await;
         }
         self.latest.leases.clone()
+    }
+
+    /// Waits until this many outputs of its only lease are read by somebody.
+    pub async fn until_followed(&mut self, count: usize) -> Vec<wire::FollowedOutput> {
+        while self.latest.leases[0].followed_outputs.len() != count {
+            self.latest = next(&mut self.desired).await;
+        }
+        self.latest.leases[0].followed_outputs.clone()
     }
 
     /// Says that it runs everything it should.

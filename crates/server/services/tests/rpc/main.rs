@@ -18,6 +18,7 @@ mod find_missing_blobs;
 mod general;
 mod get_tree;
 mod invocations;
+mod log_streams;
 mod query_write_status;
 mod splice_blob;
 mod split_blob;

@@ -10,6 +10,7 @@ use runner_api::{BUILD_PATH, Outcome, ResourceUsage, RunError, RunResponse};
 use tasks::Group;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
+use tonic::transport::Channel;
 
 use super::*;
 use crate::build_directory::Placement;
@@ -80,6 +81,8 @@ fn fixture(play: impl Fn(&RunRequest) -> Outcome + Send + Sync + 'static) -> Fix
         log_bytes_max: 1000,
         network: false,
         limits: ActionLimits::default(),
+        // Nobody follows anything here.
+        live_output: LiveOutput::new(Channel::from_static("http://127.0.0.1:1").connect_lazy()),
     };
     Fixture {
         scratch,
@@ -140,12 +143,17 @@ impl Fixture {
         let lease = worker_api::v1::Lease {
             lease_id: 1,
             assignment: Some(Default::default()),
+            ..Default::default()
         };
-        let run = Leases::new(1).obey(vec![lease]).0.remove(0).run;
+        let start = Leases::new(1).obey(vec![lease]).0.remove(0);
         let (reports, mut received) = mpsc::channel(10);
         let response = self
             .local
-            .execute(assignment, &Progress::new(run, reports), cancel)
+            .execute(
+                assignment,
+                &Progress::new(start.run, reports, start.followed),
+                cancel,
+            )
             .await;
         let mut phases = Vec::new();
         while let Some((_, RunReport::Phase(phase, _))) = received.recv().await {

@@ -19,6 +19,7 @@ use reapi::rpc;
 use tonic::{Code, Status, Streaming};
 
 use super::describe;
+use super::live::LiveOutput;
 use super::progress::Progress;
 use crate::commands::connection::Server;
 
@@ -29,6 +30,7 @@ pub(super) struct Execution<'a> {
     pub(super) skip_cache_lookup: bool,
     pub(super) priority: i32,
     pub(super) progress: &'a Progress,
+    pub(super) live: &'a LiveOutput,
     pub(super) operation: &'a OperationSlot,
 }
 
@@ -133,6 +135,7 @@ impl Execution<'_> {
                     let metadata = operation.metadata.as_ref();
                     if let Some(Ok(metadata)) = metadata.map(|any| any.to_msg::<ExecuteOperationMetadata>()) {
                         self.progress.stage(&metadata);
+                        self.live.stage(&metadata);
                     }
                     if operation.done {
                         return Followed::Done(operation);

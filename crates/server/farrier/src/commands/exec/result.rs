@@ -6,12 +6,14 @@ use std::path::Path;
 use ::action::{InputPath, check_action_result};
 use ::cas::BlobStore;
 use anyhow::{Context, Result, bail};
-use blob::{Digest, DigestFunction};
+use blob::{BlobStream, Digest, DigestFunction};
 use bytes::Bytes;
+use futures::stream::{self, StreamExt};
 use reapi::execution::{ActionResult, ExecuteResponse, OutputDirectory};
 use reapi::{execution as proto, rpc};
 
 use super::describe;
+use super::live::Shown;
 use super::prepare::Prepared;
 use crate::commands::connection::Server;
 use crate::commands::destination::{Destination, FileToWrite, Writing, fetch};
@@ -54,8 +56,8 @@ impl End {
     }
 }
 
-/// Prints what the command printed, byte for byte.
-pub(super) async fn replay(server: &Server, result: &ActionResult) -> Result<()> {
+/// Prints what the command printed, byte for byte, without what was `shown` already.
+pub(super) async fn replay(server: &Server, result: &ActionResult, shown: [Shown; 2]) -> Result<()> {
     let ActionResult {
         stdout_raw,
         stdout_digest,
@@ -63,30 +65,66 @@ pub(super) async fn replay(server: &Server, result: &ActionResult) -> Result<()>
         stderr_digest,
         ..
     } = result;
-    stream(server, "stdout", stdout_raw, stdout_digest, print_bytes).await?;
-    stream(server, "stderr", stderr_raw, stderr_digest, print_error_bytes).await
+    let [stdout, stderr] = shown;
+    print_rest(server, "stdout", stdout_raw, stdout_digest, stdout, print_bytes).await?;
+    print_rest(
+        server,
+        "stderr",
+        stderr_raw,
+        stderr_digest,
+        stderr,
+        print_error_bytes,
+    )
+    .await
 }
 
-async fn stream(
+async fn print_rest(
     server: &Server,
     name: &str,
     raw: &Bytes,
     digest: &Option<proto::Digest>,
-    print: impl Fn(&[u8]) -> Result<()>,
+    shown: Shown,
+    print: fn(&[u8]) -> Result<()>,
 ) -> Result<()> {
-    match digest {
-        // Inlined, or the server keeps no digest of it.
-        _ if !raw.is_empty() => print(raw),
-        Some(digest) => {
-            let digest = Digest::from_proto(server.function, digest)
-                .with_context(|| format!("the command's {name}"))?;
-            let blob = fetch(&*server.store, digest)
-                .await
-                .with_context(|| format!("fetching the command's {name}"))?;
-            print_stream(blob.into_stream(), print).await
+    let opened = async || -> Result<BlobStream> {
+        match digest {
+            // Inlined, or the server keeps no digest of it.
+            Some(digest) if raw.is_empty() => {
+                let digest = Digest::from_proto(server.function, digest)
+                    .with_context(|| format!("the command's {name}"))?;
+                let blob = fetch(&*server.store, digest)
+                    .await
+                    .with_context(|| format!("fetching the command's {name}"))?;
+                Ok(blob.into_stream())
+            }
+            _ => Ok(stream::iter([Ok(raw.clone())]).boxed()),
         }
-        None => Ok(()),
+    };
+    if shown.size_bytes() == 0 {
+        return print_stream(opened().await?, print).await;
     }
+    let known = digest
+        .as_ref()
+        .map(|digest| Digest::from_proto(server.function, digest));
+    if let Some(Ok(digest)) = known
+        && shown.is_blob(&digest)
+    {
+        return Ok(());
+    }
+    let mut comparison = shown.compare();
+    let mut pieces = opened().await?;
+    let mut is_the_same = true;
+    while let Some(piece) = pieces.next().await {
+        is_the_same = comparison.next(&piece?)?;
+        if !is_the_same {
+            break;
+        }
+    }
+    if is_the_same && comparison.is_the_same() {
+        return Ok(());
+    }
+    eprintln!("farrier: the command was started again; this is all of its {name}:");
+    print_stream(opened().await?, print).await
 }
 
 /// Downloads every output to where it is in the tree, below `to`. Outputs that the command did not make are named.

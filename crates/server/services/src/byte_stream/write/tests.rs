@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::limits::{PARKED_UPLOAD_IDLE_MAX, PARKED_UPLOADS_MAX};
+use crate::log_streams::LogStreams;
 use crate::{Instance, Instances};
 
 struct NoCache;
@@ -52,7 +53,9 @@ impl Fixture {
         };
         let instances: Instances = [(InstanceName::default(), instance)].into_iter().collect();
         let group = Group::new("test");
-        let service = ByteStream::new(Arc::new(instances), Admission::new(1 << 20), 1 << 30, &group);
+        let log_streams = LogStreams::start(&group);
+        let admission = Admission::new(1 << 20);
+        let service = ByteStream::new(Arc::new(instances), admission, 1 << 30, &group, log_streams, None);
         Fixture {
             service,
             store,
