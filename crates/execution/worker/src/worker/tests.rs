@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use runner_api::{Availability, RunError, RunRequest, RunResponse, UidMode};
+use runner_api::{Availability, Conversation, RunError, RunRequest, RunResponse, UidMode};
 
 use super::*;
 
@@ -11,6 +11,15 @@ impl Runner for NoRunner {
         Err(RunError::Busy {
             message: "nobody here".into(),
         })
+    }
+
+    async fn converse(
+        &self,
+        request: RunRequest,
+        _: Conversation,
+        cancel: &CancellationToken,
+    ) -> Result<RunResponse, RunError> {
+        self.run(request, cancel).await
     }
 }
 
@@ -26,6 +35,7 @@ fn options(directory: &Path) -> WorkerOptions {
         limits: ActionLimits::default(),
         memory_bytes: 0,
         resources: Vec::new(),
+        persistent_processes_max: 0,
     }
 }
 

@@ -89,6 +89,7 @@ impl Farm {
             limits: ActionLimits::default(),
             memory_bytes: 0,
             resources: Vec::new(),
+            persistent_processes_max: 0,
         };
         let parts = WorkerParts {
             runner: Arc::new(unix_runner),

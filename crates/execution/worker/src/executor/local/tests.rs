@@ -6,7 +6,7 @@ use action::missing_blobs_in;
 use blob::{Blob, ByteRange, Digest, DigestFunction};
 use merkle::TreeBuilder;
 use reapi::execution as proto;
-use runner_api::{BUILD_PATH, Outcome, ResourceUsage, RunError, RunResponse};
+use runner_api::{BUILD_PATH, Conversation, Outcome, ResourceUsage, RunError, RunResponse};
 use tasks::Group;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -46,6 +46,17 @@ impl Runner for Played {
             processes_refused: 0,
         })
     }
+
+    async fn converse(
+        &self,
+        _: RunRequest,
+        _: Conversation,
+        _: &CancellationToken,
+    ) -> Result<RunResponse, RunError> {
+        Err(RunError::Refused {
+            message: "this one plays no conversations".into(),
+        })
+    }
 }
 
 struct Fixture {
@@ -80,6 +91,7 @@ fn fixture(play: impl Fn(&RunRequest) -> Outcome + Send + Sync + 'static) -> Fix
         log_bytes_max: 1000,
         network: false,
         limits: ActionLimits::default(),
+        persistent: None,
     };
     Fixture {
         scratch,
