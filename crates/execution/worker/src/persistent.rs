@@ -47,8 +47,7 @@ type Processes = Pool<Key, Arc<OnceCell<Process>>>;
 
 impl Persistent {
     /// At most `processes_max` processes, in `group`.
-    pub(crate) fn new(processes_max: usize, group: &Group) -> Self {
-        let group = group.child("persistent processes");
+    pub(crate) fn new(processes_max: usize, group: Group) -> Self {
         let stop = group.stopping().child_token();
         let pool = Arc::new(Mutex::new(Pool::new(processes_max)));
         group.spawn("end of idle processes", end_idle(pool.clone(), stop.clone()));

@@ -79,6 +79,7 @@ pub struct Worker {
     server: Server,
     executor: Arc<dyn Executor>,
     actions: Group,
+    processes: Group,
     /// Held for as long as the worker lives.
     _lock: File,
 }
@@ -190,9 +191,9 @@ impl Worker {
                 Err(ended) => std::panic::resume_unwind(ended.into_panic()),
             }
         };
-        let processes = group.child("processes");
+        let processes = group.child("persistent processes");
         let persistent = (persistent_processes_max > 0)
-            .then(|| Persistent::new(persistent_processes_max as usize, &processes));
+            .then(|| Persistent::new(persistent_processes_max as usize, processes.clone()));
         let executor = Local {
             worker: name.clone(),
             stores,
@@ -219,6 +220,7 @@ impl Worker {
             server,
             executor: fault_guarded(Arc::new(executor)),
             actions: group.child("actions"),
+            processes,
             _lock: lock,
         })
     }
@@ -231,12 +233,14 @@ impl Worker {
             server,
             executor,
             actions,
+            processes,
             _lock,
         } = self;
         let ended = SyncLoop::new(identity, server, executor, actions.clone())
             .run(stop)
             .await;
         actions.shut_down(ACTIONS_PATIENCE).await;
+        processes.shut_down(ACTIONS_PATIENCE).await;
         Ok(ended?)
     }
 }

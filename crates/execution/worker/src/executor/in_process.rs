@@ -211,13 +211,16 @@ async fn serve(
     match (take_back(process, build_directory, &name).await, ended) {
         (Ok(()), ended) => (ended, verdict),
         (Err(broken), Ended::Answered(_)) => (Ended::Broken(broken), Verdict::Broken),
-        // It is being ended as it is, and what it has left does not count for much.
+        // What it has left does not count for much, but it cannot serve others.
         (Err(Broken(reason)), ended) => {
             tracing::debug!(
                 reason,
                 "the files of a request that was given up cannot be taken back"
             );
-            (ended, Verdict::Ended)
+            match verdict {
+                Verdict::Good => (ended, Verdict::Ended),
+                verdict => (ended, verdict),
+            }
         }
     }
 }

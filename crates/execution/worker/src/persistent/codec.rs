@@ -2,7 +2,10 @@
 
 mod json;
 
+use std::ops::RangeInclusive;
+
 use prost::Message;
+use prost::encoding::{DecodeContext, decode_key, skip_field};
 use thiserror::Error;
 
 use super::message::{WorkRequest, WorkResponse};
@@ -68,9 +71,7 @@ impl Decoder {
         let Some(message) = self.buffer.get(head..head + length) else {
             return Ok(None);
         };
-        let response = WorkResponse::decode(message).map_err(|error| Rubbish::NoAnswer {
-            reason: error.to_string(),
-        })?;
+        let response = decode(message)?;
         self.buffer.drain(..head + length);
         Ok(Some(response))
     }
@@ -88,6 +89,25 @@ impl Decoder {
         Ok(Some(response))
     }
 }
+
+/// Strict, unlike any other reader of such messages: nearly every text can be read as one that has nothing but fields
+/// nobody knows, and would pass for a success.
+fn decode(message: &[u8]) -> Result<WorkResponse, Rubbish> {
+    let wrong = |reason: String| Rubbish::NoAnswer { reason };
+    let mut rest = message;
+    while !rest.is_empty() {
+        let (field, wire_type) = decode_key(&mut rest).map_err(|error| wrong(error.to_string()))?;
+        if !KNOWN_FIELDS.contains(&field) {
+            return Err(wrong(format!("it has a field {field}")));
+        }
+        skip_field(wire_type, field, &mut rest, DecodeContext::default())
+            .map_err(|error| wrong(error.to_string()))?;
+    }
+    WorkResponse::decode(message).map_err(|error| wrong(error.to_string()))
+}
+
+/// Of an answer.
+const KNOWN_FIELDS: RangeInclusive<u32> = 1..=4;
 
 /// Most bytes of a length: those of 32 bits.
 const LENGTH_BYTES_MAX: usize = 5;

@@ -27,8 +27,8 @@ pub(crate) struct Process {
     stop: CancellationToken,
     ended: CancellationToken,
     reason: Arc<OnceLock<String>>,
-    /// What it sees as its build directory.
-    root: Arc<OwnedFd>,
+    /// Removed when neither this nor the process itself needs it any more.
+    directory: Arc<BuildDirectory>,
     place: Arc<Place>,
 }
 
@@ -99,11 +99,12 @@ impl Process {
             next: AtomicU64::new(0),
             ended: CancellationToken::new(),
             reason: Arc::default(),
-            root: directory.root().clone(),
+            directory: Arc::new(directory),
             place: Arc::new(place),
             stop: stop.clone(),
         };
         let (reason, ended) = (process.reason.clone(), process.ended.clone().drop_guard());
+        let directory = process.directory.clone();
         group.spawn("persistent process", async move {
             let why = {
                 let mut run = std::pin::pin!(runner.converse(request, conversation, &stop));
@@ -129,7 +130,7 @@ impl Process {
 
     /// What the process sees as its build directory.
     pub(crate) fn root(&self) -> &Arc<OwnedFd> {
-        &self.root
+        self.directory.root()
     }
 
     /// Where its requests find their files.

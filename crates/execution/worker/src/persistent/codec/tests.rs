@@ -123,6 +123,8 @@ fn whatever_else_a_process_prints_is_rubbish() {
         assert!(is_no_answer(Protocol::Json, text.as_bytes()), "{text}");
     }
     assert!(is_no_answer(Protocol::Proto, &[0x80; 5]));
+    // A message by its form, of a field that nobody knows; it would mean success.
+    assert!(is_no_answer(Protocol::Proto, &[2, 0x28, 1]));
     // A field that ends beyond the message.
     assert!(is_no_answer(Protocol::Proto, &[2, 0x12, 9]));
     assert!(is_no_answer(Protocol::Proto, b"\x05hello"));
