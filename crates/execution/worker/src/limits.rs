@@ -65,6 +65,8 @@ pub(crate) const ASKS_IN_FLIGHT_MAX: usize = 64;
 pub(crate) const MULTIPLEX_REQUESTS_MAX: usize = 32;
 /// How long a multiplex process may take to confirm that it has let go of a request, before it is ended.
 pub(crate) const LET_GO_PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes of a failed persistent process's stderr that are told with the failure.
+pub(crate) const LAST_WORDS_BYTES_MAX: u64 = 2048;
 /// How long a persistent process waits for another request before it is ended.
 pub(crate) const IDLE_PATIENCE: Duration = Duration::from_secs(300);
 /// How often is looked for persistent processes that have waited too long.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 
 use rustix::fs::{self as sys, AtFlags, FileType, Mode, OFlags, RenameFlags, Stat};
 use rustix::io::Errno;
@@ -161,13 +161,23 @@ impl Seal {
 }
 
 fn rename(from: &OwnedFd, to: &OwnedFd, name: &CStr) -> io::Result<()> {
-    match sys::renameat_with(from, name, to, name, RenameFlags::NOREPLACE) {
-        Ok(()) => Ok(()),
-        Err(error) => {
-            let error = io::Error::from(error);
-            Err(io::Error::new(error.kind(), format!("moving {name:?}: {error}")))
-        }
-    }
+    let rename = || sys::renameat_with(from, name, to, name, RenameFlags::NOREPLACE);
+    let renamed = match rename() {
+        // Without rights over all files, a directory moves only if it is open to its owner.
+        Err(Errno::ACCESS) => open_up(from, name).and_then(|()| rename()),
+        renamed => renamed,
+    };
+    renamed.map_err(|errno| {
+        let error = io::Error::from(errno);
+        io::Error::new(error.kind(), format!("moving {name:?}: {error}"))
+    })
+}
+
+fn open_up(at: &OwnedFd, name: &CStr) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = sys::openat(at, name, flags, Mode::empty())?;
+    // An O_PATH descriptor takes no fchmod; its entry in /proc leads to the very same directory.
+    sys::chmod(format!("/proc/self/fd/{}", directory.as_raw_fd()), Mode::RWXU)
 }
 
 /// Up to `names_max` names in a directory.

@@ -1,8 +1,10 @@
 //! One process that serves requests, and the talk with it.
 
 use std::collections::HashMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -17,7 +19,7 @@ use super::codec::{Decoder, Rubbish, encode};
 use super::message::{WorkRequest, WorkResponse};
 use super::wish::Protocol;
 use crate::build_directory::{BuildDirectory, Kept};
-use crate::limits::{ASK_BYTES_MAX, ASKS_IN_FLIGHT_MAX, FILE_PIECE_BYTES};
+use crate::limits::{ASK_BYTES_MAX, ASKS_IN_FLIGHT_MAX, FILE_PIECE_BYTES, LAST_WORDS_BYTES_MAX};
 
 /// A process that was started, which may have ended since. It ends when this is dropped.
 pub(crate) struct Process {
@@ -187,7 +189,14 @@ impl Process {
     async fn broken(&self) -> Broken {
         self.ended.cancelled().await;
         let reason = self.reason.get().map_or("it was stopped", String::as_str);
-        Broken(reason.to_owned())
+        let path = self.directory.stderr_path();
+        let said = tokio::task::spawn_blocking(move || last_words(&path)).await;
+        match said {
+            Ok(Ok(said)) if !said.is_empty() => Broken(format!("{reason}; the end of its stderr: {said}")),
+            // That it has said nothing, or that it is lost, is worth no words.
+            Ok(_) => Broken(reason.to_owned()),
+            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+        }
     }
 
     /// Has it killed, with all it started.
@@ -210,6 +219,16 @@ impl Drop for Process {
     fn drop(&mut self) {
         self.end();
     }
+}
+
+/// The end of what a process printed beside its answers. Blocking.
+fn last_words(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let start = file.metadata()?.len().saturating_sub(LAST_WORDS_BYTES_MAX);
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(LAST_WORDS_BYTES_MAX).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
 /// How a process ended that nobody had told to.

@@ -181,3 +181,15 @@ fn more_entries_than_one_round_moves() {
     fixture.take_back().unwrap();
     assert_eq!(fixture.paths(&fixture.process()), TOOLS);
 }
+
+#[test]
+fn a_directory_that_is_closed_to_its_owner_comes_back_too() {
+    let fixture = fixture();
+    let closed = fixture.process().join("closed");
+    fs::create_dir(&closed).unwrap();
+    fs::write(closed.join("file"), "x").unwrap();
+    fs::set_permissions(&closed, PermissionsExt::from_mode(0o000)).unwrap();
+    fixture.take_back().unwrap();
+    assert!(fixture.lent().join("closed/file").exists());
+    assert_eq!(fixture.paths(&fixture.process()), TOOLS);
+}
