@@ -33,6 +33,8 @@ struct Words<'a> {
     /// The lines of the flag file.
     lines: &'a str,
     source: &'a str,
+    /// Whether the tool's file is marked as one.
+    is_marked: bool,
 }
 
 const PLAIN: Words<'_> = Words {
@@ -41,6 +43,7 @@ const PLAIN: Words<'_> = Words {
     startup: &[],
     lines: "in=src/input\nout=out/output",
     source: "",
+    is_marked: true,
 };
 
 impl Build {
@@ -59,7 +62,7 @@ impl Build {
         let (params, source) = (words.lines.as_bytes(), words.source.as_bytes());
         let tool = FileNode {
             is_executable: true,
-            node_properties: Some(NodeProperties {
+            node_properties: words.is_marked.then(|| NodeProperties {
                 properties: vec![NodeProperty {
                     name: "bazel_tool_input".to_owned(),
                     value: String::new(),
@@ -268,5 +271,28 @@ fn nothing_outlives_its_action_unless_somebody_has_said_so() -> Result<()> {
             build.expect(words, "ordinary request 1\n").await?;
         }
         Ok(())
+    })
+}
+
+/// As root: without, no machine of ours lets anybody bound what others use.
+#[test]
+fn an_idle_process_takes_no_memory_from_those_that_need_it() -> Result<()> {
+    let options = ["--persistent-workers", "1", "--slots", "1", "--memory", "400MiB"];
+    let farrier = Farrier::start_with(&options)?;
+    tokio::runtime::Runtime::new()?.block_on(async {
+        let build = Build::of(&farrier).await?;
+        let waiting = Words {
+            lines: "grow=180\nin=src/input\nout=out/output",
+            ..PLAIN
+        };
+        build.expect(waiting, "request 1\n").await?;
+        // An ordinary action that has no room beside the process, and is the larger one: the kernel ends it.
+        let other = Words {
+            lines: "grow=300\nin=src/input\nout=out/output",
+            is_marked: false,
+            ..PLAIN
+        };
+        build.expect(other, "ordinary request 1\n").await?;
+        build.expect(PLAIN, "request 1\n").await
     })
 }

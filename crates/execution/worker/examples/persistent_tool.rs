@@ -63,6 +63,7 @@ struct Shared {
     ended: AtomicUsize,
     given_up: Mutex<HashSet<i32>>,
     memory: Mutex<HashMap<String, String>>,
+    ballast: Mutex<Vec<u8>>,
     output: Mutex<()>,
 }
 
@@ -208,6 +209,11 @@ impl Shared {
                         .insert("it".to_owned(), value.to_owned());
                     Ok(response.output += &format!("remembered {before:?}\n"))
                 }
+                "grow" => Ok(self
+                    .ballast
+                    .lock()
+                    .unwrap()
+                    .resize(value.parse::<usize>().unwrap() << 20, 1)),
                 "remove" => fs::remove_file(&path),
                 "exit" => Ok(response.exit_code = value.parse().unwrap()),
                 // A request that is served by a persistent process alone does these.

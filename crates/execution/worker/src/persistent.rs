@@ -18,7 +18,7 @@ mod process;
 mod wish;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tasks::{CancellationToken, Group};
@@ -50,7 +50,7 @@ impl Persistent {
     pub(crate) fn new(processes_max: usize, group: Group) -> Self {
         let stop = group.stopping().child_token();
         let pool = Arc::new(Mutex::new(Pool::new(processes_max)));
-        group.spawn("end of idle processes", end_idle(pool.clone(), stop.clone()));
+        group.spawn("end of idle processes", watch_idle(pool.clone(), stop.clone()));
         Persistent {
             pool,
             group,
@@ -85,6 +85,17 @@ impl Persistent {
         }
     }
 
+    /// Ends those that only wait; says how many, when they are dead.
+    pub(crate) async fn end_idle(&self) -> usize {
+        let ended = self.pool.lock().expire(Instant::now(), Duration::ZERO);
+        let processes = || ended.iter().filter_map(|cell| cell.get());
+        processes().for_each(Process::end);
+        for process in processes() {
+            process.ended().await;
+        }
+        processes().count()
+    }
+
     /// Where processes live, and what ends them all.
     pub(crate) fn home(&self) -> (&Group, CancellationToken) {
         (&self.group, self.stop.child_token())
@@ -92,7 +103,7 @@ impl Persistent {
 }
 
 /// Ends what has waited too long, until `stop`.
-async fn end_idle(pool: Arc<Mutex<Processes>>, stop: CancellationToken) {
+async fn watch_idle(pool: Arc<Mutex<Processes>>, stop: CancellationToken) {
     loop {
         tokio::select! {
             () = stop.cancelled() => return,

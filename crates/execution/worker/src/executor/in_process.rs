@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use action::Report;
 use cas::BlobStore;
+use reapi::rpc::Code;
 use runner_api::{LOG_MARKER_BYTES_MAX, Outcome, ResourceUsage, RunResponse};
 use rustix::fs::{self as sys, Mode, OFlags, ResolveFlags};
 use tokio_util::sync::CancellationToken;
@@ -122,6 +123,28 @@ impl Local {
         unless(cancel, uploaded).await?;
         timeline.output_upload_completed();
         Ok(Some(ending.report(left_behind, assignment)))
+    }
+
+    /// An action that found no memory while processes that only wait had some of it is not at fault: they end, and the
+    /// server tries it again.
+    pub(super) async fn make_room_after(&self, run: &RunResponse) -> Result<(), Failure> {
+        let shares_memory = self.limits.memory_bytes_max.is_none();
+        let Some(persistent) = self
+            .persistent
+            .as_ref()
+            .filter(|_| shares_memory && run.outcome == Outcome::OutOfMemory)
+        else {
+            return Ok(());
+        };
+        match persistent.end_idle().await {
+            0 => Ok(()),
+            ended => {
+                let message = format!(
+                    "out of memory, of which {ended} persistent processes had a part that only waited; they have been ended"
+                );
+                Err(Failure::Status(Code::Unavailable, message))
+            }
+        }
     }
 
     /// Lays out the tools and starts a process with them.

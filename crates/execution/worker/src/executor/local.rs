@@ -100,6 +100,7 @@ impl Local {
             .run(self.run_request(assignment, &build_directory), cancel)
             .await?;
         timeline.execution_completed(&run, self.limits.memory_bytes_max.is_none());
+        self.make_room_after(&run).await?;
         let ending = Ending::of(&run, &self.limits)?;
 
         timeline.output_upload_starts();
