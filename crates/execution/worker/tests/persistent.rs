@@ -532,6 +532,11 @@ async fn what_is_not_fit_for_it_runs_in_the_ordinary_way() {
     let mut job = tool.job(&farm, &Work::default()).await;
     job.command.arguments.pop();
     assert_eq!(said(&farm.execute(job).await).1, "ordinary request 1\n");
+    // What cannot be started says so as any command does.
+    let mut job = tool.job(&farm, &Work::default()).await;
+    job.command.arguments[0] = "tools/absent".to_owned();
+    let (exit_code, text) = said(&farm.execute(job).await);
+    assert!(exit_code == 127 && text.contains("tools/absent"), "{text}");
     // A worker that keeps no processes has none.
     let mut farm = Farm::start("best-effort", 1).await;
     let tool = Tool::new(&farm, PROTO, "one").await;

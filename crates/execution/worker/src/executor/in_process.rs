@@ -313,13 +313,17 @@ async fn request_of(
 
 /// An answer in the words of a run. Nobody has measured what it took.
 fn said(outcome: Outcome, mut output: String, log_bytes_max: u64) -> (RunResponse, String) {
-    let max = usize::try_from(log_bytes_max).unwrap_or(usize::MAX);
-    let dropped_bytes = output.len().saturating_sub(max);
-    if dropped_bytes > 0 {
-        let end = (0..=max).rev().find(|end| output.is_char_boundary(*end));
-        output.truncate(end.unwrap_or(0));
+    let (length, max) = (output.len(), usize::try_from(log_bytes_max).unwrap_or(usize::MAX));
+    let is_cut = length > max;
+    if is_cut {
+        let kept_bytes = (0..=max)
+            .rev()
+            .find(|end| output.is_char_boundary(*end))
+            .unwrap_or(0);
+        let dropped_bytes = length - kept_bytes;
+        output.truncate(kept_bytes);
         let marker = format!(
-            "\n[farrier: stderr cut after {max} bytes; the other {dropped_bytes} bytes were dropped]\n"
+            "\n[farrier: stderr cut after {kept_bytes} bytes; the other {dropped_bytes} bytes were dropped]\n"
         );
         debug_assert!(marker.len() <= LOG_MARKER_BYTES_MAX);
         output.push_str(&marker);
@@ -330,7 +334,7 @@ fn said(outcome: Outcome, mut output: String, log_bytes_max: u64) -> (RunRespons
         started_unix_ns: 0,
         finished_unix_ns: 0,
         stdout_truncated: false,
-        stderr_truncated: dropped_bytes > 0,
+        stderr_truncated: is_cut,
         processes_refused: 0,
     };
     (run, output)
@@ -354,5 +358,26 @@ async fn blocking<T: Send + 'static>(
     match tokio::task::spawn_blocking(work).await {
         Ok(result) => result,
         Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(output: &str, log_bytes_max: u64, expected: &str) {
+        let (run, kept) = said(Outcome::Exited(3), output.to_owned(), log_bytes_max);
+        assert_eq!((run.outcome, kept.as_str()), (Outcome::Exited(3), expected));
+        assert_eq!(run.stderr_truncated, output != expected);
+    }
+
+    #[test]
+    fn a_long_answer_is_cut_between_characters_as_any_log_is() {
+        check("", 0, "");
+        check("fine", 4, "fine");
+        let marker = "[farrier: stderr cut after 3 bytes; the other 4 bytes were dropped]";
+        check("abcdefg", 3, &format!("abc\n{marker}\n"));
+        let marker = "[farrier: stderr cut after 1 bytes; the other 5 bytes were dropped]";
+        check("aéabc", 2, &format!("a\n{marker}\n"));
     }
 }

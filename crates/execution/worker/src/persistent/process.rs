@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use bytes::{Buf, BytesMut};
 use runner_api::{Conversation, Outcome, RunError, RunRequest, RunResponse, Runner};
 use tasks::{CancellationToken, Group};
 use thiserror::Error;
@@ -91,7 +92,7 @@ impl Process {
             protocol,
             to_process,
             from_process,
-            unsent: Vec::new(),
+            unsent: BytesMut::new(),
             decoder: Decoder::new(protocol),
             answers: HashMap::new(),
         };
@@ -256,7 +257,7 @@ struct Talk {
     to_process: pipe::Sender,
     from_process: pipe::Receiver,
     /// On its way: at most one request more than [`ASK_BYTES_MAX`], as then no other is taken.
-    unsent: Vec<u8>,
+    unsent: BytesMut,
     decoder: Decoder,
     /// Who waits, by request id.
     answers: HashMap<i32, oneshot::Sender<WorkResponse>>,
@@ -270,7 +271,7 @@ impl Talk {
             piece.clear();
             tokio::select! {
                 written = self.to_process.write(&self.unsent), if !self.unsent.is_empty() => match written {
-                    Ok(length) => { self.unsent.drain(..length); }
+                    Ok(length) => self.unsent.advance(length),
                     Err(error) => return format!("it takes no requests any more: {error}"),
                 },
                 read = self.from_process.read_buf(&mut piece) => match read {
@@ -289,7 +290,7 @@ impl Talk {
     }
 
     fn say(&mut self, Ask { request, answer }: Ask) {
-        self.unsent.extend(encode(self.protocol, &request));
+        self.unsent.extend_from_slice(&encode(self.protocol, &request));
         if let Some(answer) = answer {
             self.answers.insert(request.request_id, answer);
         }

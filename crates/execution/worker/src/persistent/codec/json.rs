@@ -46,30 +46,29 @@ pub(super) fn encode(request: &WorkRequest) -> Vec<u8> {
 pub(super) fn decode(bytes: &[u8]) -> Result<WorkResponse, Rubbish> {
     let object: Map<String, Value> =
         serde_json::from_slice(bytes).map_err(|error| rubbish(&error.to_string()))?;
-    let field = |names: [&str; 2]| {
-        names
-            .into_iter()
-            .find_map(|name| object.get(name))
-            .filter(|value| !value.is_null())
+    // The mapping's names, and those of the protocol, which readers take as well.
+    let field = |names: &[&str]| {
+        let found = names.iter().find_map(|name| object.get(*name));
+        found.filter(|value| !value.is_null())
     };
-    let number = |names: [&str; 2]| match field(names) {
+    let number = |names: &[&str]| match field(names) {
         None => Ok(0),
         Some(value) => integer(value).ok_or_else(|| rubbish(&format!("{} is no 32-bit number", names[0]))),
     };
-    let output = match field(["output", "output"]) {
+    let output = match field(&["output"]) {
         None => String::new(),
         Some(Value::String(output)) => output.clone(),
         Some(_) => return Err(rubbish("output is no text")),
     };
-    let was_cancelled = match field(["wasCancelled", "was_cancelled"]) {
+    let was_cancelled = match field(&["wasCancelled", "was_cancelled"]) {
         None => false,
         Some(Value::Bool(was_cancelled)) => *was_cancelled,
         Some(_) => return Err(rubbish("wasCancelled is neither true nor false")),
     };
     Ok(WorkResponse {
-        exit_code: number(["exitCode", "exit_code"])?,
+        exit_code: number(&["exitCode", "exit_code"])?,
         output,
-        request_id: number(["requestId", "request_id"])?,
+        request_id: number(&["requestId", "request_id"])?,
         was_cancelled,
     })
 }
