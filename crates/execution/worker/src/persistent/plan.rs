@@ -24,6 +24,8 @@ const SANDBOXES: &str = "__sandbox";
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     pub(crate) wish: Wish,
+    /// All of it: whatever else a property may mean for how a command runs.
+    platform: Platform,
     instance: String,
     startup: Vec<String>,
     environment: Vec<(String, String)>,
@@ -60,11 +62,12 @@ impl Plan {
     ) -> Option<Result<Plan, String>> {
         let platform = Platform::of(&assignment.action, &assignment.command);
         let wish = Wish::of(&platform)?;
-        Some(wish.and_then(|wish| Self::new(wish, assignment, input, layout)))
+        Some(wish.and_then(|wish| Self::new(wish, platform, assignment, input, layout)))
     }
 
     fn new(
         wish: Wish,
+        platform: Platform,
         assignment: &Assignment,
         input: &InputTree,
         layout: &Arc<Layout>,
@@ -95,6 +98,7 @@ impl Plan {
             inputs,
             key: Arc::new(Key {
                 wish,
+                platform,
                 instance: assignment.instance.as_str().to_owned(),
                 startup,
                 environment: command.environment().to_vec(),

@@ -99,6 +99,17 @@ async fn impossible_options_are_named() {
             Err(WorkerError::Option { option: "slots", .. })
         ));
     }
+    let too_many = WorkerOptions {
+        persistent_processes_max: 8,
+        ..options(directory.path())
+    };
+    assert!(matches!(
+        Worker::open(too_many, parts(), &group).await,
+        Err(WorkerError::Option {
+            option: "persistent workers",
+            ..
+        })
+    ));
     let refused = Worker::open(
         options(directory.path()),
         WorkerParts {
