@@ -97,7 +97,8 @@ impl Kept {
     ///
     /// An error means that it is not, or that more was left than is moved: the process is of no use any more.
     pub(crate) fn take_back(&self, from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
-        self.take_back_up_to(from, to, &mut MOVES_MAX.clone())
+        let mut moves_left = MOVES_MAX;
+        self.take_back_up_to(from, to, &mut moves_left)
     }
 
     fn take_back_up_to(&self, from: &OwnedFd, to: &OwnedFd, moves_left: &mut usize) -> io::Result<()> {

@@ -116,8 +116,8 @@ impl Process {
                     why = talk.hold(asked) => {
                         stop.cancel();
                         match run.await {
-                            Ok(RunResponse { outcome: Outcome::NotStarted { .. } | Outcome::SetupFailed { .. }, .. }) | Err(RunError::Cancelled) => why,
-                            outcome => format!("{why}; {}", end_of(outcome)),
+                            Err(RunError::Cancelled) => why,
+                            outcome => format!("{why}: {}", end_of(outcome)),
                         }
                     }
                 }
