@@ -37,7 +37,19 @@ pub fn farrier() -> Result<PathBuf> {
     }
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     BUILT
-        .get_or_init(|| build_farrier().map_err(|error| format!("{error:#}")))
+        .get_or_init(|| {
+            build(&["farrier", "--bin", "farrier"], "farrier").map_err(|error| format!("{error:#}"))
+        })
+        .clone()
+        .map_err(|error| anyhow!(error))
+}
+
+/// The worker's tool for tests of persistent workers.
+pub fn persistent_tool() -> Result<PathBuf> {
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let words = ["worker", "--example", "persistent_tool"];
+    BUILT
+        .get_or_init(|| build(&words, "examples/persistent_tool").map_err(|error| format!("{error:#}")))
         .clone()
         .map_err(|error| anyhow!(error))
 }
@@ -49,7 +61,8 @@ fn installed(program: PathBuf) -> Result<PathBuf> {
     Ok(program)
 }
 
-fn build_farrier() -> Result<PathBuf> {
+/// Builds a package's program, which then is at `program` in the folder of this profile.
+fn build(package_and_target: &[&str], program: &str) -> Result<PathBuf> {
     // The test program is `target/<profile>/deps/<name>-<hash>`.
     let test = std::env::current_exe().context("this test does not know its own path")?;
     let folder = test
@@ -61,7 +74,9 @@ fn build_farrier() -> Result<PathBuf> {
         .and_then(|name| name.to_str())
         .context("the target folder has no profile")?;
     let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "--package", "farrier", "--bin", "farrier"]);
+    build
+        .args(["build", "--quiet", "--package"])
+        .args(package_and_target);
     build.arg(match profile {
         "debug" => "--profile=dev".to_owned(),
         other => format!("--profile={other}"),
@@ -74,7 +89,10 @@ fn build_farrier() -> Result<PathBuf> {
         .status()
         .context("cargo does not start")?;
     if !status.success() {
-        bail!("`cargo build --package farrier` failed: {status}");
+        bail!(
+            "`cargo build --package {}` failed: {status}",
+            package_and_target.join(" ")
+        );
     }
-    Ok(folder.join("farrier"))
+    Ok(folder.join(program))
 }

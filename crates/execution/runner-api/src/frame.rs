@@ -16,8 +16,11 @@ use crate::{
 /// for those is about 6 MiB.
 pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// How many descriptors come along with [`Request::Converse`]: the command's standard input and output.
+pub const CONVERSATION_DESCRIPTORS: usize = 2;
+
 /// Changes whenever the meaning of any byte does.
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// What a client sends, once per connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +29,10 @@ pub enum Request {
     Hello,
     /// Asks to run a command.
     Run(RunRequest),
+    /// Asks to run a command that talks to the client: its standard input and output are the two descriptors that come
+    /// along with the frame, in this order ([`CONVERSATION_DESCRIPTORS`]). Nothing is written to
+    /// [`RunRequest::stdout_path`].
+    Converse(RunRequest),
 }
 
 /// What a runner answers, once per connection.
@@ -33,9 +40,9 @@ pub enum Request {
 pub enum Reply {
     /// To [`Request::Hello`].
     Capabilities(Capabilities),
-    /// To [`Request::Run`]: every process of the command is dead.
+    /// To [`Request::Run`] and [`Request::Converse`]: every process of the command is dead.
     Run(RunResponse),
-    /// To [`Request::Run`], when the client closed its sending side: every process of the command is dead.
+    /// To the same, when the client closed its sending side: every process of the command is dead.
     Cancelled,
     /// Nothing was started.
     Refused {
@@ -167,6 +174,10 @@ impl Request {
                 to.u8(1);
                 write_run_request(&mut to, request);
             }
+            Request::Converse(request) => {
+                to.u8(2);
+                write_run_request(&mut to, request);
+            }
         }
         to.finish()
     }
@@ -177,6 +188,7 @@ impl Request {
         let request = match from.u8()? {
             0 => Request::Hello,
             1 => Request::Run(read_run_request(&mut from)?),
+            2 => Request::Converse(read_run_request(&mut from)?),
             kind => {
                 return Err(FrameError::Value {
                     what: "kind of request",

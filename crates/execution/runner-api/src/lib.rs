@@ -4,7 +4,7 @@
 //! to strangers' commands. So the *runner* is a separate, small process that does nothing but spawn, confine, watch and
 //! kill. This crate is what both sides share:
 //!
-//! - [`RunRequest`] and [`RunResponse`]: one command, and what became of it;
+//! - [`RunRequest`] and [`RunResponse`]: one command, and what became of it; the client may talk to it meanwhile;
 //! - [`Capabilities`]: which confinement the runner's kernel lets it have, asked once with `Hello`;
 //! - the frames that carry them over a Unix socket: [`Request`], [`Reply`];
 //! - with the feature `client`: the port `Runner` and `UnixRunner`, which speaks to a runner's socket.
@@ -33,12 +33,14 @@ mod runner;
 mod unix_runner;
 
 pub use capabilities::{Availability, Capabilities, Mechanism, UidMode};
-pub use frame::{FRAME_BYTES_MAX, FrameError, Refusal, Reply, Request, read_frame, write_frame};
+pub use frame::{
+    CONVERSATION_DESCRIPTORS, FRAME_BYTES_MAX, FrameError, Refusal, Reply, Request, read_frame, write_frame,
+};
 pub use run::{
     BUILD_PATH, DEFAULT_PATH, InvalidRequest, LOG_MARKER_BYTES_MAX, Outcome, ResourceUsage, RunRequest,
     RunResponse,
 };
 #[cfg(feature = "client")]
-pub use runner::{RunError, Runner};
+pub use runner::{Conversation, RunError, Runner};
 #[cfg(feature = "client")]
 pub use unix_runner::UnixRunner;

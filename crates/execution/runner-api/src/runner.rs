@@ -1,6 +1,7 @@
 //! PORT 5: what a runner must do.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
@@ -18,6 +19,24 @@ pub trait Runner: Send + Sync + 'static {
     /// When `cancel` fires, the command is killed and [`RunError::Cancelled`] returned once it is dead, so that its
     /// build directory can be removed at once. Dropping the future kills it too, but then nobody knows when.
     async fn run(&self, request: RunRequest, cancel: &CancellationToken) -> Result<RunResponse, RunError>;
+
+    /// The same for a command whose standard input and output are `conversation`. What it says there is bounded and kept
+    /// by whoever holds the other ends.
+    async fn converse(
+        &self,
+        request: RunRequest,
+        conversation: Conversation,
+        cancel: &CancellationToken,
+    ) -> Result<RunResponse, RunError>;
+}
+
+/// A command's ends of two pipes.
+#[derive(Debug)]
+pub struct Conversation {
+    /// What it reads as its standard input.
+    pub stdin: OwnedFd,
+    /// What it writes as its standard output.
+    pub stdout: OwnedFd,
 }
 
 /// Why a command's end is not known. None of these is the command's fault but [`Invalid`](RunError::Invalid).

@@ -1,15 +1,22 @@
 //! A runner behind a Unix socket.
 
-use std::io;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
+use tokio::net::unix::WriteHalf;
 use tokio_util::sync::CancellationToken;
 
 use crate::frame::{framed, payload_length};
-use crate::{Capabilities, FrameError, Refusal, Reply, Request, RunError, RunRequest, RunResponse, Runner};
+use crate::{
+    CONVERSATION_DESCRIPTORS, Capabilities, Conversation, FrameError, Refusal, Reply, Request, RunError,
+    RunRequest, RunResponse, Runner,
+};
 
 /// Speaks to the runner process that listens at a socket. One connection per call.
 #[derive(Clone, Debug)]
@@ -28,20 +35,25 @@ impl UnixRunner {
     /// Asks which confinement the runner gives, and whose id commands run as.
     pub async fn capabilities(&self) -> Result<Capabilities, RunError> {
         let never = CancellationToken::new();
-        match self.call(&Request::Hello, &never).await? {
+        match self.call(&Request::Hello, None, &never).await? {
             Reply::Capabilities(capabilities) => Ok(capabilities),
             reply => Err(unexpected(reply)),
         }
     }
 
-    async fn call(&self, request: &Request, cancel: &CancellationToken) -> Result<Reply, RunError> {
+    async fn call(
+        &self,
+        request: &Request,
+        conversation: Option<Conversation>,
+        cancel: &CancellationToken,
+    ) -> Result<Reply, RunError> {
         let frame = framed(&request.encode())?;
         let mut connection = self.connect().await?;
         let (mut from_runner, mut to_runner) = connection.split();
         let mut read = std::pin::pin!(read_reply(&mut from_runner));
         let exchange = async {
             // A runner that refuses does not wait for the whole request; its answer explains the failed write.
-            if let Err(failed_write) = to_runner.write_all(&frame).await {
+            if let Err(failed_write) = send(&mut to_runner, &frame, conversation).await {
                 return read.as_mut().await.map_err(|failure| match failure {
                     ReadFailure::Io(_) => ReadFailure::Io(failed_write),
                     frame => frame,
@@ -96,11 +108,52 @@ impl UnixRunner {
 impl Runner for UnixRunner {
     async fn run(&self, request: RunRequest, cancel: &CancellationToken) -> Result<RunResponse, RunError> {
         request.check()?;
-        match self.call(&Request::Run(request), cancel).await? {
+        match self.call(&Request::Run(request), None, cancel).await? {
             Reply::Run(response) => Ok(response),
             reply => Err(unexpected(reply)),
         }
     }
+
+    async fn converse(
+        &self,
+        request: RunRequest,
+        conversation: Conversation,
+        cancel: &CancellationToken,
+    ) -> Result<RunResponse, RunError> {
+        request.check()?;
+        let request = Request::Converse(request);
+        match self.call(&request, Some(conversation), cancel).await? {
+            Reply::Run(response) => Ok(response),
+            reply => Err(unexpected(reply)),
+        }
+    }
+}
+
+/// Sends a frame, and with its first bytes what goes along. That is closed here afterwards, so that the ends that the
+/// command has are the only ones.
+async fn send(to: &mut WriteHalf<'_>, frame: &[u8], conversation: Option<Conversation>) -> io::Result<()> {
+    let sent = match &conversation {
+        None => 0,
+        Some(Conversation { stdin, stdout }) => {
+            let stream: &UnixStream = to.as_ref();
+            let first = || send_with(stream, frame, &[stdin.as_fd(), stdout.as_fd()]);
+            stream.async_io(Interest::WRITABLE, first).await?
+        }
+    };
+    to.write_all(&frame[sent..]).await
+}
+
+fn send_with(stream: &UnixStream, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(CONVERSATION_DESCRIPTORS))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    let sent = rustix::io::retry_on_intr(|| {
+        rustix::net::sendmsg(stream, &[IoSlice::new(bytes)], &mut control, flags)
+    });
+    Ok(sent?)
 }
 
 enum ReadFailure {

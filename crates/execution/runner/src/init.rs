@@ -45,6 +45,8 @@ pub(crate) enum Errand {
 /// What runs in it.
 pub(crate) struct Command {
     pub(crate) program: Program,
+    /// `None`: nothing to read.
+    pub(crate) stdin: Option<OwnedFd>,
     pub(crate) stdout: OwnedFd,
     pub(crate) stderr: OwnedFd,
 }
@@ -71,19 +73,20 @@ fn build(world: World<'_>, channel: &Channel) -> Result<Option<Program>> {
     keep_only_what_is_needed(channel, &errand)?;
     let tree = prepare(confinement, &errand)?;
     let (build, command) = errand.settle(channel)?;
-    let program = match command {
-        None => None,
+    let (program, stdin) = match command {
+        None => (None, None),
         Some(Command {
             program,
+            stdin,
             stdout,
             stderr,
         }) => {
             sys::duplicate_to(&stdout, 1).step("connecting standard output")?;
             sys::duplicate_to(&stderr, 2).step("connecting standard error")?;
-            Some(program)
+            (Some(program), stdin)
         }
     };
-    complete(confinement, tree, build)?;
+    complete(confinement, tree, build, stdin)?;
     Ok(program)
 }
 
@@ -124,7 +127,12 @@ fn prepare(confinement: &Confinement, errand: &Errand) -> Result<Option<Tree>> {
 }
 
 /// The build directory, and the end of every right.
-fn complete(confinement: &Confinement, tree: Option<Tree>, build: BuildDirectory) -> Result<()> {
+fn complete(
+    confinement: &Confinement,
+    tree: Option<Tree>,
+    build: BuildDirectory,
+    stdin: Option<OwnedFd>,
+) -> Result<()> {
     if let Some(tree) = tree {
         tree.complete(build)?;
     }
@@ -137,7 +145,7 @@ fn complete(confinement: &Confinement, tree: Option<Tree>, build: BuildDirectory
     // Changing ids and rights made the kernel forget these.
     privileges::hide_from_trace()?;
     die_with_parent()?;
-    open_stdin()?;
+    connect_stdin(stdin)?;
     // Last: the world was built with some of what is refused.
     match confinement.has(Mechanism::SystemCallFilter) {
         true => system_calls::refuse(),
@@ -190,6 +198,7 @@ fn arrived(encoded_request: &[u8], descriptors: Vec<OwnedFd>) -> Option<(BuildDi
     let mut descriptors = descriptors.into_iter();
     let command = Command {
         program: Program::of(&request).ok()?,
+        stdin: None,
         stdout: descriptors.next()?,
         stderr: descriptors.next()?,
     };
@@ -210,6 +219,7 @@ fn keep_only_what_is_needed(channel: &Channel, errand: &Errand) -> Result<()> {
     let mut keep = vec![channel.as_fd().as_raw_fd()];
     if let Errand::Given { build, command } = errand {
         keep.extend([command.stdout.as_raw_fd(), command.stderr.as_raw_fd()]);
+        keep.extend(command.stdin.as_ref().map(AsRawFd::as_raw_fd));
         if let BuildDirectory::Tree(tree) = build {
             keep.push(tree.as_raw_fd());
         }
@@ -217,11 +227,14 @@ fn keep_only_what_is_needed(channel: &Channel, errand: &Errand) -> Result<()> {
     sys::close_all_but(&keep).step("closing the supervisor's descriptors")
 }
 
-/// Last, so that it is the world's own `/dev/null`.
-fn open_stdin() -> Result<()> {
-    let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .step("opening /dev/null for standard input")?;
-    sys::duplicate_to(&null, 0).step("connecting standard input")
+/// Last, so that without anything to read it is the world's own `/dev/null`.
+fn connect_stdin(stdin: Option<OwnedFd>) -> Result<()> {
+    let null = || {
+        rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+            .step("opening /dev/null for standard input")
+    };
+    let stdin = stdin.map_or_else(null, Ok)?;
+    sys::duplicate_to(&stdin, 0).step("connecting standard input")
 }
 
 /// Starts the command, waits for its end, reports.

@@ -5,13 +5,16 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime};
 
-use runner_api::{Mechanism, Outcome, Reply, ResourceUsage, RunRequest, RunResponse};
+use runner_api::{
+    CONVERSATION_DESCRIPTORS, Mechanism, Outcome, Reply, ResourceUsage, RunRequest, RunResponse, UidMode,
+};
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
+use rustix::thread::{Gid, Uid};
 
 use crate::cgroup::{Counts, Limits};
 use crate::channel::{Culprit, Message};
-use crate::confinement::Confinement;
+use crate::confinement::{Confinement, Ids};
 use crate::descendants;
 use crate::init::{Command, Errand, World};
 use crate::limits::{COPY_BYTES, DEATH_TIMEOUT, SETUP_TIMEOUT, STOP_TIMEOUT};
@@ -61,6 +64,33 @@ enum KilledFor {
     Trouble(String),
 }
 
+/// The ends of two pipes that a client gives to a command to talk to it.
+pub(crate) struct Conversation {
+    stdin: OwnedFd,
+    stdout: OwnedFd,
+}
+
+impl Conversation {
+    /// Of what came along with a request. `None` when that is something else than two descriptors.
+    pub(crate) fn of(descriptors: Vec<OwnedFd>) -> Option<Conversation> {
+        let [stdin, stdout] = <[OwnedFd; CONVERSATION_DESCRIPTORS]>::try_from(descriptors).ok()?;
+        Some(Conversation { stdin, stdout })
+    }
+
+    /// Gives both to the command's user, so that opening `/dev/stdin` and `/dev/stdout` works. Without rights over users
+    /// that is the runner's own, and the client's.
+    fn give_to(&self, ids: &Ids) -> Result<(), String> {
+        if ids.mode == UidMode::Rootless {
+            return Ok(());
+        }
+        let (uid, gid) = (Uid::from_raw(ids.uid), Gid::from_raw(ids.gid));
+        [&self.stdin, &self.stdout]
+            .into_iter()
+            .try_for_each(|pipe| rustix::fs::fchown(pipe, Some(uid), Some(gid)))
+            .map_err(|errno| format!("giving the conversation to the command: {errno}"))
+    }
+}
+
 /// What a wait was ended by, besides output and words of init, which are looked at anyway.
 struct Woken {
     init_died: bool,
@@ -72,6 +102,7 @@ impl Run {
     pub(crate) fn start(
         request: &RunRequest,
         program: Program,
+        conversation: Option<Conversation>,
         confinement: &Confinement,
     ) -> Result<Run, String> {
         let open = request.network.then(|| confinement.with_network());
@@ -81,8 +112,17 @@ impl Run {
         }
         let (logs, [stdout, stderr]) = logs(request, confinement)?;
         let build = build_directory(&request.input_root, confinement);
+        let (stdin, stdout) = match conversation {
+            None => (None, stdout),
+            // The log's pipe has nobody to write to it then, and the log stays empty.
+            Some(conversation) => {
+                conversation.give_to(&confinement.ids)?;
+                (Some(conversation.stdin), conversation.stdout)
+            }
+        };
         let command = Command {
             program,
+            stdin,
             stdout,
             stderr,
         };

@@ -1,6 +1,7 @@
 //! One connection, one request: from its frame to the reply's.
 
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Instant;
 
@@ -9,11 +10,14 @@ use runner_api::{
     write_frame,
 };
 
+use rustix::io::Errno;
+
 use crate::confinement::Confinement;
-use crate::limits::{REPLY_TIMEOUT, REQUEST_TIMEOUT};
+use crate::descriptors;
+use crate::limits::{DESCRIPTORS_MAX, REPLY_TIMEOUT, REQUEST_TIMEOUT};
 use crate::program::Program;
 use crate::ready_world::ReadyWorld;
-use crate::run::{Run, unix_ns};
+use crate::run::{Conversation, Run, unix_ns};
 
 /// Serves one connection. An error means the client is not there to be answered.
 pub(crate) fn supervise(
@@ -22,7 +26,8 @@ pub(crate) fn supervise(
     capabilities: &Capabilities,
     world: Option<ReadyWorld>,
 ) -> io::Result<()> {
-    let reply = match read_request(&mut connection)? {
+    let (received, descriptors) = read_request(&mut connection)?;
+    let reply = match received {
         Ok((Request::Hello, _)) => Reply::Capabilities(capabilities.clone()),
         Ok((Request::Run(request), encoded)) => {
             let asked = Asked {
@@ -32,6 +37,19 @@ pub(crate) fn supervise(
             };
             asked.run(confinement, world)
         }
+        Ok((Request::Converse(request), encoded)) => match Conversation::of(descriptors) {
+            None => invalid("a conversation needs two descriptors".to_owned()),
+            Some(conversation) => {
+                // It lives long, and a world that is built for it costs little beside that.
+                world.into_iter().for_each(ReadyWorld::dismiss);
+                let asked = Asked {
+                    request,
+                    encoded,
+                    connection: &connection,
+                };
+                asked.converse(conversation, confinement)
+            }
+        },
         Err(reply) => reply,
     };
     connection.set_write_timeout(Some(REPLY_TIMEOUT))?;
@@ -42,26 +60,33 @@ pub(crate) fn supervise(
 }
 
 /// The request with its encoding, or what to answer for want of one.
-fn read_request(connection: &mut UnixStream) -> io::Result<Result<(Request, Vec<u8>), Reply>> {
-    let deadline = Instant::now() + REQUEST_TIMEOUT;
-    let payload = match read_frame(&mut UntilDeadline { connection, deadline }) {
-        Ok(payload) => payload,
+type Received = Result<(Request, Vec<u8>), Reply>;
+
+/// What a client sent, and what came along with it.
+fn read_request(connection: &mut UnixStream) -> io::Result<(Received, Vec<OwnedFd>)> {
+    let mut from = UntilDeadline {
+        connection,
+        deadline: Instant::now() + REQUEST_TIMEOUT,
+        descriptors: Vec::new(),
+    };
+    let received = match read_frame(&mut from) {
+        Ok(payload) => match Request::decode(&payload) {
+            Ok(request) => Ok((request, payload)),
+            Err(error) => Err(invalid(error.to_string())),
+        },
         // Half-closed in the middle of the request: cancelled before there was anything to cancel.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Err(Reply::Cancelled)),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            return Ok(Err(invalid(error.to_string())));
-        }
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(Reply::Cancelled),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Err(invalid(error.to_string())),
         Err(error) => return Err(error),
     };
-    Ok(match Request::decode(&payload) {
-        Ok(request) => Ok((request, payload)),
-        Err(error) => Err(invalid(error.to_string())),
-    })
+    Ok((received, from.descriptors))
 }
 
 struct UntilDeadline<'a> {
     connection: &'a mut UnixStream,
     deadline: Instant,
+    /// What came along so far: at most [`DESCRIPTORS_MAX`].
+    descriptors: Vec<OwnedFd>,
 }
 
 impl Read for UntilDeadline<'_> {
@@ -71,7 +96,19 @@ impl Read for UntilDeadline<'_> {
             return Err(io::ErrorKind::TimedOut.into());
         }
         self.connection.set_read_timeout(Some(left))?;
-        self.connection.read(buffer)
+        let (length, descriptors) = match descriptors::receive(&*self.connection, buffer) {
+            Ok(received) => received,
+            Err(Errno::PIPE) => return Ok(0),
+            Err(errno) => return Err(errno.into()),
+        };
+        self.descriptors.extend(descriptors);
+        match self.descriptors.len() <= DESCRIPTORS_MAX {
+            true => Ok(length),
+            false => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "more descriptors came along than any request has",
+            )),
+        }
     }
 }
 
@@ -102,8 +139,28 @@ impl Asked<'_> {
         if let Some(reply) = world.and_then(|world| self.run_in(world, confinement)) {
             return reply;
         }
+        self.run_anew(program, None, confinement)
+    }
+
+    /// The same for a command that talks to the client, always in a new world.
+    fn converse(&self, conversation: Conversation, confinement: &Confinement) -> Reply {
+        if let Err(error) = self.request.check() {
+            return invalid(error.to_string());
+        }
+        match Program::of(&self.request) {
+            Ok(program) => self.run_anew(program, Some(conversation), confinement),
+            Err(message) => invalid(message),
+        }
+    }
+
+    fn run_anew(
+        &self,
+        program: Program,
+        conversation: Option<Conversation>,
+        confinement: &Confinement,
+    ) -> Reply {
         let created_unix_ns = unix_ns();
-        match Run::start(&self.request, program, confinement) {
+        match Run::start(&self.request, program, conversation, confinement) {
             Ok(mut run) => {
                 let watched = run.watch(self.connection);
                 run.end(watched, &self.request)

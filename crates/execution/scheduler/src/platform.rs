@@ -14,6 +14,14 @@ const UNMET_SHOWN_MAX: usize = 4;
 /// Longest piece of a name or value that a message repeats, in characters.
 const TEXT_SHOWN_CHARS_MAX: usize = 100;
 
+/// Properties that ask a worker to do more where it can, and are met by everyone: an action that names a persistent
+/// worker runs anywhere, as a process of its own where there is none.
+const WISHES: [&str; 3] = [
+    "persistentWorkerKey",
+    "persistentWorkerProtocol",
+    "persistentWorkerMultiplex",
+];
+
 /// What a worker announces: names, each with one or several values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Offer {
@@ -77,7 +85,7 @@ impl Offer {
 
     fn has(&self, name: &str, value: &str) -> bool {
         let is_enough = |there: &u64| amount(value).is_some_and(|asked| asked <= *there);
-        self.announces(name, value) || self.amounts.get(name).is_some_and(is_enough)
+        WISHES.contains(&name) || self.announces(name, value) || self.amounts.get(name).is_some_and(is_enough)
     }
 
     fn announces(&self, name: &str, value: &str) -> bool {

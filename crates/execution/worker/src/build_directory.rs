@@ -2,6 +2,7 @@
 
 mod copy;
 mod layout;
+mod lent;
 mod placement;
 mod sweeper;
 
@@ -18,6 +19,7 @@ use tasks::Group;
 use thiserror::Error;
 
 pub(crate) use layout::{Layout, LayoutError, OutputPlaces};
+pub(crate) use lent::Kept;
 pub(crate) use placement::Placement;
 
 use crate::file_cache::{FileCache, FileCacheError};
@@ -180,6 +182,26 @@ impl BuildDirectory {
     /// The input root, opened.
     pub(crate) fn root(&self) -> &Arc<OwnedFd> {
         &self.root
+    }
+
+    /// Moves the whole input root to where a process works on it, under `name`. It is the same directory there.
+    pub(crate) fn lend_root(&self, to: &OwnedFd, name: &str) -> io::Result<()> {
+        let flags = sys::RenameFlags::NOREPLACE;
+        Ok(sys::renameat_with(sys::CWD, self.root_path(), to, name, flags)?)
+    }
+
+    /// Moves it back, out of reach of the process.
+    pub(crate) fn take_root_back(&self, from: &OwnedFd, name: &str) -> io::Result<()> {
+        let flags = sys::RenameFlags::NOREPLACE;
+        sys::renameat_with(from, name, sys::CWD, self.root_path(), flags)?;
+        let (came, went) = (
+            sys::statat(sys::CWD, self.root_path(), AtFlags::SYMLINK_NOFOLLOW)?,
+            sys::fstat(&self.root)?,
+        );
+        match (came.st_dev, came.st_ino) == (went.st_dev, went.st_ino) {
+            true => Ok(()),
+            false => Err(io::Error::other("something else stands where the input root was")),
+        }
     }
 
     /// Where the standard output is to be written; outside the input root.

@@ -3,6 +3,7 @@
 mod ending;
 mod failure;
 mod fault_guarded;
+mod in_process;
 mod left_behind;
 mod live_output;
 mod local;

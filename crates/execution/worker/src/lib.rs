@@ -6,8 +6,8 @@
 //! behind: no symlink is followed, nothing but regular files is opened.
 //!
 //! Read `executor/local.rs` first: the whole journey of one action. Then `sync_loop.rs` (the conversation with the
-//! server) and its pure heart `leases.rs`; `build_directory.rs` and `file_cache.rs` (inputs); `outputs.rs`. Every
-//! number is in `limits.rs`.
+//! server) and its pure heart `leases.rs`; `build_directory.rs` and `file_cache.rs` (inputs); `outputs.rs`;
+//! `persistent.rs` (processes that serve many actions). Every number is in `limits.rs`.
 
 mod assignment;
 mod build_directory;
@@ -18,6 +18,7 @@ mod input_tree;
 mod leases;
 mod limits;
 mod outputs;
+mod persistent;
 mod removal;
 mod sync_loop;
 mod worker;

@@ -55,6 +55,43 @@ pub(crate) const RESPONSE_BYTES_MAX: usize = (4 << 20) - (64 << 10);
 /// Special files that a message to the user names; more are only counted.
 pub(crate) const SKIPPED_NAMED_MAX: usize = 5;
 
+/// Largest answer of a persistent process; one that says more is ended.
+pub(crate) const ANSWER_BYTES_MAX: usize = 16 << 20;
+/// Largest request to a persistent process; a larger one runs in the ordinary way.
+pub(crate) const ASK_BYTES_MAX: usize = 64 << 20;
+/// Requests on their way to one persistent process; more wait.
+pub(crate) const ASKS_IN_FLIGHT_MAX: usize = 64;
+/// Requests that one multiplex process works on at once; more start another, or run in the ordinary way.
+pub(crate) const MULTIPLEX_REQUESTS_MAX: usize = 32;
+/// How long a multiplex process may take to confirm that it has let go of a request, before it is ended.
+pub(crate) const LET_GO_PATIENCE: Duration = Duration::from_secs(2);
+/// Bytes of a failed persistent process's stderr that are told with the failure.
+pub(crate) const LAST_WORDS_BYTES_MAX: u64 = 2048;
+/// How long a persistent process waits for another request before it is ended.
+pub(crate) const IDLE_PATIENCE: Duration = Duration::from_secs(300);
+/// How often is looked for persistent processes that have waited too long.
+pub(crate) const IDLE_CHECK: Duration = Duration::from_secs(10);
+/// Persistent processes of one kind that may fail in a row before its commands run in the ordinary way.
+pub(crate) const PROCESS_FAILURES_MAX: u32 = 3;
+/// How long they do.
+pub(crate) const DISTRUST: Duration = Duration::from_secs(600);
+/// Kinds of processes whose failures are remembered, oldest forgotten first.
+pub(crate) const DISTRUSTED_MAX: usize = 64;
+/// Levels of directories that tools may lie deep to be kept between requests.
+pub(crate) const TOOL_DEPTH_MAX: usize = 64;
+/// Files and symlinks that are kept between requests.
+pub(crate) const TOOLS_MAX: usize = 100_000;
+/// Entries of directories moved in one round, and remembered for it.
+pub(crate) const MOVES_PER_ROUND_MAX: usize = 1024;
+/// Entries that may have to be moved after a request; a process that leaves more is ended.
+pub(crate) const MOVES_MAX: usize = 1_000_000;
+/// Bytes of all flag files of a request together.
+pub(crate) const FLAG_FILE_BYTES_MAX: u64 = 16 << 20;
+/// Levels of flag files that name others.
+pub(crate) const FLAG_FILE_DEPTH_MAX: usize = 16;
+/// Arguments of one request.
+pub(crate) const REQUEST_ARGUMENTS_MAX: usize = 1_000_000;
+
 /// Largest message of the server that is taken: every lease in full.
 pub(crate) const DESIRED_STATE_BYTES_MAX: usize = 64 << 20;
 /// Finished actions that one message to the server carries; those beyond it wait for the next.

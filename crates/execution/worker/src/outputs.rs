@@ -1,7 +1,8 @@
 //! What an action has left behind: found, hashed, described, uploaded.
 //!
-//! Everything here runs after every process of the action is dead, so files hold still. They are still a stranger's:
-//! no path is ever resolved through a symlink, and nothing but regular files is opened.
+//! Everything here runs after every process of the action is dead, so files hold still; or, after a request to a
+//! persistent process, when they are out of its reach but for what it still holds open. They are a stranger's: no path is
+//! ever resolved through a symlink, and nothing but regular files is opened.
 
 mod directory;
 mod file;

@@ -19,6 +19,7 @@ use crate::executor::{Executor, LiveOutput, Local, Stores, fault_guarded};
 use crate::fetch::Fetcher;
 use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
+use crate::persistent::Persistent;
 use crate::sync_loop::{Identity, Server, SyncError, SyncLoop};
 
 /// What a worker is to be like.
@@ -44,6 +45,8 @@ pub struct WorkerOptions {
     pub network: bool,
     /// What one action may use.
     pub limits: ActionLimits,
+    /// How many processes may outlive the action they were started for, to serve those like it. Zero: none does.
+    pub persistent_processes_max: u32,
 }
 
 /// What one action may use at most, where the runner can bound it. `None` is no bound of its own: all actions together
@@ -79,6 +82,7 @@ pub struct Worker {
     server: Server,
     executor: Arc<dyn Executor>,
     actions: Group,
+    processes: Group,
     /// Held for as long as the worker lives.
     _lock: File,
 }
@@ -137,6 +141,7 @@ impl Worker {
             log_bytes_max,
             network,
             limits,
+            persistent_processes_max,
         } = options;
         let WorkerParts {
             runner,
@@ -156,6 +161,17 @@ impl Worker {
                 reason,
             });
         }
+        if persistent_processes_max > capabilities.runs_max - slots {
+            let reason = format!(
+                "{persistent_processes_max}, but with {slots} slots at most {} are possible with this runner",
+                capabilities.runs_max - slots
+            );
+            return Err(WorkerError::Option {
+                option: "persistent workers",
+                reason,
+            });
+        }
+        let directories_max = (slots + persistent_processes_max) as usize;
         let token = token.as_deref();
         let server = Server::new(channel, token).map_err(|reason| WorkerError::Option {
             option: "token",
@@ -164,13 +180,24 @@ impl Worker {
         let fetcher = Fetcher::new();
         let (lock, files, build_directories) = {
             let (directory, fetcher, group) = (directory, fetcher.clone(), group.clone());
-            let open =
-                move || open_directory(&directory, cache_bytes_max, slots, fetcher, &capabilities, &group);
+            let open = move || {
+                open_directory(
+                    &directory,
+                    cache_bytes_max,
+                    directories_max,
+                    fetcher,
+                    &capabilities,
+                    &group,
+                )
+            };
             match tokio::task::spawn_blocking(open).await {
                 Ok(opened) => opened?,
                 Err(ended) => std::panic::resume_unwind(ended.into_panic()),
             }
         };
+        let processes = group.child("persistent processes");
+        let persistent = (persistent_processes_max > 0)
+            .then(|| Persistent::new(persistent_processes_max as usize, processes.clone()));
         let executor = Local {
             worker: name.clone(),
             stores,
@@ -182,6 +209,7 @@ impl Worker {
             network,
             limits,
             live_output: LiveOutput::new(output_channel),
+            persistent,
         };
         // Unlike its name, never the same again: a worker that comes back with nothing is another one.
         let worker_id = uuid::Uuid::new_v4().to_string();
@@ -197,6 +225,7 @@ impl Worker {
             server,
             executor: fault_guarded(Arc::new(executor)),
             actions: group.child("actions"),
+            processes,
             _lock: lock,
         })
     }
@@ -209,12 +238,14 @@ impl Worker {
             server,
             executor,
             actions,
+            processes,
             _lock,
         } = self;
         let ended = SyncLoop::new(identity, server, executor, actions.clone())
             .run(stop)
             .await;
         actions.shut_down(ACTIONS_PATIENCE).await;
+        processes.shut_down(ACTIONS_PATIENCE).await;
         Ok(ended?)
     }
 }
@@ -229,7 +260,7 @@ type Opened = (File, Arc<FileCache>, Arc<BuildDirectories>);
 fn open_directory(
     directory: &Path,
     cache_bytes_max: u64,
-    slots: u32,
+    directories_max: usize,
     fetcher: Fetcher,
     capabilities: &Capabilities,
     group: &Group,
@@ -247,7 +278,7 @@ fn open_directory(
     let placement = Placement::for_runner(capabilities);
     let builds = directory.join(BUILDS);
     let build_directories =
-        BuildDirectories::open(&builds, files.clone(), placement, slots as usize, group).map_err(failed)?;
+        BuildDirectories::open(&builds, files.clone(), placement, directories_max, group).map_err(failed)?;
     Ok((lock, files, Arc::new(build_directories)))
 }
 

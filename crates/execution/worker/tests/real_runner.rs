@@ -5,6 +5,7 @@
     reason = "clippy takes only functions marked as tests for tests"
 )]
 
+#[allow(dead_code, reason = "each test program uses a part of it")]
 mod support;
 
 use std::time::{Duration, Instant};

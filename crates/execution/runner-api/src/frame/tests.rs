@@ -135,8 +135,9 @@ fn reply() -> impl Strategy<Value = Reply> {
 proptest! {
     #[test]
     fn requests_survive_the_wire(request in run_request()) {
-        let request = Request::Run(request);
-        prop_assert_eq!(Request::decode(&request.encode()), Ok(request));
+        for request in [Request::Run(request.clone()), Request::Converse(request)] {
+            prop_assert_eq!(Request::decode(&request.encode()), Ok(request));
+        }
     }
 
     #[test]

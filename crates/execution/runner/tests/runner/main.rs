@@ -7,6 +7,7 @@
 )]
 
 mod confinement;
+mod conversation;
 mod fallback;
 mod host;
 mod lifecycle;

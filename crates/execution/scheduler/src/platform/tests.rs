@@ -103,3 +103,15 @@ fn the_message_stays_short_whatever_is_demanded_and_offered() {
         "{message}"
     );
 }
+
+#[test]
+fn a_wish_for_a_persistent_worker_is_met_by_everyone() {
+    let wish = [
+        ("persistentWorkerKey", "abc"),
+        ("persistentWorkerProtocol", "json"),
+        ("persistentWorkerMultiplex", "true"),
+    ];
+    assert!(offer(&[]).meets(&platform(&wish)));
+    assert!(!offer(&[]).meets(&platform(&[wish[0], ("OSFamily", "linux")])));
+    assert!(offer(&[("persistentWorkerKey", "other")]).meets(&platform(&wish[..1])));
+}

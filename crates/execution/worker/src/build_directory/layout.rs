@@ -19,7 +19,7 @@ pub(crate) struct Layout {
 }
 
 /// One thing to make at a path relative to the input root, below directories made by earlier steps.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Directory {
         path: String,
@@ -110,6 +110,51 @@ impl Layout {
             files: files.into_iter().collect(),
             output_parents: parents,
         })
+    }
+
+    /// Those files and symlinks alone, with the directories above them, and `parents` beside them. Nothing of it is the
+    /// action's to write.
+    pub(crate) fn only(&self, paths: &BTreeSet<String>, parents: Vec<String>) -> Layout {
+        let is_above = |directory: &str| {
+            let prefix = format!("{directory}/");
+            let mut below = paths.range(prefix.clone()..);
+            below.next().is_some_and(|path| path.starts_with(&prefix))
+        };
+        let mut steps = self.steps.clone();
+        steps.retain_mut(|step| match step {
+            Step::Directory { path } => is_above(path),
+            Step::Symlink { path, .. } => paths.contains(path),
+            Step::File { path, is_private, .. } => {
+                *is_private = false;
+                paths.contains(path)
+            }
+        });
+        Layout::of(steps, parents)
+    }
+
+    /// Everything but those files and symlinks.
+    pub(crate) fn without(&self, paths: &BTreeSet<String>) -> Layout {
+        let mut steps = self.steps.clone();
+        steps.retain(|step| match step {
+            Step::Directory { .. } => true,
+            Step::File { path, .. } | Step::Symlink { path, .. } => !paths.contains(path),
+        });
+        Layout::of(steps, self.output_parents.clone())
+    }
+
+    fn of(steps: Vec<Step>, output_parents: Vec<String>) -> Layout {
+        let files: BTreeSet<FileId> = steps
+            .iter()
+            .filter_map(|step| match step {
+                Step::File { file, .. } => Some(*file),
+                Step::Directory { .. } | Step::Symlink { .. } => None,
+            })
+            .collect();
+        Layout {
+            steps,
+            files: files.into_iter().collect(),
+            output_parents,
+        }
     }
 
     /// Every file that has to be there, each once.

@@ -6,6 +6,7 @@ use action::{Command, Report};
 use async_trait::async_trait;
 use blob::DigestSet;
 use cas::{BlobStore, Invocation};
+use merkle::InputTree;
 use prost::Message;
 use reapi::execution::ExecuteResponse;
 use reapi::rpc::Code;
@@ -25,6 +26,7 @@ use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
 use crate::limits::RESPONSE_BYTES_MAX;
 use crate::outputs::upload;
+use crate::persistent::Persistent;
 use crate::worker::ActionLimits;
 
 /// Executes here: inputs from the store to a build directory, the command in the runner, outputs to the store.
@@ -43,6 +45,16 @@ pub(crate) struct Local {
     pub(crate) limits: ActionLimits,
     /// Sends on what commands print while they run.
     pub(crate) live_output: LiveOutput,
+    /// Processes that outlive their action; `None` where there are none.
+    pub(crate) persistent: Option<Persistent>,
+}
+
+/// What an action needs beside its command.
+pub(super) struct Inputs {
+    /// As the client described it.
+    pub(super) tree: InputTree,
+    /// How it is laid out.
+    pub(super) layout: Arc<Layout>,
 }
 
 #[async_trait]
@@ -76,7 +88,12 @@ impl Local {
 
         timeline.input_fetch_starts();
         progress.enter(Phase::FetchingInputs, timeline.metadata()).await;
-        let build_directory = unless(cancel, self.lay_out_inputs(assignment, &*blobs)).await?;
+        let inputs = unless(cancel, self.collect_inputs(assignment, &*blobs)).await?;
+        let served = self.journey_in_process(assignment, &inputs, &*blobs, timeline, progress, cancel);
+        if let Some(report) = served.await? {
+            return Ok(report);
+        }
+        let build_directory = unless(cancel, self.lay_out(assignment, &*blobs, inputs.layout)).await?;
         timeline.input_fetch_completed();
 
         let logs = Logs {
@@ -104,6 +121,7 @@ impl Local {
             .run(self.run_request(assignment, &build_directory), cancel)
             .await?;
         timeline.execution_completed(&run, self.limits.memory_bytes_max.is_none());
+        self.make_room_after(&run).await?;
         let ending = Ending::of(&run, &self.limits)?;
 
         timeline.output_upload_starts();
@@ -122,12 +140,12 @@ impl Local {
         Ok(ending.report(left_behind, assignment))
     }
 
-    /// Fetches what is not here yet and puts everything in its place. All missing blobs are found before this gives up.
-    async fn lay_out_inputs(
+    /// Finds out what belongs where. All missing blobs are found before this gives up.
+    async fn collect_inputs(
         &self,
         assignment: &Assignment,
         blobs: &dyn BlobStore,
-    ) -> Result<BuildDirectory, Failure> {
+    ) -> Result<Inputs, Failure> {
         let input = self
             .directories
             .collect(blobs, assignment.action.input_root_digest())
@@ -146,12 +164,26 @@ impl Local {
                 format!("working directory `{working_directory}` is not in the input root; add it there");
             return Err(Failure::Status(Code::InvalidArgument, message));
         }
+        Ok(Inputs { tree: input, layout })
+    }
+
+    /// Fetches what is not here yet and puts everything in its place.
+    async fn lay_out(
+        &self,
+        assignment: &Assignment,
+        blobs: &dyn BlobStore,
+        layout: Arc<Layout>,
+    ) -> Result<BuildDirectory, Failure> {
         // Who looks at the disk recognises the action.
         let label = &assignment.action_digest.digest().hash_hex()[..16];
         Ok(self.build_directories.create(label, blobs, layout).await?)
     }
 
-    fn run_request(&self, assignment: &Assignment, build_directory: &BuildDirectory) -> RunRequest {
+    pub(super) fn run_request(
+        &self,
+        assignment: &Assignment,
+        build_directory: &BuildDirectory,
+    ) -> RunRequest {
         let command = &assignment.command;
         let mut env: Vec<(Vec<u8>, Vec<u8>)> = command
             .environment()
@@ -215,7 +247,7 @@ fn without_empty(digests: DigestSet) -> DigestSet {
 }
 
 /// `work`, given up when `cancel` fires.
-async fn unless<T>(
+pub(super) async fn unless<T>(
     cancel: &CancellationToken,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {

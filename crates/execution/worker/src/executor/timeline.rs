@@ -59,6 +59,12 @@ impl Timeline {
             .collect();
     }
 
+    /// A persistent process has answered, after this time. What it used meanwhile is not known for one action alone.
+    pub(super) fn request_completed(&mut self, ran: Duration) {
+        self.metadata.execution_completed_timestamp = self.now();
+        self.metadata.virtual_execution_duration = ran.try_into().ok();
+    }
+
     pub(super) fn output_upload_starts(&mut self) {
         self.metadata.output_upload_start_timestamp = self.now();
     }

@@ -1,5 +1,5 @@
 use async_trait::async_trait;
-use runner_api::{Availability, RunError, RunRequest, RunResponse, UidMode};
+use runner_api::{Availability, Conversation, RunError, RunRequest, RunResponse, UidMode};
 
 use super::*;
 
@@ -11,6 +11,15 @@ impl Runner for NoRunner {
         Err(RunError::Busy {
             message: "nobody here".into(),
         })
+    }
+
+    async fn converse(
+        &self,
+        request: RunRequest,
+        _: Conversation,
+        cancel: &CancellationToken,
+    ) -> Result<RunResponse, RunError> {
+        self.run(request, cancel).await
     }
 }
 
@@ -26,6 +35,7 @@ fn options(directory: &Path) -> WorkerOptions {
         limits: ActionLimits::default(),
         memory_bytes: 0,
         resources: Vec::new(),
+        persistent_processes_max: 0,
     }
 }
 
@@ -90,6 +100,17 @@ async fn impossible_options_are_named() {
             Err(WorkerError::Option { option: "slots", .. })
         ));
     }
+    let too_many = WorkerOptions {
+        persistent_processes_max: 8,
+        ..options(directory.path())
+    };
+    assert!(matches!(
+        Worker::open(too_many, parts(), &group).await,
+        Err(WorkerError::Option {
+            option: "persistent workers",
+            ..
+        })
+    ));
     let refused = Worker::open(
         options(directory.path()),
         WorkerParts {

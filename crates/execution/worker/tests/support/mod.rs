@@ -5,6 +5,7 @@
     reason = "clippy takes only functions marked as tests for tests"
 )]
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
@@ -55,6 +56,11 @@ pub(crate) struct Job {
 impl Farm {
     /// A worker with `slots`, its runner confined as `sandbox` says.
     pub(crate) async fn start(sandbox: &str, slots: u32) -> Farm {
+        Self::start_with(sandbox, slots, 0).await
+    }
+
+    /// The same with as many persistent processes.
+    pub(crate) async fn start_with(sandbox: &str, slots: u32, persistent_processes_max: u32) -> Farm {
         let scratch = tempfile::tempdir().unwrap();
         let socket = scratch.path().join("runner.sock");
         let runner = start_runner(&socket, sandbox).await;
@@ -89,6 +95,7 @@ impl Farm {
             limits: ActionLimits::default(),
             memory_bytes: 0,
             resources: Vec::new(),
+            persistent_processes_max,
         };
         let channel = Channel::from_shared(format!("http://{address}"))
             .unwrap()
@@ -171,8 +178,31 @@ impl Farm {
         response
     }
 
+    /// Gives several actions to the worker at once and waits for the end of all.
+    pub(crate) async fn execute_all(&mut self, jobs: Vec<Job>) -> Vec<ExecuteResponse> {
+        let leases: Vec<wire::Lease> = jobs.into_iter().map(|job| self.lease(job)).collect();
+        let ids: Vec<u64> = leases.iter().map(|lease| lease.lease_id).collect();
+        self.want(leases).await;
+        let mut responses = BTreeMap::new();
+        while responses.len() < ids.len() {
+            for lease in self.state().await.leases {
+                if let Some(State::Completed(completed)) = lease.state {
+                    responses.insert(lease.lease_id, completed.response.expect("always set"));
+                }
+            }
+        }
+        self.want(vec![]).await;
+        ids.iter().filter_map(|id| responses.remove(id)).collect()
+    }
+
     /// Gives one action to the worker.
     pub(crate) async fn begin(&mut self, job: Job) -> u64 {
+        let lease = self.lease(job);
+        self.want(vec![lease]).await;
+        self.next_lease
+    }
+
+    fn lease(&mut self, job: Job) -> wire::Lease {
         self.next_lease += 1;
         let digest = Some(Digest::of(F, &self.next_lease.to_le_bytes()).to_proto());
         let assignment = wire::Assignment {
@@ -186,13 +216,11 @@ impl Farm {
             timeout: Some(job.timeout.try_into().unwrap()),
             ..Default::default()
         };
-        self.want(vec![wire::Lease {
+        wire::Lease {
             lease_id: self.next_lease,
             assignment: Some(assignment),
             ..Default::default()
-        }])
-        .await;
-        self.next_lease
+        }
     }
 
     pub(crate) async fn want(&mut self, leases: Vec<wire::Lease>) {

@@ -23,6 +23,10 @@ pub(super) struct LimitOptions {
     /// Most processes and threads that one action has at a time.
     #[arg(long, default_value_t = 4096, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     action_processes: u32,
+    /// Most processes that may outlive the action they were started for, to serve others with the same tools and command
+    /// line (Bazel's persistent workers). They keep their memory from action to action; 0 keeps every action apart.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    persistent_workers: u32,
     /// Something of which this machine has so much, for actions whose platform asks for some; repeat for several.
     #[arg(long = "resource", value_name = "NAME=AMOUNT", value_parser = parse_resource)]
     resources: Vec<(String, u64)>,
@@ -37,6 +41,7 @@ impl LimitOptions {
             size("--memory", self.memory),
             size("--action-memory", self.action_memory),
             Some(format!("--action-processes={}", self.action_processes)),
+            Some(format!("--persistent-workers={}", self.persistent_workers)),
         ]
         .into_iter()
         .flatten()
@@ -56,6 +61,11 @@ impl LimitOptions {
             memory_bytes_max: self.action_memory.map(|size| size.0),
             processes_max: Some(self.action_processes),
         }
+    }
+
+    /// How many processes may outlive their action.
+    pub(super) fn persistent_processes_max(&self) -> u32 {
+        self.persistent_workers
     }
 
     /// What can be shared out beside processors and memory.
@@ -141,6 +151,7 @@ mod tests {
             "--memory=1073741824",
             "--action-memory=1048576",
             "--action-processes=7",
+            "--persistent-workers=3",
             "--resource=gpu=2",
         ];
         let words = words.map(OsString::from);
@@ -149,7 +160,10 @@ mod tests {
         for wrong in ["gpu", "=1", "gpu=many", "cpus=2"] {
             assert!(parse_resource(wrong).is_err(), "{wrong}");
         }
-        assert_eq!(parse(&[]).to_arguments(), ["--action-processes=4096"]);
+        assert_eq!(
+            parse(&[]).to_arguments(),
+            ["--action-processes=4096", "--persistent-workers=0"]
+        );
         assert!(parse(&[]).memory_bytes_max().is_some_and(|bytes| bytes > 1 << 26));
     }
 

@@ -166,6 +166,7 @@ fn worker_options(options: &JoinOptions, directory: &DataDirectory, memory_bytes
         log_bytes_max: options.log_size.0,
         network: options.allow_network,
         limits: options.limits.of_one_action(),
+        persistent_processes_max: options.limits.persistent_processes_max(),
     }
 }
 

@@ -6,7 +6,7 @@ use action::missing_blobs_in;
 use blob::{Blob, ByteRange, Digest, DigestFunction};
 use merkle::TreeBuilder;
 use reapi::execution as proto;
-use runner_api::{BUILD_PATH, Outcome, ResourceUsage, RunError, RunResponse};
+use runner_api::{BUILD_PATH, Conversation, Outcome, ResourceUsage, RunError, RunResponse};
 use tasks::Group;
 use tempfile::TempDir;
 use tokio::sync::mpsc;
@@ -47,6 +47,17 @@ impl Runner for Played {
             processes_refused: 0,
         })
     }
+
+    async fn converse(
+        &self,
+        _: RunRequest,
+        _: Conversation,
+        _: &CancellationToken,
+    ) -> Result<RunResponse, RunError> {
+        Err(RunError::Refused {
+            message: "this one plays no conversations".into(),
+        })
+    }
 }
 
 struct Fixture {
@@ -83,6 +94,7 @@ fn fixture(play: impl Fn(&RunRequest) -> Outcome + Send + Sync + 'static) -> Fix
         limits: ActionLimits::default(),
         // Nobody follows anything here.
         live_output: LiveOutput::new(Channel::from_static("http://127.0.0.1:1").connect_lazy()),
+        persistent: None,
     };
     Fixture {
         scratch,
