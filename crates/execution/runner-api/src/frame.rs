@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use crate::codec::{Reader, Writer};
 use crate::{
-    Availability, Capabilities, Mechanism, Outcome, ResourceUsage, RunRequest, RunResponse, UidMode,
+    Availability, Capabilities, Mechanism, Outcome, ResourceUsage, Root, RunRequest, RunResponse, UidMode,
+    User,
 };
 
 /// The longest payload of a frame. A command with all its arguments and environment must fit; the kernel's own bound
@@ -20,7 +21,7 @@ pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const CONVERSATION_DESCRIPTORS: usize = 2;
 
 /// Changes whenever the meaning of any byte does.
-const VERSION: u8 = 3;
+const VERSION: u8 = 4;
 
 /// What a client sends, once per connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -264,6 +265,8 @@ fn write_run_request(to: &mut Writer, request: &RunRequest) {
         stdout_path,
         stderr_path,
         output_log_bytes_max,
+        root,
+        user,
         network,
         memory_bytes_max,
         processes_max,
@@ -283,6 +286,11 @@ fn write_run_request(to: &mut Writer, request: &RunRequest) {
     to.path(stdout_path);
     to.path(stderr_path);
     to.u64(*output_log_bytes_max);
+    to.bool(*root == Root::InputRoot);
+    to.optional(user.as_ref(), |to, user| {
+        to.u32(user.uid);
+        to.u32(user.gid);
+    });
     to.bool(*network);
     to.optional(memory_bytes_max.as_ref(), |to, bytes| to.u64(*bytes));
     to.optional(processes_max.as_ref(), |to, processes| to.u32(*processes));
@@ -302,6 +310,16 @@ fn read_run_request(from: &mut Reader<'_>) -> Result<RunRequest, FrameError> {
         stdout_path: from.path()?,
         stderr_path: from.path()?,
         output_log_bytes_max: from.u64()?,
+        root: match from.bool()? {
+            true => Root::InputRoot,
+            false => Root::Host,
+        },
+        user: from.optional(|from| {
+            Ok(User {
+                uid: from.u32()?,
+                gid: from.u32()?,
+            })
+        })?,
         network: from.bool()?,
         memory_bytes_max: from.optional(Reader::u64)?,
         processes_max: from.optional(Reader::u32)?,

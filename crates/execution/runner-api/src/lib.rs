@@ -37,8 +37,8 @@ pub use frame::{
     CONVERSATION_DESCRIPTORS, FRAME_BYTES_MAX, FrameError, Refusal, Reply, Request, read_frame, write_frame,
 };
 pub use run::{
-    BUILD_PATH, DEFAULT_PATH, InvalidRequest, LOG_MARKER_BYTES_MAX, Outcome, ResourceUsage, RunRequest,
-    RunResponse,
+    BUILD_PATH, DEFAULT_PATH, DEFAULT_USER, InvalidRequest, LOG_MARKER_BYTES_MAX, MOUNT_POINTS, Outcome,
+    ResourceUsage, Root, RunRequest, RunResponse, User,
 };
 #[cfg(feature = "client")]
 pub use runner::{Conversation, RunError, Runner};

@@ -39,6 +39,10 @@ pub struct RunRequest {
     /// How many bytes of each stream are kept. The rest is read and dropped, and one marker line of at most
     /// [`LOG_MARKER_BYTES_MAX`] bytes is appended that says so.
     pub output_log_bytes_max: u64,
+    /// What the command sees at `/`.
+    pub root: Root,
+    /// Who the command sees itself as, in a user namespace; `None` for the same user on every worker.
+    pub user: Option<User>,
     /// Whether the command keeps the host's network. Otherwise it has a loopback interface of its own and nothing else.
     pub network: bool,
     /// How much memory all processes of the command may use together, files they keep in memory and `/tmp` included.
@@ -49,6 +53,33 @@ pub struct RunRequest {
     /// [none](crate::Capabilities::process_limit).
     pub processes_max: Option<u32>,
 }
+
+/// What a command sees at `/`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Root {
+    /// The host's tools, read-only, with the build directory at [`BUILD_PATH`].
+    #[default]
+    Host,
+    /// The build directory itself and nothing of the host but `/dev`, `/proc` and a private `/tmp`. Directories of these
+    /// names must be in it.
+    InputRoot,
+}
+
+/// The directories that have to be in a build directory to be a root.
+pub const MOUNT_POINTS: [&str; 3] = ["dev", "proc", "tmp"];
+
+/// Ids that a command sees as its own. On the host it has those that any command has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct User {
+    /// Of the user.
+    pub uid: u32,
+    /// Of the group.
+    pub gid: u32,
+}
+
+/// Who a command sees itself as if it does not say: the same everywhere, so that nothing about a worker's accounts leaks
+/// into outputs.
+pub const DEFAULT_USER: User = User { uid: 1000, gid: 1000 };
 
 impl RunRequest {
     /// Whether the request can be run at all; what is wrong with it if not. Both sides check.
@@ -328,6 +359,8 @@ mod tests {
             stdout_path: "/o".into(),
             stderr_path: "/e".into(),
             output_log_bytes_max: 1,
+            root: Root::Host,
+            user: None,
             network: false,
             memory_bytes_max: None,
             processes_max: None,

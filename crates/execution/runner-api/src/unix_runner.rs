@@ -198,7 +198,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{Outcome, ResourceUsage, read_frame, write_frame};
+    use crate::{Outcome, ResourceUsage, Root, read_frame, write_frame};
 
     fn request() -> RunRequest {
         RunRequest {
@@ -210,6 +210,8 @@ mod tests {
             stdout_path: "/o".into(),
             stderr_path: "/e".into(),
             output_log_bytes_max: 1,
+            root: Root::Host,
+            user: None,
             network: false,
             memory_bytes_max: None,
             processes_max: None,

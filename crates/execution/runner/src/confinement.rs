@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
-use runner_api::{Mechanism, UidMode};
+use runner_api::{Mechanism, Root, RunRequest, UidMode, User};
 
 use crate::cgroup::Cgroups;
 use crate::sys::CommandLine;
@@ -18,6 +18,8 @@ pub(crate) struct Ids {
     pub(crate) mode: UidMode,
     pub(crate) uid: u32,
     pub(crate) gid: u32,
+    /// What a command sees them as, in a user namespace.
+    pub(crate) inner: User,
 }
 
 /// What surrounds every command of this runner. Decided once, by `probe.rs`.
@@ -41,12 +43,24 @@ impl Confinement {
         self.mechanisms.contains(&mechanism)
     }
 
-    /// The same with the host's network, for the rare action that may use it.
-    pub(crate) fn with_network(&self) -> Confinement {
-        let mut open = self.clone();
-        open.mechanisms.remove(&Mechanism::NetworkNamespace);
-        // On many hosts this is a link out of /etc, into a directory that commands do not see.
-        open.host_paths.extend(fs::canonicalize(RESOLVER_CONFIGURATION));
-        open
+    /// What this command asks for beside what all get: the host's network, another user. An error says what is not to
+    /// be had.
+    pub(crate) fn asked_for(&self, request: &RunRequest) -> Result<Confinement, String> {
+        let mut asked = self.clone();
+        if request.network {
+            asked.mechanisms.remove(&Mechanism::NetworkNamespace);
+            // On many hosts this is a link out of /etc, into a directory that commands do not see.
+            asked.host_paths.extend(fs::canonicalize(RESOLVER_CONFIGURATION));
+        }
+        if request.root == Root::InputRoot && !self.has(Mechanism::MountNamespace) {
+            return Err("no mount namespace to make the input root the root in".to_owned());
+        }
+        if let Some(user) = request.user {
+            if !self.has(Mechanism::UserNamespace) {
+                return Err("no user namespace to be another user in".to_owned());
+            }
+            asked.ids.inner = user;
+        }
+        Ok(asked)
     }
 }

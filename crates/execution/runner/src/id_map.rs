@@ -1,4 +1,4 @@
-//! Whose id a command has: inside always 1000, on the host whatever the runner may give.
+//! Whose id a command has: inside 1000 unless it asks for another, on the host whatever the runner may give.
 
 use std::fs;
 
@@ -9,21 +9,22 @@ use rustix::thread::{Gid, Uid};
 use crate::confinement::Ids;
 use crate::setup_error::{Result, SetupError, Step};
 
-/// The user and group id commands see themselves as, in user namespaces: the same everywhere, so that nothing about
-/// a worker's accounts leaks into outputs.
-pub(crate) const INNER_ID: u32 = 1000;
-
-/// Supervisor: maps [`INNER_ID`] of the new user namespace of `pid` to the host's id. Nothing else is mapped, so all
+/// Supervisor: maps the inner ids of the new user namespace of `pid` to those of the host. Nothing else is mapped, so all
 /// other files belong to nobody in there.
 pub(crate) fn write(pid: libc::pid_t, ids: &Ids) -> Result<()> {
-    let Ids { mode, uid, gid } = ids;
+    let Ids {
+        mode,
+        uid,
+        gid,
+        inner,
+    } = ids;
     if *mode == UidMode::Rootless {
         // Without privileges the kernel maps a group only after this: otherwise a process could drop a group that
         // is there to deny it something.
         put(pid, "setgroups", "deny")?;
     }
-    put(pid, "uid_map", &format!("{INNER_ID} {uid} 1"))?;
-    put(pid, "gid_map", &format!("{INNER_ID} {gid} 1"))
+    put(pid, "uid_map", &format!("{} {uid} 1", inner.uid))?;
+    put(pid, "gid_map", &format!("{} {gid} 1", inner.gid))
 }
 
 fn put(pid: libc::pid_t, file: &str, content: &str) -> Result<()> {
@@ -37,10 +38,10 @@ fn put(pid: libc::pid_t, file: &str, content: &str) -> Result<()> {
     })
 }
 
-/// Init: becomes [`INNER_ID`]. Rights in the namespace are kept; they are dropped when no longer needed.
+/// Init: takes its inner ids. Rights in the namespace are kept; they are dropped when no longer needed.
 pub(crate) fn become_inner(ids: &Ids) -> Result<()> {
     match ids.mode {
-        UidMode::Privileged => become_id(INNER_ID, INNER_ID),
+        UidMode::Privileged => become_id(ids.inner.uid, ids.inner.gid),
         // The runner's own id is the inner one; groups cannot be dropped (see above).
         UidMode::Rootless => Ok(()),
     }

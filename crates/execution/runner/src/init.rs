@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
-use runner_api::{Mechanism, Request};
+use runner_api::{Mechanism, Request, Root};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::Signal;
@@ -86,7 +86,11 @@ fn build(world: World<'_>, channel: &Channel) -> Result<Option<Program>> {
             (Some(program), stdin)
         }
     };
-    complete(confinement, tree, build, stdin)?;
+    let root = program.as_ref().map_or(Root::Host, |program| program.root);
+    if let Some(tree) = tree {
+        tree.complete(build, root)?;
+    }
+    complete(confinement, stdin)?;
     Ok(program)
 }
 
@@ -126,16 +130,8 @@ fn prepare(confinement: &Confinement, errand: &Errand) -> Result<Option<Tree>> {
     Ok(tree)
 }
 
-/// The build directory, and the end of every right.
-fn complete(
-    confinement: &Confinement,
-    tree: Option<Tree>,
-    build: BuildDirectory,
-    stdin: Option<OwnedFd>,
-) -> Result<()> {
-    if let Some(tree) = tree {
-        tree.complete(build)?;
-    }
+/// The end of every right.
+fn complete(confinement: &Confinement, stdin: Option<OwnedFd>) -> Result<()> {
     if !confinement.has(Mechanism::UserNamespace) {
         id_map::become_host(&confinement.ids)?;
     }

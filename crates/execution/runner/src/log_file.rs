@@ -137,7 +137,7 @@ fn marker(name: &str, kept_bytes: u64, dropped_bytes: u64, last_byte: u8) -> Str
 
 #[cfg(test)]
 mod tests {
-    use runner_api::{LOG_MARKER_BYTES_MAX, UidMode};
+    use runner_api::{DEFAULT_USER, LOG_MARKER_BYTES_MAX, UidMode};
 
     use super::*;
 
@@ -150,6 +150,7 @@ mod tests {
             mode: UidMode::Rootless,
             uid,
             gid,
+            inner: DEFAULT_USER,
         }
     }
 

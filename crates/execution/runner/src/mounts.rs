@@ -7,8 +7,8 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use runner_api::{BUILD_PATH, Mechanism};
-use rustix::fs::{CWD, FileType, Mode, OFlags};
+use runner_api::{BUILD_PATH, MOUNT_POINTS, Mechanism, Root};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
@@ -105,8 +105,9 @@ impl Tree {
         rustix::process::chdir("/").step("entering the new root")
     }
 
-    /// Init: puts the build directory into it, leaves the host, and stands in the build directory.
-    pub(crate) fn complete(mut self, build: BuildDirectory) -> Result<()> {
+    /// Init: puts the build directory into it, leaves the host, and stands in the build directory; or makes that the root,
+    /// if it is to be.
+    pub(crate) fn complete(mut self, build: BuildDirectory, shown_as: Root) -> Result<()> {
         let build = match build {
             BuildDirectory::Tree(tree) => Some(tree),
             BuildDirectory::Path(path) => Some(clone_tree(&path)?),
@@ -117,8 +118,31 @@ impl Tree {
             restrict(&tree, no_surprises(), true).step("restricting the build directory")?;
             attach(&tree, BUILD_PATH).step("mounting the build directory")?;
         }
-        rustix::process::chdir(BUILD_PATH).step("entering the build directory")
+        rustix::process::chdir(BUILD_PATH).step("entering the build directory")?;
+        match shown_as {
+            Root::Host => Ok(()),
+            Root::InputRoot => become_root(),
+        }
     }
+}
+
+/// Makes the current directory the root, with what every command has of devices, processes and scratch space over the
+/// directories that are in it for that. What was the root until now, and with it the host's tools, is gone then.
+fn become_root() -> Result<()> {
+    for name in MOUNT_POINTS {
+        let place = || {
+            let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+            let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
+            let target = rustix::fs::openat2(CWD, name, flags, Mode::empty(), resolve)?;
+            let tree = clone_tree_raw(Path::new(&format!("/{name}")))?;
+            let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+            rustix::mount::move_mount(&tree, "", &target, "", flags)
+        };
+        place().step_with(|| format!("putting /{name} into the input root"))?;
+    }
+    rustix::process::pivot_root(".", ".").step("making the input root the root")?;
+    rustix::mount::unmount(".", UnmountFlags::DETACH).step("unmounting the root before it")?;
+    rustix::process::chdir("/").step("entering the input root")
 }
 
 /// Whether this process, as it is, can clone mounts.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use runner_api::{Availability, Capabilities, Mechanism, UidMode};
+use runner_api::{Availability, Capabilities, DEFAULT_USER, Mechanism, UidMode};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::cgroup::{self, Cgroups, Limits};
@@ -119,6 +119,7 @@ fn candidates(options: &RunnerOptions) -> Vec<Ids> {
                 mode: UidMode::Privileged,
                 uid: options.action_uid,
                 gid: options.action_gid,
+                inner: DEFAULT_USER,
             },
             own,
         ],
@@ -135,6 +136,7 @@ fn own_ids() -> Ids {
         mode: UidMode::Rootless,
         uid,
         gid,
+        inner: DEFAULT_USER,
     }
 }
 
@@ -266,11 +268,13 @@ mod tests {
         mode: UidMode::Privileged,
         uid: 62_000,
         gid: 62_000,
+        inner: DEFAULT_USER,
     };
     const ROOTLESS: Ids = Ids {
         mode: UidMode::Rootless,
         uid: 0,
         gid: 0,
+        inner: DEFAULT_USER,
     };
 
     /// A kernel without `missing`, that maps ids only as told.

@@ -4,7 +4,7 @@ use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use runner_api::{DEFAULT_PATH, RunRequest};
+use runner_api::{DEFAULT_PATH, Root, RunRequest};
 
 use crate::limits::{PATH_BYTES_MAX, PATH_ENTRIES_MAX};
 use crate::sys::Execution;
@@ -14,6 +14,8 @@ pub(crate) struct Program {
     pub(crate) execution: Execution,
     /// Relative to the build directory; empty for the build directory itself.
     pub(crate) working_directory: CString,
+    /// What it sees at `/`.
+    pub(crate) root: Root,
 }
 
 impl Program {
@@ -31,6 +33,7 @@ impl Program {
         Ok(Program {
             execution: Execution::new(candidates, argv, env),
             working_directory,
+            root: request.root,
         })
     }
 }
@@ -96,6 +99,8 @@ mod tests {
             stdout_path: "/o".into(),
             stderr_path: "/e".into(),
             output_log_bytes_max: 0,
+            root: Root::Host,
+            user: None,
             network: false,
             memory_bytes_max: None,
             processes_max: None,

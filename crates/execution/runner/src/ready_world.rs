@@ -45,7 +45,7 @@ impl ReadyWorld {
 
     /// Whether this request's command would find in it what it finds in a new one.
     pub(crate) fn suits(&self, request: &RunRequest) -> bool {
-        !request.network && !self.mounts.has_changed()
+        !request.network && request.user.is_none() && !self.mounts.has_changed()
     }
 
     /// Sends the command in, as its client described it. An error when it cannot be sent; then nothing happened, and

@@ -105,8 +105,7 @@ impl Run {
         conversation: Option<Conversation>,
         confinement: &Confinement,
     ) -> Result<Run, String> {
-        let open = request.network.then(|| confinement.with_network());
-        let confinement = open.as_ref().unwrap_or(confinement);
+        let confinement = &confinement.asked_for(request)?;
         if !confinement.has(Mechanism::PidNamespace) {
             descendants::adopt_orphans().map_err(|error| format!("becoming a subreaper: {error}"))?;
         }

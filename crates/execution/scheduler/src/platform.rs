@@ -15,8 +15,10 @@ const UNMET_SHOWN_MAX: usize = 4;
 const TEXT_SHOWN_CHARS_MAX: usize = 100;
 
 /// Properties that ask a worker to do more where it can, and are met by everyone: an action that names a persistent
-/// worker runs anywhere, as a process of its own where there is none.
-const WISHES: [&str; 3] = [
+/// worker runs anywhere, as a process of its own where there is none; and whoever has namespaces has all ids.
+const WISHES: [&str; 5] = [
+    "unixUID",
+    "unixGID",
     "persistentWorkerKey",
     "persistentWorkerProtocol",
     "persistentWorkerMultiplex",

@@ -204,6 +204,14 @@ impl BuildDirectory {
         }
     }
 
+    /// Takes away empty directories of the input root that are no part of it. No process of the action may be alive.
+    pub(crate) fn remove_directories(&self, names: &[&str]) -> io::Result<()> {
+        for name in names {
+            sys::unlinkat(&self.root, *name, AtFlags::REMOVEDIR)?;
+        }
+        Ok(())
+    }
+
     /// Where the standard output is to be written; outside the input root.
     pub(crate) fn stdout_path(&self) -> PathBuf {
         self.path.join(STDOUT)

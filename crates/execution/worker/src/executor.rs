@@ -7,6 +7,7 @@ mod in_process;
 mod left_behind;
 mod live_output;
 mod local;
+mod surroundings;
 mod timeline;
 
 use std::sync::Arc;
@@ -22,6 +23,8 @@ use worker_api::v1::running::Phase;
 pub(crate) use fault_guarded::fault_guarded;
 pub(crate) use live_output::{Followed, LiveOutput};
 pub(crate) use local::Local;
+pub(crate) use surroundings::Possible;
+pub use surroundings::{InputRootAsRoot, SurroundingsOptions};
 
 use crate::assignment::Assignment;
 use crate::leases::{RunId, RunReport};

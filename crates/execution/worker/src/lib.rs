@@ -23,6 +23,6 @@ mod removal;
 mod sync_loop;
 mod worker;
 
-pub use executor::Stores;
+pub use executor::{InputRootAsRoot, Stores, SurroundingsOptions};
 pub use sync_loop::SyncError;
 pub use worker::{ActionLimits, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};

@@ -23,6 +23,10 @@ pub(crate) const FILE_PIECE_BYTES: usize = 1 << 20;
 pub(crate) const INPUT_PATH_BYTES_MAX: usize = 3800;
 /// Times an input root is built anew because a cached file turned out to be damaged or gone.
 pub(crate) const PLACEMENT_ATTEMPTS_MAX: usize = 3;
+/// Symlinks of an input root followed on the way to one program.
+pub(crate) const SYMLINKS_FOLLOWED_MAX: usize = 40;
+/// Entries of a command's PATH that are looked at for its program in the input root.
+pub(crate) const TOOL_PLACES_MAX: usize = 64;
 /// Build directories that may wait for their removal before new actions wait for it.
 pub(crate) const REMOVALS_PENDING_MAX: usize = 64;
 /// Removals at the same time. File systems with a journal make each removed directory wait, so several wait together.

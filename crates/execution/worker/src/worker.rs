@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use crate::build_directory::{BuildDirectories, Placement};
-use crate::executor::{Executor, LiveOutput, Local, Stores, fault_guarded};
+use crate::executor::{Executor, LiveOutput, Local, Possible, Stores, SurroundingsOptions, fault_guarded};
 use crate::fetch::Fetcher;
 use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
@@ -41,8 +41,8 @@ pub struct WorkerOptions {
     pub cache_bytes_max: u64,
     /// How many bytes of stdout and of stderr are kept for each action; the rest is dropped, with a note.
     pub log_bytes_max: u64,
-    /// Whether actions see the host's network.
-    pub network: bool,
+    /// What actions may have around them.
+    pub surroundings: SurroundingsOptions,
     /// What one action may use.
     pub limits: ActionLimits,
     /// How many processes may outlive the action they were started for, to serve those like it. Zero: none does.
@@ -139,7 +139,7 @@ impl Worker {
             directory,
             cache_bytes_max,
             log_bytes_max,
-            network,
+            surroundings,
             limits,
             persistent_processes_max,
         } = options;
@@ -172,6 +172,7 @@ impl Worker {
             });
         }
         let directories_max = (slots + persistent_processes_max) as usize;
+        let surroundings = Possible::new(surroundings, &capabilities);
         let token = token.as_deref();
         let server = Server::new(channel, token).map_err(|reason| WorkerError::Option {
             option: "token",
@@ -206,7 +207,7 @@ impl Worker {
             build_directories,
             runner,
             log_bytes_max,
-            network,
+            surroundings,
             limits,
             live_output: LiveOutput::new(output_channel),
             persistent,

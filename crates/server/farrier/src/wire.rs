@@ -1,6 +1,7 @@
 //! Where the parts are put together, in the order a reader meets them. Nothing else knows both options and objects.
 
 mod action_limits;
+mod action_surroundings;
 mod bucket;
 pub(crate) mod join;
 mod runner_process;

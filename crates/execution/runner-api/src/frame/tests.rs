@@ -27,12 +27,14 @@ fn run_request() -> impl Strategy<Value = RunRequest> {
             any::<bool>(),
             option::of(any::<u64>()),
             option::of(any::<u32>()),
+            any::<bool>(),
+            option::of(any::<(u32, u32)>()),
         ),
     )
         .prop_map(
             |(
                 (argv, env, input_root, working_directory),
-                (timeout, out, err, max, network, memory_bytes_max, processes_max),
+                (timeout, out, err, max, network, memory_bytes_max, processes_max, own_root, user),
             )| RunRequest {
                 argv,
                 env,
@@ -42,6 +44,8 @@ fn run_request() -> impl Strategy<Value = RunRequest> {
                 stdout_path: out,
                 stderr_path: err,
                 output_log_bytes_max: max,
+                root: if own_root { Root::InputRoot } else { Root::Host },
+                user: user.map(|(uid, gid)| User { uid, gid }),
                 network,
                 memory_bytes_max,
                 processes_max,

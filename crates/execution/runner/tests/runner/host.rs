@@ -13,7 +13,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use runner_api::{Capabilities, Outcome, RunError, RunRequest, RunResponse, Runner, UnixRunner};
+use runner_api::{Capabilities, Outcome, Root, RunError, RunRequest, RunResponse, Runner, UnixRunner};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -241,6 +241,8 @@ pub(crate) fn request(build: &Build, argv: &[&str]) -> RunRequest {
         stdout_path: build.stdout.clone(),
         stderr_path: build.stderr.clone(),
         output_log_bytes_max: 1 << 20,
+        root: Root::Host,
+        user: None,
         network: false,
         memory_bytes_max: None,
         processes_max: None,

@@ -13,6 +13,7 @@ mod host;
 mod lifecycle;
 mod limits;
 mod outcomes;
+mod roots;
 mod spares;
 mod speed;
 mod system_calls;

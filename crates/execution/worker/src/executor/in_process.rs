@@ -17,6 +17,7 @@ use super::ending::Ending;
 use super::failure::{Failure, store};
 use super::left_behind::LeftBehind;
 use super::local::{Inputs, Local, unless};
+use super::surroundings::Surroundings;
 use super::timeline::Timeline;
 use crate::assignment::Assignment;
 use crate::build_directory::{BuildDirectory, Kept};
@@ -65,7 +66,10 @@ impl Local {
                 return Ok(None);
             }
         };
-        let start = async || self.start_process(persistent, assignment, &plan, blobs).await;
+        let start = async || {
+            self.start_process(persistent, assignment, &inputs.surroundings, &plan, blobs)
+                .await
+        };
         let process = unless(cancel, seat.process(start)).await?;
         let label = label_of(assignment);
         let laid_out = self.build_directories.create(&label, blobs, plan.request.clone());
@@ -152,6 +156,7 @@ impl Local {
         &self,
         persistent: &Persistent,
         assignment: &Assignment,
+        surroundings: &Surroundings,
         plan: &Plan,
         blobs: &dyn BlobStore,
     ) -> Result<Process, Failure> {
@@ -168,7 +173,7 @@ impl Local {
         });
         let failed = |error| Failure::disk("starting a persistent process", error);
         let place = place.await.map_err(failed)?;
-        let mut request = self.run_request(assignment, &directory);
+        let mut request = self.run_request(assignment, &directory, surroundings);
         request.argv = plan
             .key
             .startup()

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use action::{Command, Report};
+use action::{Command, Platform, Report};
 use async_trait::async_trait;
 use blob::DigestSet;
 use cas::{BlobStore, Invocation};
@@ -18,6 +18,7 @@ use super::ending::Ending;
 use super::failure::{Failure, store};
 use super::left_behind::LeftBehind;
 use super::live_output::{LiveOutput, Logs};
+use super::surroundings::{Possible, Surroundings};
 use super::timeline::Timeline;
 use super::{Executor, Progress, Stores};
 use crate::assignment::Assignment;
@@ -39,8 +40,8 @@ pub(crate) struct Local {
     pub(crate) runner: Arc<dyn Runner>,
     /// How many bytes of stdout and of stderr are kept (E28).
     pub(crate) log_bytes_max: u64,
-    /// Whether commands see the host's network.
-    pub(crate) network: bool,
+    /// What commands may have around them.
+    pub(crate) surroundings: Possible,
     /// What one action may use.
     pub(crate) limits: ActionLimits,
     /// Sends on what commands print while they run.
@@ -49,12 +50,22 @@ pub(crate) struct Local {
     pub(crate) persistent: Option<Persistent>,
 }
 
+/// What is ready to run.
+struct Prepared {
+    build_directory: BuildDirectory,
+    request: RunRequest,
+    /// Directories that are no part of what the command leaves behind.
+    mount_points: Vec<&'static str>,
+}
+
 /// What an action needs beside its command.
 pub(super) struct Inputs {
     /// As the client described it.
     pub(super) tree: InputTree,
     /// How it is laid out.
     pub(super) layout: Arc<Layout>,
+    /// What is around it.
+    pub(super) surroundings: Surroundings,
 }
 
 #[async_trait]
@@ -89,10 +100,13 @@ impl Local {
         timeline.input_fetch_starts();
         progress.enter(Phase::FetchingInputs, timeline.metadata()).await;
         let inputs = unless(cancel, self.collect_inputs(assignment, &*blobs)).await?;
-        let served = self.journey_in_process(assignment, &inputs, &*blobs, timeline, progress, cancel);
-        if let Some(report) = served.await? {
-            return Ok(report);
+        if inputs.surroundings.are_ordinary() {
+            let served = self.journey_in_process(assignment, &inputs, &*blobs, timeline, progress, cancel);
+            if let Some(report) = served.await? {
+                return Ok(report);
+            }
         }
+        let surroundings = inputs.surroundings;
         let build_directory = unless(cancel, self.lay_out(assignment, &*blobs, inputs.layout)).await?;
         timeline.input_fetch_completed();
 
@@ -100,7 +114,13 @@ impl Local {
             stdout: build_directory.stdout_path(),
             stderr: build_directory.stderr_path(),
         };
-        let rest = self.run(assignment, &*blobs, build_directory, timeline, progress, cancel);
+        let request = self.run_request(assignment, &build_directory, &surroundings);
+        let prepared = Prepared {
+            build_directory,
+            request,
+            mount_points: surroundings.mount_points,
+        };
+        let rest = self.run(assignment, &*blobs, prepared, timeline, progress, cancel);
         self.live_output.beside(progress.followed(), &logs, rest).await
     }
 
@@ -109,23 +129,28 @@ impl Local {
         &self,
         assignment: &Assignment,
         blobs: &dyn BlobStore,
-        build_directory: BuildDirectory,
+        prepared: Prepared,
         timeline: &mut Timeline,
         progress: &Progress,
         cancel: &CancellationToken,
     ) -> Result<Report, Failure> {
+        let Prepared {
+            build_directory,
+            request,
+            mount_points,
+        } = prepared;
         progress.enter(Phase::Executing, timeline.metadata()).await;
         // The runner watches `cancel` itself, and answers when every process of the command is dead.
-        let run = self
-            .runner
-            .run(self.run_request(assignment, &build_directory), cancel)
-            .await?;
+        let run = self.runner.run(request, cancel).await?;
         timeline.execution_completed(&run, self.limits.memory_bytes_max.is_none());
         self.make_room_after(&run).await?;
         let ending = Ending::of(&run, &self.limits)?;
 
         timeline.output_upload_starts();
         progress.enter(Phase::UploadingOutputs, timeline.metadata()).await;
+        build_directory
+            .remove_directories(&mount_points)
+            .map_err(|error| Failure::disk("removing mount points", error))?;
         let mut left_behind = LeftBehind::find(assignment, &build_directory, &ending).await?;
         let uploads = std::mem::take(&mut left_behind.uploads);
         unless(cancel, async {
@@ -151,8 +176,9 @@ impl Local {
             .collect(blobs, assignment.action.input_root_digest())
             .await?;
         let command = &assignment.command;
-        let layout = Arc::new(Layout::new(&input, output_places(command))?);
+        let platform = Platform::of(&assignment.action, command);
         if !input.missing().is_empty() {
+            let layout = Layout::new(&input, output_places(command))?;
             let absent = self.files.absent(layout.files());
             let missing_files = blobs.find_missing(&without_empty(absent)).await;
             let missing_files = missing_files.map_err(|error| store("looking for input files", error))?;
@@ -164,7 +190,16 @@ impl Local {
                 format!("working directory `{working_directory}` is not in the input root; add it there");
             return Err(Failure::Status(Code::InvalidArgument, message));
         }
-        Ok(Inputs { tree: input, layout })
+        let surroundings = Surroundings::of(&self.surroundings, &platform, command, &input)?;
+        let mut places = output_places(command);
+        let mount_points = surroundings.mount_points.iter();
+        places.parents.extend(mount_points.map(|name| (*name).to_owned()));
+        let layout = Arc::new(Layout::new(&input, places)?);
+        Ok(Inputs {
+            tree: input,
+            layout,
+            surroundings,
+        })
     }
 
     /// Fetches what is not here yet and puts everything in its place.
@@ -183,6 +218,7 @@ impl Local {
         &self,
         assignment: &Assignment,
         build_directory: &BuildDirectory,
+        surroundings: &Surroundings,
     ) -> RunRequest {
         let command = &assignment.command;
         let mut env: Vec<(Vec<u8>, Vec<u8>)> = command
@@ -207,7 +243,9 @@ impl Local {
             stdout_path: build_directory.stdout_path(),
             stderr_path: build_directory.stderr_path(),
             output_log_bytes_max: self.log_bytes_max,
-            network: self.network,
+            root: surroundings.root,
+            user: surroundings.user,
+            network: surroundings.network,
             memory_bytes_max: self.limits.memory_bytes_max,
             processes_max: self.limits.processes_max,
         }

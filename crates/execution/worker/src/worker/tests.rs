@@ -31,7 +31,7 @@ fn options(directory: &Path) -> WorkerOptions {
         directory: directory.to_owned(),
         cache_bytes_max: 1 << 20,
         log_bytes_max: 1 << 20,
-        network: false,
+        surroundings: Default::default(),
         limits: ActionLimits::default(),
         memory_bytes: 0,
         resources: Vec::new(),

@@ -91,7 +91,7 @@ impl Farm {
             directory: scratch.path().join("worker"),
             cache_bytes_max: 1 << 30,
             log_bytes_max: 1 << 20,
-            network: false,
+            surroundings: Default::default(),
             limits: ActionLimits::default(),
             memory_bytes: 0,
             resources: Vec::new(),

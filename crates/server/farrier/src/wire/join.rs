@@ -12,6 +12,7 @@ use tasks::{CancellationToken, Group};
 use worker::{Stores, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};
 
 use super::action_limits::LimitOptions;
+use super::action_surroundings::SurroundingsArguments;
 use super::runner_process::RunnerProcess;
 use super::signals::{EndSignals, stdin_closed};
 use crate::bad_options::BadOptions;
@@ -44,9 +45,8 @@ pub(crate) struct JoinOptions {
     log_size: ByteSize,
     #[command(flatten)]
     limits: LimitOptions,
-    /// Let actions use this machine's network.
-    #[arg(long)]
-    allow_network: bool,
+    #[command(flatten)]
+    surroundings: SurroundingsArguments,
     /// Name shown to people [default: the host's name].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -113,6 +113,7 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
             ConnectError::Endpoint(_) | ConnectError::Header(_) => BadOptions::mark(error),
         })?;
 
+    let worker_options = worker_options(&options, &directory, memory_bytes, &capabilities);
     let group = Group::new("worker");
     let parts = WorkerParts {
         runner: Arc::new(runner),
@@ -122,7 +123,7 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
         output_channel: remote.patient_channel(),
         token: Some(token),
     };
-    let worker = Worker::open(worker_options(&options, &directory, memory_bytes), parts, &group)
+    let worker = Worker::open(worker_options, parts, &group)
         .await
         .map_err(|error| match error {
             WorkerError::Option { .. } => BadOptions::mark(error),
@@ -151,9 +152,16 @@ fn stores(remote: RemoteChannel) -> Stores {
     Arc::new(move |instance| remote.blob_store(instance.clone()))
 }
 
-fn worker_options(options: &JoinOptions, directory: &DataDirectory, memory_bytes: u64) -> WorkerOptions {
+fn worker_options(
+    options: &JoinOptions,
+    directory: &DataDirectory,
+    memory_bytes: u64,
+    capabilities: &Capabilities,
+) -> WorkerOptions {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let surroundings = options.surroundings.to_options();
     let mut properties = default_properties();
+    properties.extend(surroundings.properties(capabilities));
     properties.extend(options.properties.iter().cloned());
     WorkerOptions {
         name: options.name.clone().unwrap_or(host),
@@ -164,7 +172,7 @@ fn worker_options(options: &JoinOptions, directory: &DataDirectory, memory_bytes
         directory: directory.path().to_owned(),
         cache_bytes_max: options.cache_size.0,
         log_bytes_max: options.log_size.0,
-        network: options.allow_network,
+        surroundings,
         limits: options.limits.of_one_action(),
         persistent_processes_max: options.limits.persistent_processes_max(),
     }

@@ -16,6 +16,7 @@ use tasks::{CancellationToken, Group};
 use tokio::net::TcpListener;
 
 use super::action_limits::LimitOptions;
+use super::action_surroundings::SurroundingsArguments;
 use super::bucket::{self, BucketChoice};
 use super::join::SandboxChoice;
 use super::server::{ServerOptions, serve};
@@ -92,6 +93,8 @@ pub(crate) struct UpOptions {
     sandbox: SandboxChoice,
     #[command(flatten)]
     limits: LimitOptions,
+    #[command(flatten)]
+    surroundings: SurroundingsArguments,
     /// Whether clients may write the action cache themselves [default: only when listening on loopback].
     #[arg(long, value_enum, value_name = "WHO")]
     client_results: Option<ClientResults>,
@@ -342,6 +345,7 @@ fn worker_process(
         format!("--drain={}ms", options.drain.as_millis()).into(),
     ];
     arguments.extend(options.limits.to_arguments());
+    arguments.extend(options.surroundings.to_arguments());
     Ok(WorkerProcess {
         program,
         arguments,

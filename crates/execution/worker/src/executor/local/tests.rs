@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tonic::transport::Channel;
 
 use super::*;
+use crate::SurroundingsOptions;
 use crate::build_directory::Placement;
 use crate::fetch::Fetcher;
 use crate::leases::{Leases, RunReport};
@@ -90,7 +91,11 @@ fn fixture(play: impl Fn(&RunRequest) -> Outcome + Send + Sync + 'static) -> Fix
         build_directories: Arc::new(build_directories),
         runner: Arc::new(Played(Box::new(play))),
         log_bytes_max: 1000,
-        network: false,
+        surroundings: Possible {
+            options: SurroundingsOptions::default(),
+            roots: true,
+            users: true,
+        },
         limits: ActionLimits::default(),
         // Nobody follows anything here.
         live_output: LiveOutput::new(Channel::from_static("http://127.0.0.1:1").connect_lazy()),

@@ -1,0 +1,272 @@
+//! What an action finds around its input root: which root, whose ids, which network.
+//!
+//! An action usually runs with the tools of the host. One that brings a whole system along, as BuildStream's do, must
+//! not: its commands would find other tools than it means, write to directories of the host that are not there or not
+//! its outputs, and come back with success and nothing made. Such clients name no property that says so, thus an input
+//! root is looked at.
+
+use action::{Command, Platform};
+use merkle::{Entry, InputTree};
+use reapi::rpc::Code;
+use runner_api::{Capabilities, DEFAULT_PATH, DEFAULT_USER, MOUNT_POINTS, Mechanism, Root, User};
+
+use super::failure::Failure;
+use crate::limits::{SYMLINKS_FOLLOWED_MAX, TOOL_PLACES_MAX};
+
+/// Where a platform says what the root is: `inputs` or `host`.
+const ROOT: &str = "root";
+/// Where a platform asks for the host's network: `on` or `off`.
+const NETWORK: &str = "network";
+/// Where a platform says whose ids the command sees, in numbers.
+const UID: &str = "unixUID";
+const GID: &str = "unixGID";
+
+/// When an action's input root becomes its root.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum InputRootAsRoot {
+    /// Never; what asks for it goes elsewhere.
+    Never,
+    /// When the platform has `root` = `inputs`.
+    Asked,
+    /// Also when the platform does not say and the command's program is in the input root, at the place where it would
+    /// be looked for in a root.
+    #[default]
+    Detected,
+}
+
+/// What actions may have around them on this worker.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SurroundingsOptions {
+    /// When an input root becomes the root.
+    pub input_root: InputRootAsRoot,
+    /// Whether an action may have the host's network if its platform has `network` = `on`.
+    pub network: bool,
+}
+
+impl SurroundingsOptions {
+    /// What is announced, so that actions that ask for more than there is go elsewhere or are refused.
+    pub fn properties(&self, capabilities: &Capabilities) -> Vec<(String, String)> {
+        let own_root =
+            self.input_root != InputRootAsRoot::Never && capabilities.has(Mechanism::MountNamespace);
+        [
+            Some((ROOT, "host")),
+            own_root.then_some((ROOT, "inputs")),
+            Some((NETWORK, "off")),
+            self.network.then_some((NETWORK, "on")),
+        ]
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect()
+    }
+}
+
+/// What actions may have around them, by the operator and by the kernel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Possible {
+    pub(crate) options: SurroundingsOptions,
+    /// Roots of their own.
+    pub(crate) roots: bool,
+    /// Ids of their own.
+    pub(crate) users: bool,
+}
+
+impl Possible {
+    pub(crate) fn new(options: SurroundingsOptions, capabilities: &Capabilities) -> Self {
+        Possible {
+            options,
+            roots: capabilities.has(Mechanism::MountNamespace),
+            users: capabilities.has(Mechanism::UserNamespace),
+        }
+    }
+}
+
+/// What one action has around it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Surroundings {
+    pub(super) root: Root,
+    pub(super) user: Option<User>,
+    pub(super) network: bool,
+    /// Directories to be put into the input root before the command and taken away after it.
+    pub(super) mount_points: Vec<&'static str>,
+}
+
+impl Surroundings {
+    /// Decides. An error is for the client, or for another worker.
+    pub(super) fn of(
+        possible: &Possible,
+        platform: &Platform,
+        command: &Command,
+        input: &InputTree,
+    ) -> Result<Self, Failure> {
+        let options = possible.options;
+        let root = root_of(options.input_root, platform, command, input)?;
+        let user = user_of(platform)?;
+        let network = one_of(platform, NETWORK, ["off", "on"])? == Some("on");
+        if network && !options.network {
+            return Err(elsewhere("its actions have no network"));
+        }
+        if root == Root::InputRoot && !possible.roots {
+            return Err(elsewhere(
+                "the action brings its own root, which takes mount namespaces that this worker's sandbox does not have; \
+                 an action that means the host's tools says `root` = `host` in its platform",
+            ));
+        }
+        if user.is_some() && !possible.users {
+            return Err(elsewhere(
+                "`unixUID` and `unixGID` take user namespaces that this worker's sandbox does not have",
+            ));
+        }
+        let mount_points = match root {
+            Root::Host => Vec::new(),
+            Root::InputRoot => missing_mount_points(input)?,
+        };
+        Ok(Surroundings {
+            root,
+            user,
+            network,
+            mount_points,
+        })
+    }
+
+    /// Whether this is what an action gets that says nothing, but for the network.
+    pub(super) fn are_ordinary(&self) -> bool {
+        self.root == Root::Host && self.user.is_none()
+    }
+}
+
+fn root_of(
+    policy: InputRootAsRoot,
+    platform: &Platform,
+    command: &Command,
+    input: &InputTree,
+) -> Result<Root, Failure> {
+    let asked = one_of(platform, ROOT, ["host", "inputs"])?;
+    match (asked, policy) {
+        (Some("inputs"), InputRootAsRoot::Never) => Err(elsewhere("it gives no action a root of its own")),
+        (Some("inputs"), _) => Ok(Root::InputRoot),
+        (None, InputRootAsRoot::Detected) if brings_its_program(command, input) => Ok(Root::InputRoot),
+        _ => Ok(Root::Host),
+    }
+}
+
+/// Whether the command's program, by an absolute path or a bare name, is where it would be if the input root were the
+/// root. A program named by a relative path says nothing: that is how tools of the build itself are named.
+fn brings_its_program(command: &Command, input: &InputTree) -> bool {
+    let Some(program) = command.arguments().first() else {
+        return false;
+    };
+    if program.starts_with('/') {
+        return is_file(input, program);
+    }
+    if program.is_empty() || program.contains('/') {
+        return false;
+    }
+    let path = command.environment().iter().find(|(name, _)| name == "PATH");
+    let path = path.map_or(DEFAULT_PATH, |(_, value)| value);
+    let places = path.split(':').filter(|place| place.starts_with('/'));
+    places
+        .take(TOOL_PLACES_MAX)
+        .any(|place| is_file(input, &format!("{place}/{program}")))
+}
+
+/// Whether an absolute path leads to a file, with the input root as root.
+fn is_file(input: &InputTree, path: &str) -> bool {
+    let mut ahead: Vec<String> = path.split('/').rev().map(str::to_owned).collect();
+    let mut at: Vec<String> = Vec::new();
+    let mut followed = 0;
+    while let Some(name) = ahead.pop() {
+        match name.as_str() {
+            "" | "." => continue,
+            ".." => {
+                at.pop();
+                continue;
+            }
+            _ => at.push(name),
+        }
+        match input.entry(&at.join("/")) {
+            Ok(Some(Entry::Directory(_))) => {}
+            Ok(Some(Entry::File(_))) => return ahead.is_empty(),
+            Ok(Some(Entry::Symlink(link))) => {
+                followed += 1;
+                if followed > SYMLINKS_FOLLOWED_MAX {
+                    return false;
+                }
+                let target = link.target.as_str();
+                at.pop();
+                if target.starts_with('/') {
+                    at.clear();
+                }
+                ahead.extend(target.split('/').rev().map(str::to_owned));
+            }
+            Ok(None) | Err(_) => return false,
+        }
+    }
+    false
+}
+
+fn user_of(platform: &Platform) -> Result<Option<User>, Failure> {
+    let id = |name: &'static str| match platform.values(name).next() {
+        None => Ok(None),
+        Some(value) => match value.parse::<u32>() {
+            // The last one means none to the kernel.
+            Ok(id) if id != u32::MAX => Ok(Some(id)),
+            _ => Err(Failure::Status(
+                Code::InvalidArgument,
+                format!(
+                    "platform property `{name}` is `{value}`; it has to be a number below {}",
+                    u32::MAX
+                ),
+            )),
+        },
+    };
+    Ok(match (id(UID)?, id(GID)?) {
+        (None, None) => None,
+        (uid, gid) => Some(User {
+            uid: uid.unwrap_or(DEFAULT_USER.uid),
+            gid: gid.unwrap_or(DEFAULT_USER.gid),
+        }),
+    })
+}
+
+fn one_of<'a>(
+    platform: &'a Platform,
+    name: &'static str,
+    possible: [&'static str; 2],
+) -> Result<Option<&'a str>, Failure> {
+    match platform.values(name).next() {
+        Some(value) if !possible.contains(&value) => Err(Failure::Status(
+            Code::InvalidArgument,
+            format!(
+                "platform property `{name}` is `{value}`; it can be `{}` or `{}`",
+                possible[0], possible[1]
+            ),
+        )),
+        value => Ok(value),
+    }
+}
+
+fn missing_mount_points(input: &InputTree) -> Result<Vec<&'static str>, Failure> {
+    let mut missing = Vec::new();
+    for name in MOUNT_POINTS {
+        match input.entry(name) {
+            Ok(Some(Entry::Directory(_))) => {}
+            Ok(None) => missing.push(name),
+            Ok(Some(_)) | Err(_) => {
+                return Err(Failure::Status(
+                    Code::InvalidArgument,
+                    format!("the input root is to be the root, but `{name}` in it is no directory"),
+                ));
+            }
+        }
+    }
+    Ok(missing)
+}
+
+/// The worker's fault, not the action's.
+fn elsewhere(why: &str) -> Failure {
+    Failure::Status(Code::Unavailable, format!("this worker cannot run it: {why}"))
+}
+
+#[cfg(test)]
+mod tests;

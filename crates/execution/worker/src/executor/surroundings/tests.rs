@@ -1,0 +1,184 @@
+use blob::{Digest, DigestFunction};
+use merkle::TreeBuilder;
+use reapi::execution as proto;
+
+use super::*;
+
+const F: DigestFunction = DigestFunction::Sha256;
+
+/// An input tree of files, and of symlinks written as `path -> target`.
+fn input(entries: &[&str]) -> InputTree {
+    let mut builder = TreeBuilder::new();
+    for entry in entries {
+        match entry.split_once(" -> ") {
+            Some((path, target)) => builder.insert_symlink(path, target).unwrap(),
+            None if entry.ends_with('/') => builder.insert_directory(entry.trim_end_matches('/')).unwrap(),
+            None => builder
+                .insert_file(entry, Digest::of(F, entry.as_bytes()), true)
+                .unwrap(),
+        }
+    }
+    builder.build(F).unwrap().into_tree().as_input_tree().clone()
+}
+
+fn platform(properties: &[(&str, &str)]) -> Platform {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Platform::new(properties.iter().map(owned)).unwrap()
+}
+
+fn command(program: &str, path: Option<&str>) -> Command {
+    Command::from_proto(&proto::Command {
+        arguments: vec![program.to_owned()],
+        environment_variables: path
+            .map(|path| proto::command::EnvironmentVariable {
+                name: "PATH".to_owned(),
+                value: path.to_owned(),
+            })
+            .into_iter()
+            .collect(),
+        ..Default::default()
+    })
+    .unwrap()
+}
+
+const EVERYTHING: Possible = Possible {
+    options: SurroundingsOptions {
+        input_root: InputRootAsRoot::Detected,
+        network: true,
+    },
+    roots: true,
+    users: true,
+};
+
+fn code(result: Result<Surroundings, Failure>) -> Code {
+    match result {
+        Err(Failure::Status(code, _)) => code,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_input_root_that_holds_the_program_where_a_root_would_is_one() {
+    let system: &[&str] = &[
+        "usr/bin/sh",
+        "bin -> usr/bin",
+        "sbin/init -> ../bin/sh",
+        "loop -> loop",
+        "abs -> /usr/bin/sh",
+        "opt/t/x -> /bin/sh",
+    ];
+    let cases: &[(&[&str], &str, Option<&str>, bool)] = &[
+        (system, "sh", None, true),
+        (system, "/bin/sh", None, true),
+        (system, "/usr/../sbin/./init", None, true),
+        (system, "/abs", None, true),
+        (system, "sh", Some("/nowhere:/sbin:/bin"), true),
+        (system, "x", Some("/opt/t"), true),
+        (system, "sh", Some("/sbin:usr/bin"), false),
+        (system, "/usr/bin", None, false),
+        (system, "/loop", None, false),
+        (system, "gcc", None, false),
+        (system, "usr/bin/sh", None, false),
+        (system, "./sh", None, false),
+        // What builds usually send.
+        (
+            &["src/a.c", "external/sysroot/usr/bin/gcc"],
+            "/usr/bin/gcc",
+            None,
+            false,
+        ),
+        (&["src/a.c", "bin/tool"], "bin/tool", None, false),
+        (&[], "/bin/sh", None, false),
+    ];
+    for (tree, program, path, expected) in cases {
+        let found = brings_its_program(&command(program, *path), &input(tree));
+        assert_eq!(found, *expected, "{program} with PATH {path:?} in {tree:?}");
+    }
+}
+
+#[test]
+fn the_platform_is_obeyed_before_anything_is_guessed() {
+    let (system, sources) = (input(&["bin/sh"]), input(&["a.c"]));
+    let sh = command("sh", None);
+    let with = |input_root| Possible {
+        options: SurroundingsOptions {
+            input_root,
+            network: false,
+        },
+        ..EVERYTHING
+    };
+    let (never, asked, detected) = (
+        with(InputRootAsRoot::Never),
+        with(InputRootAsRoot::Asked),
+        with(InputRootAsRoot::Detected),
+    );
+    let root = |possible: &Possible, properties: &[(&str, &str)], input: &InputTree| {
+        Surroundings::of(possible, &platform(properties), &sh, input).map(|surroundings| surroundings.root)
+    };
+    assert_eq!(root(&detected, &[], &system).unwrap(), Root::InputRoot);
+    assert_eq!(root(&detected, &[], &sources).unwrap(), Root::Host);
+    assert_eq!(root(&detected, &[("root", "host")], &system).unwrap(), Root::Host);
+    assert_eq!(root(&asked, &[], &system).unwrap(), Root::Host);
+    assert_eq!(
+        root(&asked, &[("root", "inputs")], &sources).unwrap(),
+        Root::InputRoot
+    );
+    assert_eq!(root(&never, &[], &system).unwrap(), Root::Host);
+    let refused = |possible: &Possible, properties: &[(&str, &str)]| {
+        code(Surroundings::of(possible, &platform(properties), &sh, &system))
+    };
+    assert_eq!(refused(&never, &[("root", "inputs")]), Code::Unavailable);
+    assert_eq!(refused(&detected, &[("root", "yes")]), Code::InvalidArgument);
+    assert_eq!(refused(&detected, &[("network", "on")]), Code::Unavailable);
+    assert_eq!(refused(&detected, &[("network", "1")]), Code::InvalidArgument);
+    // Never on the host instead.
+    let unable = Possible {
+        roots: false,
+        ..detected
+    };
+    assert_eq!(refused(&unable, &[]), Code::Unavailable);
+    let unable = Possible {
+        users: false,
+        ..detected
+    };
+    assert_eq!(refused(&unable, &[("unixUID", "0")]), Code::Unavailable);
+}
+
+#[test]
+fn users_and_networks_are_asked_for() {
+    let sources = input(&["a.c"]);
+    let of = |properties: &[(&str, &str)]| {
+        Surroundings::of(&EVERYTHING, &platform(properties), &command("sh", None), &sources)
+    };
+    let plain = of(&[]).unwrap();
+    assert_eq!(
+        (plain.user, plain.network, plain.are_ordinary()),
+        (None, false, true)
+    );
+    let all = of(&[("network", "on"), ("unixGID", "7"), ("unixUID", "0")]).unwrap();
+    assert_eq!((all.user, all.network), (Some(User { uid: 0, gid: 7 }), true));
+    let half = of(&[("unixUID", "12")]).unwrap();
+    assert_eq!(half.user, Some(User { uid: 12, gid: 1000 }));
+    for bad in ["-1", "root", "4294967295", "4294967296", ""] {
+        assert_eq!(code(of(&[("unixUID", bad)])), Code::InvalidArgument, "{bad}");
+    }
+}
+
+#[test]
+fn mount_points_are_directories_or_made_for_the_while() {
+    let of = |tree: &[&str]| {
+        Surroundings::of(
+            &EVERYTHING,
+            &platform(&[("root", "inputs")]),
+            &command("sh", None),
+            &input(tree),
+        )
+    };
+    assert_eq!(of(&["bin/sh"]).unwrap().mount_points, ["dev", "proc", "tmp"]);
+    assert_eq!(
+        of(&["bin/sh", "tmp/", "dev/null"]).unwrap().mount_points,
+        ["proc"]
+    );
+    assert_eq!(code(of(&["bin/sh", "tmp -> var/tmp"])), Code::InvalidArgument);
+    assert_eq!(code(of(&["bin/sh", "proc"])), Code::InvalidArgument);
+}
