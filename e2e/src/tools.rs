@@ -21,6 +21,11 @@ pub fn buildbox_casd() -> Result<PathBuf> {
     installed(package().join("../target/e2e/buildbox-casd"))
 }
 
+/// BuildStream, as `e2e/install` installed it.
+pub fn buildstream() -> Result<PathBuf> {
+    installed(package().join("../target/e2e/venv/bin/bst"))
+}
+
 /// The S3 server of moto, as `e2e/install` installed it.
 pub fn moto_server() -> Result<PathBuf> {
     installed(package().join("../target/e2e/moto/bin/moto_server"))
