@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use e2e::client::{Client, digest};
 use e2e::farrier::Farrier;
+use e2e::joined::Joined;
 use e2e::{tools, waiting};
 use prost::Message;
 use reapi::execution::{Action, Directory};
@@ -283,6 +284,53 @@ fn an_action_that_uses_up_its_memory_is_told_so_and_hurts_nobody() -> Result<()>
         "{}",
         said(&modest)
     );
+    Ok(())
+}
+
+/// As root. Of two workers one has a small disk: what fills it and would go through on the other does.
+#[test]
+fn what_fails_for_want_of_disk_runs_elsewhere() -> Result<()> {
+    let farrier = Farrier::start_with(&["--slots", "0"])?;
+    let on_a_small_disk = r#"
+        for word; do
+            case $word in --data-dir=*)
+                mkdir -p "${word#--data-dir=}" && mount -t tmpfs -o size=100m none "${word#--data-dir=}" || exit
+            esac
+        done
+        exec "$@""#;
+    let before = ["unshare", "--mount", "sh", "-c", on_a_small_disk, "sh"];
+    let small = Joined::start_on(&before, &farrier.http_url(), &farrier, "small", 1)?;
+    let fill = |name: &str| {
+        let script = format!("(head -c 120M /dev/zero > {name}) 2> /dev/null && echo {name} is there");
+        let url = farrier.http_url();
+        let exec = [
+            "exec",
+            "--no-cache",
+            "--endpoint",
+            &url,
+            "--",
+            "sh",
+            "-c",
+            &script,
+        ];
+        self::farrier(&exec)
+    };
+    let alone = fill("first")?;
+    ensure!(
+        !alone.status.success() && said(&alone).contains("this worker's disk is full"),
+        "{}",
+        said(&alone)
+    );
+    let _large = Joined::start(&farrier, "large", 1)?;
+    for name in ["second", "third"] {
+        let both = fill(name)?;
+        ensure!(
+            both.status.success() && said(&both).contains(&format!("{name} is there")),
+            "{}",
+            said(&both)
+        );
+    }
+    drop(small);
     Ok(())
 }
 

@@ -23,7 +23,7 @@ pub(crate) use lent::Kept;
 pub(crate) use placement::Placement;
 
 use crate::file_cache::{FileCache, FileCacheError};
-use crate::limits::PLACEMENT_ATTEMPTS_MAX;
+use crate::limits::{DISK_BYTES_WANTED, DISK_FILES_WANTED, PLACEMENT_ATTEMPTS_MAX};
 use sweeper::{Sweeper, Swept};
 
 /// Makes build directories below one directory of its own, and removes them behind everybody's back.
@@ -204,6 +204,16 @@ impl BuildDirectory {
         }
     }
 
+    /// How much more an action can write here.
+    pub(crate) fn space(&self) -> io::Result<Space> {
+        let there = sys::fstatvfs(&self.root)?;
+        Ok(Space {
+            bytes: there.f_bavail.saturating_mul(there.f_frsize),
+            // Some file systems do not count them.
+            files: (there.f_files > 0).then_some(there.f_favail),
+        })
+    }
+
     /// Takes away empty directories of the input root that are no part of it. No process of the action may be alive.
     pub(crate) fn remove_directories(&self, names: &[&str]) -> io::Result<()> {
         for name in names {
@@ -220,6 +230,20 @@ impl BuildDirectory {
     /// Where the standard error is to be written; outside the input root.
     pub(crate) fn stderr_path(&self) -> PathBuf {
         self.path.join(STDERR)
+    }
+}
+
+/// What is free on a file system.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Space {
+    bytes: u64,
+    files: Option<u64>,
+}
+
+impl Space {
+    /// Whether a command that fails may well have failed for want of it.
+    pub(crate) fn is_used_up(&self) -> bool {
+        self.bytes < DISK_BYTES_WANTED || self.files.is_some_and(|files| files < DISK_FILES_WANTED)
     }
 }
 

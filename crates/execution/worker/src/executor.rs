@@ -1,5 +1,6 @@
 //! PORT 3: what executes an assignment.
 
+mod account;
 mod ending;
 mod failure;
 mod fault_guarded;

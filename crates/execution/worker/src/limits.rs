@@ -23,6 +23,10 @@ pub(crate) const FILE_PIECE_BYTES: usize = 1 << 20;
 pub(crate) const INPUT_PATH_BYTES_MAX: usize = 3800;
 /// Times an input root is built anew because a cached file turned out to be damaged or gone.
 pub(crate) const PLACEMENT_ATTEMPTS_MAX: usize = 3;
+/// With less than so many bytes free on this machine's disk, a command that fails is thought to have failed for that.
+pub(crate) const DISK_BYTES_WANTED: u64 = 32 << 20;
+/// The same, of files.
+pub(crate) const DISK_FILES_WANTED: u64 = 1000;
 /// Symlinks of an input root followed on the way to one program.
 pub(crate) const SYMLINKS_FOLLOWED_MAX: usize = 40;
 /// Entries of a command's PATH that are looked at for its program in the input root.

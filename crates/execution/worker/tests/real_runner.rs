@@ -132,6 +132,12 @@ async fn a_timeout_keeps_the_log_and_leaves_no_process() {
     };
     let response = farm.execute(job).await;
     assert_eq!(code(&response), Code::DeadlineExceeded);
+    let text = farm.read(&response.server_logs["farrier"].digest).await;
+    assert!(
+        String::from_utf8(text.to_vec())
+            .unwrap()
+            .contains("killed: out of time")
+    );
     let result = response.result.unwrap();
     assert_eq!(&result.stdout_raw[..], b"before\n");
     assert_eq!(farm.read(&result.output_files[0].digest).await, b"partial\n");
@@ -194,7 +200,15 @@ async fn what_cannot_be_run_is_told_like_a_shell_tells_it() {
         );
     }
     let signaled = farm.script("kill -SEGV $$", &[]).await;
+    let log = &signaled.server_logs["farrier"];
+    let text = String::from_utf8(farm.read(&log.digest).await.to_vec()).unwrap();
+    assert!(
+        log.human_readable && text.contains("killed by signal 11"),
+        "{text}"
+    );
     assert_eq!(signaled.result.unwrap().exit_code, 139);
+    // What the command has to say for itself is enough.
+    assert!(farm.script("exit 3", &[]).await.server_logs.is_empty());
     farm.end().await;
 }
 

@@ -44,7 +44,11 @@ async fn system(host: &Host, programs: &[&str]) -> Build {
     // As a worker does with directories: they are the command's.
     let owner = fs::metadata(&build.root).unwrap();
     let owner = format!("{}:{}", owner.uid(), owner.gid());
-    let given = Command::new("chown").arg("-R").arg(owner).arg(&build.root).status();
+    let given = Command::new("chown")
+        .arg("-R")
+        .arg(owner)
+        .arg(&build.root)
+        .status();
     assert!(given.unwrap().success());
     build
 }

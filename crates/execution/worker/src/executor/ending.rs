@@ -97,6 +97,22 @@ impl Ending {
         }
     }
 
+    /// Whether it went on until it was done, and failed.
+    pub(super) fn is_failure(&self) -> bool {
+        self.started && self.exit_code != 0 && !self.timed_out
+    }
+
+    /// The disk is full: the command may well succeed on another worker.
+    pub(super) fn for_want_of_disk(&self) -> Failure {
+        Failure::Status(
+            Code::Unavailable,
+            format!(
+                "this worker's disk is full, and the command failed with exit code {}",
+                self.exit_code
+            ),
+        )
+    }
+
     /// What the runner did not say in the command's own stderr.
     pub(super) fn stderr_line(&self) -> Option<String> {
         let message = self.messages.first().filter(|_| !self.started)?;

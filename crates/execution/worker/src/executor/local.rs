@@ -14,6 +14,7 @@ use runner_api::{DEFAULT_PATH, RunRequest, Runner};
 use tokio_util::sync::CancellationToken;
 use worker_api::v1::running::Phase;
 
+use super::account::{NAME as ACCOUNT, account, add as add_account};
 use super::ending::Ending;
 use super::failure::{Failure, store};
 use super::left_behind::LeftBehind;
@@ -53,9 +54,7 @@ pub(crate) struct Local {
 /// What is ready to run.
 struct Prepared {
     build_directory: BuildDirectory,
-    request: RunRequest,
-    /// Directories that are no part of what the command leaves behind.
-    mount_points: Vec<&'static str>,
+    surroundings: Surroundings,
 }
 
 /// What an action needs beside its command.
@@ -114,11 +113,9 @@ impl Local {
             stdout: build_directory.stdout_path(),
             stderr: build_directory.stderr_path(),
         };
-        let request = self.run_request(assignment, &build_directory, &surroundings);
         let prepared = Prepared {
             build_directory,
-            request,
-            mount_points: surroundings.mount_points,
+            surroundings,
         };
         let rest = self.run(assignment, &*blobs, prepared, timeline, progress, cancel);
         self.live_output.beside(progress.followed(), &logs, rest).await
@@ -136,23 +133,33 @@ impl Local {
     ) -> Result<Report, Failure> {
         let Prepared {
             build_directory,
-            request,
-            mount_points,
+            surroundings,
         } = prepared;
         progress.enter(Phase::Executing, timeline.metadata()).await;
         // The runner watches `cancel` itself, and answers when every process of the command is dead.
-        let run = self.runner.run(request, cancel).await?;
+        let request = || self.run_request(assignment, &build_directory, &surroundings);
+        let run = self.runner.run(request(), cancel).await?;
         timeline.execution_completed(&run, self.limits.memory_bytes_max.is_none());
         self.make_room_after(&run).await?;
         let ending = Ending::of(&run, &self.limits)?;
 
+        if ending.is_failure() {
+            let space = build_directory.space();
+            let space = space.map_err(|error| Failure::disk("looking for free space", error))?;
+            if space.is_used_up() {
+                return Err(ending.for_want_of_disk());
+            }
+        }
+
         timeline.output_upload_starts();
         progress.enter(Phase::UploadingOutputs, timeline.metadata()).await;
         build_directory
-            .remove_directories(&mount_points)
+            .remove_directories(&surroundings.mount_points)
             .map_err(|error| Failure::disk("removing mount points", error))?;
         let mut left_behind = LeftBehind::find(assignment, &build_directory, &ending).await?;
-        let uploads = std::mem::take(&mut left_behind.uploads);
+        let mut uploads = std::mem::take(&mut left_behind.uploads);
+        let account = account(&self.worker, assignment, request, &run)
+            .map(|text| add_account(text, assignment, &mut uploads));
         unless(cancel, async {
             upload(blobs, uploads)
                 .await
@@ -162,7 +169,11 @@ impl Local {
         timeline.output_upload_completed();
         drop(build_directory);
 
-        Ok(ending.report(left_behind, assignment))
+        let report = ending.report(left_behind, assignment);
+        Ok(match account {
+            Some(digest) => report.with_server_log(ACCOUNT, digest, true),
+            None => report,
+        })
     }
 
     /// Finds out what belongs where. All missing blobs are found before this gives up.

@@ -45,7 +45,7 @@ impl Uploads {
         self.in_memory_bytes + size_bytes <= OUTPUT_BYTES_IN_MEMORY_MAX
     }
 
-    pub(super) fn add_blob(&mut self, blob: Blob) {
+    pub(crate) fn add_blob(&mut self, blob: Blob) {
         let digest = blob.digest();
         if self.is_new(digest) {
             self.in_memory_bytes += digest.size_bytes();
