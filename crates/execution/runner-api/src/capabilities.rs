@@ -61,11 +61,14 @@ pub enum Mechanism {
     NoNestedNamespaces,
     /// System calls that no build needs, and that lead deep into the kernel, are refused.
     SystemCallFilter,
+    /// Nothing can be written outside of the build directory and scratch space, and no process outside be signalled or
+    /// reached by an abstract Unix socket, as far as the kernel's Landlock goes.
+    Landlock,
 }
 
 impl Mechanism {
     /// All of them, in the order they are reported.
-    pub const ALL: [Mechanism; 13] = [
+    pub const ALL: [Mechanism; 14] = [
         Mechanism::UserNamespace,
         Mechanism::MountNamespace,
         Mechanism::ReadOnlyHost,
@@ -79,6 +82,7 @@ impl Mechanism {
         Mechanism::NoNewPrivs,
         Mechanism::NoNestedNamespaces,
         Mechanism::SystemCallFilter,
+        Mechanism::Landlock,
     ];
 
     pub(crate) fn from_code(code: u8) -> Option<Mechanism> {
@@ -102,6 +106,7 @@ impl fmt::Display for Mechanism {
             Mechanism::NoNewPrivs => "no_new_privs",
             Mechanism::NoNestedNamespaces => "no nested namespaces",
             Mechanism::SystemCallFilter => "system call filter",
+            Mechanism::Landlock => "Landlock",
         })
     }
 }

@@ -22,7 +22,7 @@ use crate::program::Program;
 use crate::rusage::resource_usage;
 use crate::setup_error::{Result, Step};
 use crate::sys::{self, InitSignal};
-use crate::{id_map, namespaces, privileges, system_calls};
+use crate::{id_map, landlock, namespaces, privileges, system_calls};
 
 /// What a command's world is made of.
 pub(crate) struct World<'a> {
@@ -142,6 +142,9 @@ fn complete(confinement: &Confinement, stdin: Option<OwnedFd>) -> Result<()> {
     privileges::hide_from_trace()?;
     die_with_parent()?;
     connect_stdin(stdin)?;
+    if confinement.has(Mechanism::Landlock) {
+        landlock::restrict()?;
+    }
     // Last: the world was built with some of what is refused.
     match confinement.has(Mechanism::SystemCallFilter) {
         true => system_calls::refuse(),

@@ -41,6 +41,7 @@ mod descendants;
 mod descriptors;
 mod id_map;
 mod init;
+mod landlock;
 mod limits;
 mod log_file;
 mod mount_table;

@@ -38,6 +38,7 @@ const GROUPS: &[(&[Mechanism], &[Mechanism])] = &[
     (&[Mechanism::UtsNamespace], &[]),
     (&[Mechanism::NoNestedNamespaces], &[Mechanism::UserNamespace]),
     (&[Mechanism::SystemCallFilter], &[]),
+    (&[Mechanism::Landlock], &[]),
 ];
 
 /// Sysctls by which distributions and administrators forbid user namespaces, with the value that does.

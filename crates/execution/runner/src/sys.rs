@@ -1,12 +1,18 @@
 //! The system calls that rustix does not offer, each in a safe wrapper. The only `unsafe` of the workspace.
 #![allow(unsafe_code, reason = "raw system calls; each block says why it is sound")]
 
+mod landlock;
+
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
 use rustix::io::Errno;
+
+pub(crate) use landlock::{
+    RulesetAttributes, landlock_abi, landlock_allow, landlock_create, landlock_restrict,
+};
 
 fn last_errno() -> Errno {
     Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)

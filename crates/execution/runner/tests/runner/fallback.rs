@@ -78,6 +78,51 @@ fn without_user_namespaces(socket: &std::path::Path, sandbox: &str) -> Command {
     command
 }
 
+/// A runner that may make no mount namespaces: the host's files are there, and only who owns them says who may write.
+#[tokio::test]
+async fn without_a_tree_of_its_own_a_command_writes_where_it_stands_and_nowhere_else() {
+    // Not in /tmp, which is anybody's scratch space.
+    let directory = tempfile::tempdir_in("/var/tmp").unwrap();
+    let socket = directory.path().join("socket");
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-c"]);
+    command.arg("echo 0 > /proc/sys/user/max_mnt_namespaces; exec \"$0\" \"$@\"");
+    command
+        .arg(env!("CARGO_BIN_EXE_farrier-runner"))
+        .arg("--socket")
+        .arg(&socket)
+        .args(["--sandbox", "best-effort", "--exit-with-stdin"]);
+    let mut process = command
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually("the runner is ready", || socket.exists()).await;
+    let runner = UnixRunner::new(&socket);
+    let capabilities = runner.capabilities().await.unwrap();
+    assert!(!capabilities.has(Mechanism::MountNamespace) && capabilities.has(Mechanism::Landlock));
+    let root = directory.path().join("root");
+    std::fs::create_dir(&root).unwrap();
+    let outside = directory.path().join("outside");
+    std::fs::write(&outside, "as it was").unwrap();
+    let build = Build {
+        root,
+        stdout: directory.path().join("stdout"),
+        stderr: directory.path().join("stderr"),
+    };
+    let script = "mkdir a b && echo x > a/x && mv a/x b/y && rm -r a && echo done; echo x >> ../outside || echo closed; \
+                  rm ../outside || echo kept; touch ../new || echo none; cat ../outside";
+    let response = runner
+        .run(shell(&build, script), &CancellationToken::new())
+        .await
+        .unwrap();
+    assert_eq!(response.outcome, Outcome::Exited(0));
+    let said = std::fs::read_to_string(&build.stdout).unwrap();
+    assert_eq!(said, "done\nclosed\nkept\nnone\nas it was");
+    drop(process.stdin.take());
+    assert!(process.wait().unwrap().success());
+}
+
 #[tokio::test]
 async fn what_is_required_and_missing_is_named() {
     let directory = tempfile::tempdir().unwrap();
