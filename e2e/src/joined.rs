@@ -33,6 +33,21 @@ impl Joined {
         Self::start_on(&[], &farrier.http_url(), farrier, name, slots)
     }
 
+    /// The same with more options of `farrier join`.
+    pub fn start_with(farrier: &Farrier, name: &str, slots: u32, options: &[&str]) -> Result<Self> {
+        // What comes before is followed by the program and its first word.
+        let insert = r#"program=$1; shift 2; set -- "$program" join "$@""#;
+        let quoted = options.iter().map(|option| format!("'{option}'"));
+        let script = format!("{insert} {}; exec \"$@\"", quoted.collect::<Vec<_>>().join(" "));
+        Self::start_on(
+            &["sh", "-c", &script, "sh"],
+            &farrier.http_url(),
+            farrier,
+            name,
+            slots,
+        )
+    }
+
     /// The same through a program that executes what follows its own words, where the server is found at `url`.
     pub fn start_on(before: &[&str], url: &str, farrier: &Farrier, name: &str, slots: u32) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("farrier-worker-").tempdir()?;

@@ -2,14 +2,14 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::{RunnerOptions, Sandbox};
 
 /// What the runner's command line looks like.
 pub const USAGE: &str = "\
 usage: --socket PATH [--sandbox require|best-effort|off] [--action-uid N] [--action-gid N]
-       [--host-path PATH]... [--memory BYTES] [--exit-with-stdin]
+       [--host-path PATH]... [--through WORD]... [--memory BYTES] [--exit-with-stdin]
 
   --socket PATH       listen here (mode 0600; only the same user and root may connect)
   --sandbox require   refuse to serve unless every mechanism works (default)
@@ -18,6 +18,7 @@ usage: --socket PATH [--sandbox require|best-effort|off] [--action-uid N] [--act
   --action-uid N      as root: the host uid that commands run as (default 62000)
   --action-gid N      as root: the host gid that commands run as (default 62000)
   --host-path PATH    one more host path that commands see read-only
+  --through WORD      start every command through this program (an absolute path); further ones are its arguments
   --memory BYTES      let all commands together use this much, where the kernel can bound it
   --exit-with-stdin   end when standard input ends
 ";
@@ -51,6 +52,9 @@ pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<RunnerOpti
             "--action-uid" => options.action_uid = id(name, &value()?)?,
             "--action-gid" => options.action_gid = id(name, &value()?)?,
             "--host-path" => options.host_paths.push(host_path(value()?)?),
+            "--through" => options
+                .through
+                .push(through(value()?, options.through.is_empty())?),
             "--memory" => options.memory_bytes_max = Some(bytes(name, &value()?)?),
             "--exit-with-stdin" => options.exit_with_stdin = true,
             _ => return Err(error(format!("unknown argument {name:?}"))),
@@ -95,6 +99,15 @@ fn bytes(flag: &str, value: &OsStr) -> Result<u64, UsageError> {
     }
 }
 
+fn through(word: OsString, is_program: bool) -> Result<OsString, UsageError> {
+    match is_program && !(Path::new(&word).is_absolute() && Path::new(&word).is_file()) {
+        true => Err(error(format!(
+            "--through takes the absolute path of a program first, not {word:?}"
+        ))),
+        false => Ok(word),
+    }
+}
+
 /// What is not there is refused here, although absent default paths are not: this one was asked for by name.
 fn host_path(value: OsString) -> Result<PathBuf, UsageError> {
     let path = PathBuf::from(value);
@@ -130,6 +143,10 @@ mod tests {
             "/proc/version",
             "--memory",
             "1048576",
+            "--through",
+            "/bin/sh",
+            "--through",
+            "-e",
             "--exit-with-stdin",
         ])
         .unwrap();
@@ -138,6 +155,7 @@ mod tests {
         assert_eq!((options.action_uid, options.action_gid), (70_000, 70_001));
         assert_eq!(options.host_paths.last(), Some(&PathBuf::from("/proc/version")));
         assert!(options.exit_with_stdin);
+        assert_eq!(options.through, ["/bin/sh", "-e"]);
         assert_eq!(options.memory_bytes_max, Some(1 << 20));
     }
 
@@ -166,6 +184,10 @@ mod tests {
         check(
             &["--host-path", "/nonexistent"],
             "--host-path \"/nonexistent\": No such file or directory (os error 2)",
+        );
+        check(
+            &["--through", "sh"],
+            "--through takes the absolute path of a program first, not \"sh\"",
         );
         check(&["serve"], "unknown argument \"serve\"");
     }

@@ -28,6 +28,8 @@ pub(crate) struct Confinement {
     pub(crate) mechanisms: BTreeSet<Mechanism>,
     pub(crate) ids: Ids,
     pub(crate) host_paths: Vec<PathBuf>,
+    /// What every command is started through: a program and its first arguments.
+    pub(crate) through: Vec<Vec<u8>>,
     /// Whether commands lose the runner's capabilities. Only a sandbox that is switched off leaves them.
     pub(crate) drops_capabilities: bool,
     /// Whether the runner itself can clone the mount of a build directory, so that init need not see the host's tree.

@@ -72,7 +72,7 @@ fn build(world: World<'_>, channel: &Channel) -> Result<Option<Program>> {
     channel.wait_for_go().step("waiting for the id map")?;
     keep_only_what_is_needed(channel, &errand)?;
     let tree = prepare(confinement, &errand)?;
-    let (build, command) = errand.settle(channel)?;
+    let (build, command) = errand.settle(channel, &confinement.through)?;
     let (program, stdin) = match command {
         None => (None, None),
         Some(Command {
@@ -174,14 +174,14 @@ impl Errand {
     }
 
     /// The command and where it runs; waits for it if it is still to come.
-    fn settle(self, channel: &Channel) -> Result<(BuildDirectory, Option<Command>)> {
+    fn settle(self, channel: &Channel, through: &[Vec<u8>]) -> Result<(BuildDirectory, Option<Command>)> {
         match self {
             Errand::Trial => Ok((BuildDirectory::None, None)),
             Errand::Given { build, command } => Ok((build, Some(command))),
             Errand::ToCome => {
                 let (encoded_request, descriptors) =
                     channel.wait_for_errand().step("waiting for a command")?;
-                arrived(&encoded_request, descriptors)
+                arrived(&encoded_request, descriptors, through)
                     .ok_or(Errno::BADMSG)
                     .step("reading the command")
             }
@@ -190,13 +190,17 @@ impl Errand {
 }
 
 /// What a supervisor sent, which has checked the request before. `None` if it did not.
-fn arrived(encoded_request: &[u8], descriptors: Vec<OwnedFd>) -> Option<(BuildDirectory, Option<Command>)> {
+fn arrived(
+    encoded_request: &[u8],
+    descriptors: Vec<OwnedFd>,
+    through: &[Vec<u8>],
+) -> Option<(BuildDirectory, Option<Command>)> {
     let Ok(Request::Run(request)) = Request::decode(encoded_request) else {
         return None;
     };
     let mut descriptors = descriptors.into_iter();
     let command = Command {
-        program: Program::of(&request).ok()?,
+        program: Program::of(&request, through).ok()?,
         stdin: None,
         stdout: descriptors.next()?,
         stderr: descriptors.next()?,

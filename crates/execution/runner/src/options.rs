@@ -1,5 +1,6 @@
 //! What a runner is told at start.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::limits::ACTION_ID;
@@ -22,6 +23,9 @@ pub struct RunnerOptions {
     /// Whether the end of standard input ends the runner. Whoever starts it with a pipe there and keeps the other end
     /// need not care how it dies itself: the runner follows.
     pub exit_with_stdin: bool,
+    /// A program and its first arguments through which every command is started, for example an emulator; empty for none.
+    /// The program is an absolute path, and is looked for where the command runs.
+    pub through: Vec<OsString>,
     /// How much memory all commands together may use, bytes. The capabilities say whether that holds.
     pub memory_bytes_max: Option<u64>,
 }
@@ -36,6 +40,7 @@ impl RunnerOptions {
             action_gid: ACTION_ID,
             host_paths: HOST_PATHS.iter().map(PathBuf::from).collect(),
             exit_with_stdin: false,
+            through: Vec::new(),
             memory_bytes_max: None,
         }
     }

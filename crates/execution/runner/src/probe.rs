@@ -104,6 +104,11 @@ fn confinement(options: &RunnerOptions, mechanisms: BTreeSet<Mechanism>, ids: Id
         mechanisms,
         ids,
         host_paths: options.host_paths.clone(),
+        through: options
+            .through
+            .iter()
+            .map(|word| word.as_encoded_bytes().to_vec())
+            .collect(),
         drops_capabilities,
         clones_mounts,
         command_line: CommandLine::find(),

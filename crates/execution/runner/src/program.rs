@@ -19,10 +19,14 @@ pub(crate) struct Program {
 }
 
 impl Program {
-    /// Of a request that passed its check. An error is for the client.
-    pub(crate) fn of(request: &RunRequest) -> Result<Program, String> {
-        let candidates = c_strings(candidates(request)?)?;
-        let argv = c_strings(request.argv.iter().cloned())?;
+    /// Of a request that passed its check, started `through` a program and its arguments if there is one. An error is for
+    /// the client.
+    pub(crate) fn of(request: &RunRequest, through: &[Vec<u8>]) -> Result<Program, String> {
+        let candidates = match through.first() {
+            Some(program) => c_strings([program.clone()])?,
+            None => c_strings(candidates(request)?)?,
+        };
+        let argv = c_strings(through.iter().chain(&request.argv).cloned())?;
         let env = c_strings(
             request
                 .env
@@ -39,10 +43,9 @@ impl Program {
 }
 
 /// The executable as the command named it, for messages about it.
-pub(crate) fn executable(request: &RunRequest) -> PathBuf {
-    PathBuf::from(OsString::from_vec(
-        request.argv.first().cloned().unwrap_or_default(),
-    ))
+pub(crate) fn executable(request: &RunRequest, through: &[Vec<u8>]) -> PathBuf {
+    let first = through.first().or(request.argv.first());
+    PathBuf::from(OsString::from_vec(first.cloned().unwrap_or_default()))
 }
 
 /// The paths to try in order. They are tried where the command will run, after changing to its working directory, so

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use runner_api::{
@@ -34,6 +34,8 @@ pub(crate) struct Run {
     timeout: Option<Duration>,
     /// Whether there is a pid namespace.
     init_owns_pids: bool,
+    /// What is started, for messages about it.
+    executable: PathBuf,
     phase: Phase,
     /// When the present phase has taken too long.
     deadline: Option<Instant>,
@@ -156,6 +158,7 @@ impl Run {
             buffer: Vec::with_capacity(COPY_BYTES),
             timeout: request.timeout,
             init_owns_pids: confinement.has(Mechanism::PidNamespace),
+            executable: program::executable(request, &confinement.through),
             phase: Phase::Setup,
             deadline: Some(Instant::now() + SETUP_TIMEOUT),
             started_unix_ns: unix_ns(),
@@ -344,7 +347,7 @@ impl Run {
                     last_words: self.last_words,
                     killed_for: self.killed_for,
                 };
-                let (outcome, mut usage) = end.outcome(&remains, request);
+                let (outcome, mut usage) = end.outcome(&remains, request, self.executable);
                 usage.memory_peak_bytes = counts.memory_peak_bytes;
                 (
                     for_want_of_memory(outcome, counts),
@@ -398,7 +401,12 @@ struct End {
 }
 
 impl End {
-    fn outcome(self, remains: &Remains, request: &RunRequest) -> (Outcome, ResourceUsage) {
+    fn outcome(
+        self,
+        remains: &Remains,
+        request: &RunRequest,
+        executable: PathBuf,
+    ) -> (Outcome, ResourceUsage) {
         match (self.killed_for, self.last_words) {
             (Some(KilledFor::Trouble(message)), _) | (_, Some(Message::SetupFailed(message))) => {
                 (Outcome::SetupFailed { message }, ResourceUsage::default())
@@ -407,7 +415,7 @@ impl End {
             (_, Some(Message::Ended { status, usage })) => (of_status(status), usage),
             (_, Some(Message::NotStarted { errno, culprit })) => {
                 let path = match culprit {
-                    Culprit::Executable => program::executable(request),
+                    Culprit::Executable => executable,
                     Culprit::WorkingDirectory => request.working_directory.clone(),
                 };
                 (Outcome::NotStarted { errno, path }, ResourceUsage::default())

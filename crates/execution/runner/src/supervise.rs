@@ -132,7 +132,7 @@ impl Asked<'_> {
         if let Err(error) = self.request.check() {
             return invalid(error.to_string());
         }
-        let program = match Program::of(&self.request) {
+        let program = match Program::of(&self.request, &confinement.through) {
             Ok(program) => program,
             Err(message) => return invalid(message),
         };
@@ -147,7 +147,7 @@ impl Asked<'_> {
         if let Err(error) = self.request.check() {
             return invalid(error.to_string());
         }
-        match Program::of(&self.request) {
+        match Program::of(&self.request, &confinement.through) {
             Ok(program) => self.run_anew(program, Some(conversation), confinement),
             Err(message) => invalid(message),
         }

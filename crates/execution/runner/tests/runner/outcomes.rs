@@ -369,3 +369,14 @@ async fn outputs_stay_in_the_build_directory() {
         assert_eq!(fs::read_to_string(build.root.join("out")).unwrap(), "input");
     }
 }
+
+#[tokio::test]
+async fn every_command_is_started_through_what_the_runner_was_given() {
+    for mode in modes() {
+        let through = ["--through", "/usr/bin/env", "--through", "THROUGH=it"];
+        let host = Host::start_with(*mode, &through).await;
+        assert_eq!(host.shell("echo $THROUGH").await.ok(), "it\n");
+        // In a world that was made in advance too.
+        assert_eq!(host.shell("echo $THROUGH").await.ok(), "it\n");
+    }
+}

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use worker::{InputRootAsRoot, SurroundingsOptions};
 
 /// The options.
-#[derive(Args, Clone, Copy, Debug)]
+#[derive(Args, Clone, Debug)]
 pub(super) struct SurroundingsArguments {
     /// Let actions use this machine's network if their platform has `network` = `on`.
     #[arg(long)]
@@ -15,6 +15,10 @@ pub(super) struct SurroundingsArguments {
     /// also when it brings the program that it calls by an absolute path or a bare name, as BuildStream's do.
     #[arg(long, value_enum, default_value_t = InputRoot::Detected, value_name = "WHEN")]
     input_root_as_root: InputRoot,
+    /// Start every action's command through this program (an absolute path), for example an emulator; repeat for its
+    /// arguments.
+    #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
+    through: Vec<OsString>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,7 +30,7 @@ enum InputRoot {
 
 impl SurroundingsArguments {
     /// The same for the command line of a worker.
-    pub(super) fn to_arguments(self) -> Vec<OsString> {
+    pub(super) fn to_arguments(&self) -> Vec<OsString> {
         let when = match self.input_root_as_root {
             InputRoot::Never => "never",
             InputRoot::Asked => "asked",
@@ -36,11 +40,18 @@ impl SurroundingsArguments {
         if self.allow_network {
             arguments.push("--allow-network".into());
         }
+        arguments.extend(self.runner_arguments());
         arguments
     }
 
+    /// For the command line of a runner.
+    pub(super) fn runner_arguments(&self) -> impl Iterator<Item = OsString> {
+        let through = |word: &OsString| [OsString::from("--through"), word.clone()];
+        self.through.iter().flat_map(through)
+    }
+
     /// For the worker.
-    pub(super) fn to_options(self) -> SurroundingsOptions {
+    pub(super) fn to_options(&self) -> SurroundingsOptions {
         SurroundingsOptions {
             input_root: match self.input_root_as_root {
                 InputRoot::Never => InputRootAsRoot::Never,

@@ -92,8 +92,9 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
     let directory = DataDirectory::open(&path)?;
     let mut signals = EndSignals::listen()?;
     let memory_bytes_max = options.limits.memory_bytes_max();
+    let more = options.surroundings.runner_arguments();
     let mut runner_process =
-        RunnerProcess::start(directory.path(), options.sandbox, memory_bytes_max).await?;
+        RunnerProcess::start(directory.path(), options.sandbox, memory_bytes_max, more).await?;
     let runner = runner_process.client();
     let capabilities = runner
         .capabilities()
@@ -162,6 +163,8 @@ fn worker_options(
     let surroundings = options.surroundings.to_options();
     let mut properties = default_properties();
     properties.extend(surroundings.properties(capabilities));
+    // Who says it anew means it: an emulator's ISA is another one.
+    properties.retain(|(name, _)| !options.properties.iter().any(|(said, _)| said == name));
     properties.extend(options.properties.iter().cloned());
     WorkerOptions {
         name: options.name.clone().unwrap_or(host),

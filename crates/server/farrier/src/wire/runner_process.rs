@@ -1,5 +1,6 @@
 //! The runner of a worker: a child process that dies with it, and the way to speak to it.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -35,6 +36,7 @@ impl RunnerProcess {
         directory: &Path,
         sandbox: SandboxChoice,
         memory_bytes_max: Option<u64>,
+        more: impl Iterator<Item = OsString>,
     ) -> Result<Self> {
         let path = directory.join(SOCKET_NAME);
         match fs::remove_file(&path) {
@@ -54,6 +56,7 @@ impl RunnerProcess {
                     .iter()
                     .flat_map(|bytes| ["--memory".to_owned(), bytes.to_string()]),
             )
+            .args(more)
             .current_dir(directory)
             .stdin(Stdio::piped())
             .process_group(0)
