@@ -20,11 +20,14 @@ pub(crate) struct Observer {
     pub(crate) granted: BTreeMap<LeaseId, TaskId>,
     /// Leases that ended without a result: their workers may not know yet.
     pub(crate) lost: BTreeSet<LeaseId>,
+    /// The attempt that failed last: when it was the last that may be, its response is what comes next.
+    failed: Option<(TaskId, LeaseId)>,
 }
 
 impl Observer {
     /// One more fact. `may_lose` says whether this worker's lease may be taken away from it just now.
     pub(crate) fn record(&mut self, entry: &Entry, may_lose: impl Fn(&WorkerId) -> bool) {
+        let failed = self.failed.take();
         match entry {
             Entry::Began { task, operation, .. } => {
                 assert!(!self.tasks.contains_key(task), "task {task} began twice");
@@ -53,9 +56,14 @@ impl Observer {
                     "lease {lease} was taken from {worker} too early"
                 );
                 self.lost.insert(lease);
+                self.failed = Some((*task, lease));
             }
             Entry::Completed { task, response } => {
-                let (lease, _) = self.end_lease(*task).expect("a result under a live lease");
+                let live = self.end_lease(*task).map(|(lease, _)| lease);
+                let given_up = failed
+                    .filter(|(failed, _)| failed == task)
+                    .map(|(_, lease)| lease);
+                let lease = live.or(given_up).expect("a result under a live lease");
                 assert_eq!(made_under(response), Some(lease), "a stale result is published");
             }
             Entry::Finished { operations, response } => {
