@@ -1,6 +1,6 @@
 //! Many histories, each of a seed. More of them: `cargo run --release -p simulation --example seeds`.
 
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 40;
 
 #[test]
 fn whatever_fails_the_scheduler_keeps_what_it_promises() {
