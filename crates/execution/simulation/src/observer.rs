@@ -8,11 +8,14 @@ use scheduler::{Entry, LeaseId, OperationName, TaskId, WorkerId};
 
 use crate::job::made_under;
 
+/// The lease that a task runs under, and who holds it.
+type Live = Option<(LeaseId, WorkerId)>;
+
 /// What the journal says, and what it therefore must not say next.
 #[derive(Debug, Default)]
 pub(crate) struct Observer {
     /// Tasks that are not over: who waits for them, and the one live lease.
-    pub(crate) tasks: BTreeMap<TaskId, (BTreeSet<OperationName>, Option<(LeaseId, WorkerId)>)>,
+    pub(crate) tasks: BTreeMap<TaskId, (BTreeSet<OperationName>, Live)>,
     /// What became of each operation that is over.
     pub(crate) finals: BTreeMap<OperationName, Arc<ExecuteResponse>>,
     pub(crate) accepted: BTreeSet<OperationName>,

@@ -101,12 +101,9 @@ impl Server {
         let (options, now, started) = (&self.options, self.now, self.started);
         let (heard, gone) = (&self.heard, &self.gone);
         let observer = &mut self.observer;
-        let mut recorded = 0;
-        for effect in &effects {
+        let recorded_at_most = recorded_max.unwrap_or(usize::MAX);
+        for effect in effects.iter().take(recorded_at_most) {
             let Effect::Record(entry) = effect else { break };
-            if recorded_max.is_some_and(|max| recorded >= max) {
-                break;
-            }
             let held = match entry {
                 Entry::Failed { task, .. } => observer.tasks.get(task).and_then(|(_, live)| live.clone()),
                 _ => None,
@@ -125,7 +122,6 @@ impl Server {
             };
             observer.record(entry, may_lose);
             self.journal.push(entry.clone());
-            recorded += 1;
         }
         if recorded_max.is_some() {
             return None;
