@@ -37,6 +37,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["action-cache", "cas", "action", "blob", "reapi", "tasks"],
     ),
     ("scheduler", &["action", "blob", "reapi"]),
+    // Only its tests and its example are of use: the scheduler among simulated workers and clients.
+    ("simulation", &["scheduler", "action", "blob", "reapi"]),
     ("worker-api", &["reapi"]),
     ("journal", &["scheduler", "worker-api", "action", "blob", "reapi"]),
     ("runner-api", &[]),

@@ -1,0 +1,484 @@
+//! Everything together: faults for a while, then none, and then every operation has to end.
+
+use std::time::Duration;
+
+use reapi::rpc::Code;
+use scheduler::{Effect, Event, LeaseId, OperationName, Request, SchedulerOptions, Stage, TaskId, WorkerId};
+
+use crate::agenda::{Agenda, MILLISECOND, Moment, SECOND};
+use crate::job::work;
+use crate::random::Random;
+use crate::server::Server;
+use crate::worker::Worker;
+
+const WORKERS: usize = 3;
+const SLOTS: u32 = 2;
+const CLIENTS: usize = 8;
+const LEASE: Moment = 6 * SECOND;
+const BEAT: Moment = SECOND;
+/// How long things go wrong.
+const FAULTS_END: Moment = 40 * SECOND;
+/// Longest run of an action.
+const RUN_MAX: Moment = 3 * SECOND;
+/// More than this is a loop without an end.
+const HAPPENINGS_MAX: u64 = 100_000;
+/// Each client asks for this many actions at most.
+const ACTIONS_MAX: u64 = 6;
+
+/// What a history came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Operations that were accepted, all of which have ended.
+    pub operations: usize,
+    /// Leases granted.
+    pub leases: usize,
+    /// Lives of the server.
+    pub lives: u64,
+    /// Runs that began while an earlier worker, already given up, still ran the same.
+    pub overlaps: u64,
+}
+
+#[derive(Clone, Debug)]
+enum Happening {
+    ToServer(usize, u64, WorkerId, Box<scheduler::WorkerReport>, bool, Moment),
+    ToWorker(usize, u64, Vec<LeaseId>, Moment),
+    Beat(usize, u64),
+    RunEnds(usize, u64, LeaseId),
+    Wakeup(u64),
+    Stored(u64, TaskId, std::sync::Arc<reapi::execution::ExecuteResponse>),
+    Client(usize),
+    ServerStarts,
+    WorkerStarts(usize),
+    Broken(u64, usize, WorkerId, u64),
+    Fault,
+}
+
+#[derive(Debug, Default)]
+struct Client {
+    operation: Option<OperationName>,
+    watches_in_life: u64,
+    asked: u64,
+}
+
+struct World {
+    agenda: Agenda<Happening>,
+    random: Random,
+    server: Server,
+    workers: Vec<Worker>,
+    clients: Vec<Client>,
+    connections: u64,
+    names: u64,
+    /// When messages of a worker arrive at the earliest, to the server and from it: streams keep their order.
+    arrivals: Vec<[Moment; 2]>,
+    dies_at_next: bool,
+    overlaps: u64,
+    trace: bool,
+}
+
+/// Lives through the history of a seed. Panics where an invariant does not hold; `trace` prints what happens.
+pub fn run(seed: u64, trace: bool) -> Outcome {
+    let options = SchedulerOptions {
+        lease_duration: Duration::from_micros(LEASE),
+        reconnect_grace: Duration::from_secs(2),
+        unreported_max: Duration::from_secs(12),
+        abandon_after: Duration::from_secs(10),
+        ..SchedulerOptions::default()
+    };
+    // A clock set back stands still for as long; a server that starts waits for workers and clients; then all that is left
+    // runs, in the worst case one after the other.
+    let waits = options.worker_memory + options.abandon_after + options.unreported_max;
+    let patience =
+        waits.as_micros() as Moment + 2 * LEASE + (CLIENTS as u64 * ACTIONS_MAX) * (RUN_MAX + BEAT);
+    let mut world = World {
+        agenda: Agenda::new(),
+        random: Random::new(seed),
+        server: Server::new(options),
+        workers: Vec::new(),
+        clients: (0..CLIENTS).map(|_| Client::default()).collect(),
+        connections: 0,
+        names: 0,
+        arrivals: vec![[0; 2]; WORKERS],
+        dies_at_next: false,
+        overlaps: 0,
+        trace,
+    };
+    world.agenda.plan(0, Happening::ServerStarts);
+    for host in 0..WORKERS {
+        world.workers.push(Worker::new(host, 0, 0));
+        world.agenda.plan(0, Happening::Beat(host, 0));
+    }
+    for client in 0..CLIENTS {
+        let at = world.random.within(0..20 * SECOND);
+        world.agenda.plan(at, Happening::Client(client));
+    }
+    world.agenda.plan(SECOND, Happening::Fault);
+    world.live_until(FAULTS_END);
+    world.heal();
+    world.live_until(FAULTS_END + patience);
+    let observer = &world.server.observer;
+    assert_eq!(
+        observer.finals.len(),
+        observer.accepted.len(),
+        "an operation never ends"
+    );
+    // Nobody asks for anything any more, and workers are gone: nothing is left.
+    world
+        .workers
+        .iter_mut()
+        .for_each(|worker| worker.is_alive = false);
+    world.live_until(FAULTS_END + patience + 3 * 700 * SECOND);
+    let scheduler = world.server.scheduler.as_ref().expect("a server that is up");
+    let view = scheduler.view();
+    let left = (view.operations_finished, view.workers.len(), view.platforms.len());
+    assert_eq!(left, (0, 0, 0), "something is left");
+    assert_eq!(scheduler.next_wakeup(), None, "a deadline is left");
+    let observer = &world.server.observer;
+    Outcome {
+        operations: observer.accepted.len(),
+        leases: observer.granted.len(),
+        lives: world.server.life,
+        overlaps: world.overlaps,
+    }
+}
+
+impl World {
+    fn live_until(&mut self, end: Moment) {
+        let mut happenings = 0;
+        while let Some(happening) = self.agenda.next_until(end) {
+            happenings += 1;
+            assert!(happenings < HAPPENINGS_MAX, "it goes on without an end");
+            if self.trace {
+                println!("{:>12.6} s {happening:?}", self.now() as f64 / 1e6);
+            }
+            self.happen(happening);
+        }
+    }
+
+    fn now(&self) -> Moment {
+        self.agenda.now()
+    }
+
+    fn is_faulty(&self) -> bool {
+        self.now() < FAULTS_END
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::ToServer(host, connection, id, report, is_first, sent) => {
+                if self.server.scheduler.is_none() {
+                    return;
+                }
+                if is_first {
+                    self.server.newest.insert(id.clone(), (host, connection));
+                } else if self.server.newest.get(&id) != Some(&(host, connection)) {
+                    return;
+                }
+                self.dispatch(Event::WorkerSynced(id.clone(), *report));
+                self.tell(&id, sent);
+            }
+            Happening::ToWorker(host, connection, desired, renewed) => {
+                self.hear(host, connection, desired, renewed);
+            }
+            Happening::Beat(host, incarnation) => self.beat(host, incarnation),
+            Happening::RunEnds(host, incarnation, lease) => {
+                let fails = self.is_faulty() && self.random.in_1000(80);
+                let worker = &mut self.workers[host];
+                if worker.is_alive
+                    && worker.incarnation == incarnation
+                    && let Some(done @ None) = worker.held.get_mut(&lease)
+                {
+                    *done = Some(if fails { Code::Internal } else { Code::Ok });
+                    self.say(host, false);
+                }
+            }
+            Happening::Wakeup(life) => {
+                if self.server.life == life && self.server.wakeup.take().is_some() {
+                    self.dispatch(Event::Tick);
+                }
+            }
+            Happening::Stored(life, task, response) => {
+                if self.server.life == life {
+                    self.dispatch(Event::Published(task, response));
+                }
+            }
+            Happening::Client(client) => self.client(client),
+            Happening::ServerStarts => {
+                if self.server.scheduler.is_none() {
+                    let effects = self.server.start(self.now());
+                    self.carry_out(effects);
+                    self.dispatch(Event::Tick);
+                }
+            }
+            Happening::WorkerStarts(host) => {
+                if !self.workers[host].is_alive {
+                    let incarnation = self.workers[host].incarnation + 1;
+                    self.workers[host] = Worker::new(host, incarnation, self.now());
+                    self.beat(host, incarnation);
+                }
+            }
+            Happening::Broken(life, host, id, connection) => {
+                let newest = self.server.newest.get(&id) == Some(&(host, connection));
+                if self.server.life == life && newest {
+                    self.server.newest.remove(&id);
+                    self.dispatch(Event::WorkerGone(id));
+                }
+            }
+            Happening::Fault => self.fault(),
+        }
+    }
+
+    fn dispatch(&mut self, event: Event) -> bool {
+        let dies = std::mem::take(&mut self.dies_at_next);
+        let recorded_max = dies.then(|| self.random.within(0..4) as usize);
+        let effects = self.server.handle(self.now(), event, recorded_max);
+        if dies {
+            self.crash_server();
+        }
+        let is_told = effects.is_some();
+        self.carry_out(effects.unwrap_or_default());
+        is_told
+    }
+
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Sync(worker) => self.tell(&worker, 0),
+                Effect::Publish(task, _, response) => {
+                    let at = self.now() + self.random.within(MILLISECOND..SECOND);
+                    let stored = Happening::Stored(self.server.life, task, response);
+                    self.agenda.plan(at, stored);
+                }
+                Effect::Update(_) | Effect::Record(_) => {}
+            }
+        }
+        let Some(scheduler) = &self.server.scheduler else {
+            return;
+        };
+        let wakeup = scheduler.next_wakeup();
+        if wakeup.is_some() && wakeup != self.server.wakeup {
+            self.server.wakeup = wakeup;
+            let wait = wakeup.map_or(Duration::ZERO, |at| at - self.server.clock(self.now()));
+            let at = self.now() + wait.as_micros() as Moment;
+            self.agenda.plan(at, Happening::Wakeup(self.server.life));
+        }
+    }
+
+    /// When a message of this worker arrives, if it does; perhaps twice.
+    fn deliveries(&mut self, host: usize, direction: usize) -> Vec<Moment> {
+        let now = self.now();
+        let copies = match self.is_faulty() {
+            true if now < self.workers[host].cut_until || self.random.in_1000(20) => 0,
+            true if self.random.in_1000(20) => 2,
+            _ => 1,
+        };
+        let arrival = |_| {
+            let at = now + self.random.within(MILLISECOND..100 * MILLISECOND);
+            let earliest = &mut self.arrivals[host][direction];
+            *earliest = at.max(*earliest);
+            *earliest
+        };
+        (0..copies).map(arrival).collect()
+    }
+
+    fn tell(&mut self, id: &WorkerId, renewed: Moment) {
+        let Some(scheduler) = &self.server.scheduler else {
+            return;
+        };
+        let Some(&(host, connection)) = self.server.newest.get(id) else {
+            return;
+        };
+        let desired = scheduler.desired(id).unwrap_or_default();
+        let desired: Vec<LeaseId> = desired.into_iter().map(|(lease, ..)| lease).collect();
+        for at in self.deliveries(host, 1) {
+            let told = Happening::ToWorker(host, connection, desired.clone(), renewed);
+            self.agenda.plan(at, told);
+        }
+    }
+
+    fn say(&mut self, host: usize, is_first: bool) {
+        let worker = &self.workers[host];
+        let (now, report) = (self.now(), worker.report(SLOTS));
+        let (id, connection) = (worker.id.clone(), worker.connection);
+        if now < worker.paused_until {
+            return;
+        }
+        for at in self.deliveries(host, 0) {
+            let report = Box::new(report.clone());
+            let said = Happening::ToServer(host, connection, id.clone(), report, is_first, now);
+            self.agenda.plan(at, said);
+        }
+    }
+
+    fn hear(&mut self, host: usize, connection: u64, desired: Vec<LeaseId>, renewed: Moment) {
+        let now = self.now();
+        let worker = &mut self.workers[host];
+        if !worker.is_alive || worker.connection != connection {
+            return;
+        }
+        if now < worker.paused_until {
+            let at = worker.paused_until;
+            let later = Happening::ToWorker(host, connection, desired, renewed);
+            return self.agenda.plan(at, later);
+        }
+        worker.abandon_if_unheard(now, LEASE);
+        worker.heard = now;
+        worker.renewed = worker.renewed.max(renewed);
+        let incarnation = worker.incarnation;
+        for lease in worker.obey(&desired) {
+            self.check_alone(host, lease);
+            let at = now + self.random.within(MILLISECOND..RUN_MAX);
+            self.agenda.plan(at, Happening::RunEnds(host, incarnation, lease));
+        }
+    }
+
+    /// Nobody else runs the same, unless the server has given that one up.
+    fn check_alone(&mut self, host: usize, lease: LeaseId) {
+        let observer = &self.server.observer;
+        let task = observer.granted.get(&lease);
+        for (other, worker) in self.workers.iter().enumerate() {
+            let running = worker.held.iter().filter(|(_, done)| done.is_none());
+            let same = running.filter(|(held, _)| observer.granted.get(held) == task);
+            if other == host || !worker.is_alive {
+                continue;
+            }
+            for (held, _) in same {
+                let is_lost = observer.lost.contains(held) || observer.lost.contains(&lease);
+                let is_over = task.is_none_or(|task| !observer.tasks.contains_key(task));
+                assert!(is_lost || is_over, "leases {held} and {lease} run the same");
+                self.overlaps += 1;
+            }
+        }
+    }
+
+    fn beat(&mut self, host: usize, incarnation: u64) {
+        let now = self.now();
+        let worker = &mut self.workers[host];
+        if !worker.is_alive || worker.incarnation != incarnation {
+            return;
+        }
+        let next = (now + BEAT).max(worker.paused_until);
+        self.agenda.plan(next, Happening::Beat(host, incarnation));
+        if now < worker.paused_until {
+            return;
+        }
+        worker.abandon_if_unheard(now, LEASE);
+        let is_silent = worker.connection == 0 || now - worker.heard >= 2 * BEAT;
+        if is_silent {
+            let (id, before) = (worker.id.clone(), worker.connection);
+            self.connections += 1;
+            worker.connection = self.connections;
+            worker.heard = now;
+            let broken = Happening::Broken(self.server.life, host, id, before);
+            self.agenda.plan(now + 20 * MILLISECOND, broken);
+        }
+        self.say(host, is_silent);
+    }
+
+    fn client(&mut self, number: usize) {
+        let again = self.now() + self.random.within(100 * MILLISECOND..6 * SECOND);
+        let Some(scheduler) = &self.server.scheduler else {
+            return self.agenda.plan(again, Happening::Client(number));
+        };
+        let life = self.server.life;
+        let Some(name) = self.clients[number].operation.clone() else {
+            return self.ask(number);
+        };
+        let Some(view) = scheduler.operation(&name) else {
+            // The clock may have been set forward by more than what is over is kept.
+            let is_over = self.server.observer.finals.contains_key(&name);
+            assert!(is_over, "{name} is lost, and a client was told of it");
+            self.clients[number].operation = None;
+            return self.agenda.plan(again, Happening::Client(number));
+        };
+        if view.stage == Stage::Completed {
+            let told = view.response.expect("what is over has a response");
+            assert_eq!(self.server.observer.finals.get(&name), Some(&told), "{name}");
+            self.clients[number].operation = None;
+            self.dispatch(Event::WatcherLeft(name));
+            return self.agenda.plan(again, Happening::Client(number));
+        }
+        let watches = self.clients[number].watches_in_life == life;
+        let event = match (watches, self.is_faulty()) {
+            (true, true) if self.random.in_1000(100) => Event::Cancel(name),
+            (true, true) if self.random.in_1000(200) => {
+                self.clients[number].watches_in_life = 0;
+                Event::WatcherLeft(name)
+            }
+            (true, _) => return self.agenda.plan(again, Happening::Client(number)),
+            (false, _) => {
+                self.clients[number].watches_in_life = life;
+                Event::WatcherCame(name)
+            }
+        };
+        self.dispatch(event);
+        self.agenda.plan(again, Happening::Client(number));
+    }
+
+    fn ask(&mut self, number: usize) {
+        let life = self.server.life;
+        let client = &mut self.clients[number];
+        if client.asked >= ACTIONS_MAX {
+            return;
+        }
+        client.asked += 1;
+        self.names += 1;
+        let operation = OperationName::new(format!("operation-{}", self.names));
+        let request = Request {
+            operation: operation.clone(),
+            work: work(self.random.within(0..12), number as u64),
+            priority: self.random.within(0..3) as i32 - 1,
+            skip_cache_lookup: false,
+        };
+        if self.dispatch(Event::Execute(request)) {
+            self.clients[number].operation = Some(operation);
+            self.clients[number].watches_in_life = life;
+        }
+        let again = self.now() + self.random.within(MILLISECOND..6 * SECOND);
+        self.agenda.plan(again, Happening::Client(number));
+    }
+
+    fn crash_server(&mut self) {
+        self.server.crash();
+        let at = self.now() + self.random.within(MILLISECOND..10 * SECOND);
+        self.agenda.plan(at, Happening::ServerStarts);
+    }
+
+    fn fault(&mut self) {
+        if !self.is_faulty() {
+            return;
+        }
+        let now = self.now();
+        let host = self.random.within(0..WORKERS as u64) as usize;
+        let long = self.random.within(100 * MILLISECOND..15 * SECOND);
+        match self.random.within(0..7) {
+            0 => self.workers[host].cut_until = now + long,
+            1 => self.workers[host].paused_until = now + long,
+            2 => {
+                let worker = &mut self.workers[host];
+                worker.is_alive = false;
+                let broken = Happening::Broken(self.server.life, host, worker.id.clone(), worker.connection);
+                self.agenda.plan(now + 20 * MILLISECOND, broken);
+                self.agenda.plan(now + long, Happening::WorkerStarts(host));
+            }
+            3 if self.server.scheduler.is_some() => self.crash_server(),
+            4 => self.dies_at_next = true,
+            5 => self.server.clock_error += self.random.within(0..3600 * SECOND) as i64,
+            // Only while it is down: a scheduler that lives lets its time stand still until the clock has caught up.
+            6 if self.server.scheduler.is_none() => {
+                self.server.clock_error -= self.random.within(0..3600 * SECOND) as i64;
+            }
+            _ => {}
+        }
+        let next = now + self.random.within(200 * MILLISECOND..4 * SECOND);
+        self.agenda.plan(next, Happening::Fault);
+    }
+
+    fn heal(&mut self) {
+        let now = self.now();
+        self.dies_at_next = false;
+        for host in 0..WORKERS {
+            self.workers[host].cut_until = now;
+            self.agenda.plan(now, Happening::WorkerStarts(host));
+        }
+    }
+}
