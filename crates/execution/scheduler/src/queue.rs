@@ -125,6 +125,9 @@ impl Queue {
             .take(max)
             .map(|(_, task)| *task)
             .collect();
+        if self.fresh.len() <= 1 && self.retried.is_empty() {
+            return own;
+        }
         let others = self.fresh.iter().filter(|(claim, _)| **claim != spot.claim);
         let others = others.flat_map(|(_, line)| line.values().take(own.len() + 1));
         let retried = self.retried.values();

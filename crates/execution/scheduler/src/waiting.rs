@@ -62,6 +62,8 @@ impl Scheduler {
     /// As if those ahead ran one after the other in all slots that match, each for as long as its like took before. Half
     /// of what is known must be, or it is a guess.
     pub(crate) fn estimate(&self, task: &Task, ahead: &[TaskId]) -> Option<Duration> {
+        // What runs now is on average half done.
+        let running = task.expected?.wall / 2;
         let queue = self.queues.get(task.queue);
         let slots: u64 = queue
             .pools
@@ -77,8 +79,6 @@ impl Scheduler {
         if slots == 0 || ahead.len() >= AHEAD_COUNTED_MAX || known.len() * 2 < ahead.len() {
             return None;
         }
-        // What runs now is on average half done.
-        let running = task.expected?.wall / 2;
         let sum: Duration = known.iter().sum();
         let all = sum.mul_f64(ahead.len() as f64 / known.len().max(1) as f64);
         Some(running + all / u32::try_from(slots).unwrap_or(u32::MAX))

@@ -9,6 +9,7 @@ mod agenda;
 mod job;
 mod observer;
 mod random;
+pub mod replay;
 mod server;
 mod worker;
 mod world;

@@ -1,11 +1,12 @@
-//! Many histories, each of a seed. More of them: `cargo run --release -p simulation --example seeds`.
+//! Five hundred histories, each of a seed, in parts that run beside each other. More of them:
+//! `cargo run --release -p simulation --example seeds`.
 
-const SEEDS: u64 = 40;
+use std::ops::Range;
 
-#[test]
-fn whatever_fails_the_scheduler_keeps_what_it_promises() {
+fn hold(seeds: Range<u64>) {
     let mut lives = 0;
-    for seed in 0..SEEDS {
+    let count = seeds.end - seeds.start;
+    for seed in seeds {
         let outcome = std::panic::catch_unwind(|| simulation::run(seed, false));
         let command = "cargo run --release -p simulation --example seeds --";
         let outcome = outcome.unwrap_or_else(|_| {
@@ -13,7 +14,27 @@ fn whatever_fails_the_scheduler_keeps_what_it_promises() {
         });
         lives += outcome.lives;
     }
-    assert!(lives > SEEDS, "servers crash");
+    assert!(lives > count, "servers crash");
+}
+
+#[test]
+fn whatever_fails_the_scheduler_keeps_what_it_promises_0() {
+    hold(0..125);
+}
+
+#[test]
+fn whatever_fails_the_scheduler_keeps_what_it_promises_1() {
+    hold(125..250);
+}
+
+#[test]
+fn whatever_fails_the_scheduler_keeps_what_it_promises_2() {
+    hold(250..375);
+}
+
+#[test]
+fn whatever_fails_the_scheduler_keeps_what_it_promises_3() {
+    hold(375..500);
 }
 
 #[test]
