@@ -100,7 +100,8 @@ impl BuildDirectories {
         })
     }
 
-    /// A new directory with everything in its place; `label` becomes part of its name. Waits while too many old ones are yet to be removed.
+    /// A new directory with everything in its place; `label` becomes part of its name. Waits while too many old ones are
+    /// yet to be removed, and on a full disk for those that are, so that what fails for want of room fails for that alone.
     pub(crate) async fn create(
         self: &Arc<Self>,
         label: &str,
@@ -109,6 +110,13 @@ impl BuildDirectories {
     ) -> Result<BuildDirectory, PrepareError> {
         for _ in 0..PLACEMENT_ATTEMPTS_MAX {
             let room = self.sweeper.room().await;
+            let space = Space::of(&self.directory);
+            if space
+                .map_err(|source| disk(&self.path.to_string_lossy(), source))?
+                .is_used_up()
+            {
+                self.sweeper.caught_up().await;
+            }
             let held = self.cache.hold(store, layout.files()).await?;
             let (this, label, layout) = (self.clone(), label.to_owned(), layout.clone());
             // Everything in one hop: a thread that may block, and nothing to wait for in between.
@@ -206,12 +214,7 @@ impl BuildDirectory {
 
     /// How much more an action can write here.
     pub(crate) fn space(&self) -> io::Result<Space> {
-        let there = sys::fstatvfs(&self.root)?;
-        Ok(Space {
-            bytes: there.f_bavail.saturating_mul(there.f_frsize),
-            // Some file systems do not count them.
-            files: (there.f_files > 0).then_some(there.f_favail),
-        })
+        Space::of(&self.root)
     }
 
     /// Takes away empty directories of the input root that are no part of it. No process of the action may be alive.
@@ -241,6 +244,15 @@ pub(crate) struct Space {
 }
 
 impl Space {
+    fn of(directory: &OwnedFd) -> io::Result<Self> {
+        let there = sys::fstatvfs(directory)?;
+        Ok(Space {
+            bytes: there.f_bavail.saturating_mul(there.f_frsize),
+            // Some file systems do not count them.
+            files: (there.f_files > 0).then_some(there.f_favail),
+        })
+    }
+
     /// Whether a command that fails may well have failed for want of it.
     pub(crate) fn is_used_up(&self) -> bool {
         self.bytes < DISK_BYTES_WANTED || self.files.is_some_and(|files| files < DISK_FILES_WANTED)

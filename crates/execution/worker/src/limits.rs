@@ -27,6 +27,8 @@ pub(crate) const PLACEMENT_ATTEMPTS_MAX: usize = 3;
 pub(crate) const DISK_BYTES_WANTED: u64 = 32 << 20;
 /// The same, of files.
 pub(crate) const DISK_FILES_WANTED: u64 = 1000;
+/// How long a new build directory waits on a full disk for old ones to be removed.
+pub(crate) const DISK_PATIENCE: Duration = Duration::from_secs(10);
 /// Symlinks of an input root followed on the way to one program.
 pub(crate) const SYMLINKS_FOLLOWED_MAX: usize = 40;
 /// Entries of a command's PATH that are looked at for its program in the input root.

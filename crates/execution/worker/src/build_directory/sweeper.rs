@@ -7,9 +7,12 @@ use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
 use tasks::Group;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::time::timeout;
 
-use crate::limits::{REMOVAL_ATTEMPTS_MAX, REMOVAL_PAUSE, REMOVALS_IN_FLIGHT_MAX, REMOVALS_PENDING_MAX};
+use crate::limits::{
+    DISK_PATIENCE, REMOVAL_ATTEMPTS_MAX, REMOVAL_PAUSE, REMOVALS_IN_FLIGHT_MAX, REMOVALS_PENDING_MAX,
+};
 use crate::removal::remove_tree;
 
 /// Removes what it is told to, in the background.
@@ -17,6 +20,14 @@ pub(super) struct Sweeper {
     /// One for each build directory there may be, in use or waiting for removal: it bounds the queue below.
     rooms: Arc<Semaphore>,
     doomed: mpsc::UnboundedSender<Doomed>,
+    progress: watch::Sender<Progress>,
+}
+
+/// Directories that were to be removed so far, and those that are done with.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    doomed: u64,
+    done: u64,
 }
 
 /// The right to have one build directory.
@@ -28,6 +39,7 @@ pub(super) struct Room {
 pub(super) struct Swept {
     doomed: Option<Doomed>,
     to: mpsc::UnboundedSender<Doomed>,
+    progress: watch::Sender<Progress>,
 }
 
 struct Doomed {
@@ -41,13 +53,25 @@ impl Sweeper {
         let (doomed, queue) = mpsc::unbounded_channel();
         let stopping = group.stopping();
         let path = path.to_owned();
+        let progress = watch::Sender::default();
+        let told = progress.clone();
         group.spawn("build directory sweeper", async move {
-            sweep(directory, path, queue, stopping).await;
+            sweep(directory, path, queue, told, stopping).await;
         });
         Sweeper {
             rooms: Arc::new(Semaphore::new(in_use_max + REMOVALS_PENDING_MAX)),
             doomed,
+            progress,
         }
+    }
+
+    /// Waits until what was to be removed by now is, for [`DISK_PATIENCE`] at most.
+    pub(super) async fn caught_up(&self) {
+        let doomed = self.progress.borrow().doomed;
+        let mut progress = self.progress.subscribe();
+        let caught_up = progress.wait_for(|progress| progress.done >= doomed);
+        // Late or not, whoever waits goes on: the sender lives as long as this.
+        let _in_time = timeout(DISK_PATIENCE, caught_up).await;
     }
 
     /// Waits while too many directories are there.
@@ -67,12 +91,14 @@ impl Sweeper {
         Swept {
             doomed: Some(Doomed { name, _room: room }),
             to: self.doomed.clone(),
+            progress: self.progress.clone(),
         }
     }
 }
 
 impl Drop for Swept {
     fn drop(&mut self) {
+        self.progress.send_modify(|progress| progress.doomed += 1);
         // Nobody there to take it: the worker has stopped, and the next one cleans up at its start.
         let _stopped = self.doomed.take().map(|doomed| self.to.send(doomed));
     }
@@ -82,6 +108,7 @@ async fn sweep(
     directory: Arc<OwnedFd>,
     path: PathBuf,
     queue: mpsc::UnboundedReceiver<Doomed>,
+    progress: watch::Sender<Progress>,
     stopping: tasks::CancellationToken,
 ) {
     let doomed = stream::unfold((queue, stopping), |(mut queue, stopping)| async move {
@@ -94,7 +121,10 @@ async fn sweep(
         Some((doomed?, (queue, stopping)))
     });
     doomed
-        .for_each_concurrent(REMOVALS_IN_FLIGHT_MAX, |doomed| remove(&directory, &path, doomed))
+        .for_each_concurrent(REMOVALS_IN_FLIGHT_MAX, |doomed| async {
+            remove(&directory, &path, doomed).await;
+            progress.send_modify(|progress| progress.done += 1);
+        })
         .await;
 }
 

@@ -281,3 +281,24 @@ fn paths_that_no_system_call_takes_are_refused_before_anything_is_made() {
         Err(layout::LayoutError::PathTooLong { path_bytes: 3818, .. })
     ));
 }
+
+#[tokio::test]
+async fn who_waits_for_the_sweeper_finds_everything_removed_that_was_dropped_before() {
+    let fixture = fixture(false);
+    for _ in 0..20 {
+        let directory = fixture
+            .create(TreeBuilder::new(), places(&[], &["a/b/c"]))
+            .await
+            .unwrap();
+        drop(directory);
+    }
+    fixture.builds.sweeper.caught_up().await;
+    assert_eq!(fixture.left(), 0);
+    let held = fixture
+        .create(TreeBuilder::new(), places(&[], &[]))
+        .await
+        .unwrap();
+    fixture.builds.sweeper.caught_up().await;
+    assert_eq!(fixture.left(), 1, "one that is in use is not waited for");
+    drop(held);
+}
