@@ -119,7 +119,10 @@ impl Surroundings {
         }
         let mount_points = match root {
             Root::Host => Vec::new(),
-            Root::InputRoot => missing_mount_points(input)?,
+            Root::InputRoot => {
+                check_outputs(command)?;
+                missing_mount_points(input)?
+            }
         };
         Ok(Surroundings {
             root,
@@ -243,6 +246,26 @@ fn one_of<'a>(
             ),
         )),
         value => Ok(value),
+    }
+}
+
+/// What is written over a mount point is gone with the mount.
+fn check_outputs(command: &Command) -> Result<(), Failure> {
+    let is_private = |path: &str| {
+        let first = path.split('/').next();
+        MOUNT_POINTS.iter().any(|name| first == Some(*name))
+    };
+    let mut outputs = command.outputs().iter();
+    match outputs.find(|output| is_private(output.path.as_str())) {
+        None => Ok(()),
+        Some(output) => Err(Failure::Status(
+            Code::InvalidArgument,
+            format!(
+                "output `{}`: with the input root as root, `/dev`, `/proc` and `/tmp` are the command's own and go with it; \
+                 write it elsewhere",
+                output.text
+            ),
+        )),
     }
 }
 

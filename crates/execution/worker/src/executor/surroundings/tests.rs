@@ -165,6 +165,36 @@ fn users_and_networks_are_asked_for() {
 }
 
 #[test]
+fn an_output_that_would_be_lost_is_refused() {
+    let writes = |root: &str, directory: &str, output: &str| {
+        let command = Command::from_proto(&proto::Command {
+            arguments: vec!["sh".to_owned()],
+            working_directory: directory.to_owned(),
+            output_paths: vec![output.to_owned()],
+            ..Default::default()
+        });
+        let platform = platform(&[("root", root)]);
+        Surroundings::of(
+            &EVERYTHING,
+            &platform,
+            &command.unwrap(),
+            &input(&["bin/sh", "work/a"]),
+        )
+    };
+    for (directory, output) in [("", "tmp/a"), ("work", "../proc"), ("", "dev/shm/x")] {
+        assert_eq!(
+            code(writes("inputs", directory, output)),
+            Code::InvalidArgument,
+            "{output}"
+        );
+        assert!(writes("host", directory, output).is_ok(), "{output}");
+    }
+    for (directory, output) in [("", ""), ("", "tmpfile"), ("work", "tmp/a"), ("", "var/tmp/a")] {
+        assert!(writes("inputs", directory, output).is_ok(), "{output}");
+    }
+}
+
+#[test]
 fn mount_points_are_directories_or_made_for_the_while() {
     let of = |tree: &[&str]| {
         Surroundings::of(
