@@ -38,7 +38,7 @@ pub use frame::{
 };
 pub use run::{
     BUILD_PATH, DEFAULT_PATH, DEFAULT_USER, InvalidRequest, LOG_MARKER_BYTES_MAX, MOUNT_POINTS, Outcome,
-    ResourceUsage, Root, RunRequest, RunResponse, User,
+    ResourceUsage, Root, RunRequest, RunResponse, User, log_marker,
 };
 #[cfg(feature = "client")]
 pub use runner::{Conversation, RunError, Runner};

@@ -16,6 +16,15 @@ pub const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 /// [`RunRequest::output_log_bytes_max`] by more.
 pub const LOG_MARKER_BYTES_MAX: usize = 160;
 
+/// What stands in a log for output that was dropped, on a line of its own. `name` is stdout or stderr, `ends_line` whether
+/// what is kept ends with the end of a line. At most [`LOG_MARKER_BYTES_MAX`] bytes.
+pub fn log_marker(name: &str, kept_bytes: u64, dropped_bytes: u64, ends_line: bool) -> String {
+    let line_end = if ends_line { "" } else { "\n" };
+    format!(
+        "{line_end}[farrier: {name} cut after {kept_bytes} bytes; the other {dropped_bytes} bytes were dropped]\n"
+    )
+}
+
 /// What to run, where, and for how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunRequest {

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use runner_api::log_marker;
 use rustix::buffer::spare_capacity;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
@@ -98,7 +99,8 @@ impl LogFile {
         if self.dropped_bytes == 0 {
             return Ok(false);
         }
-        let marker = marker(self.name, self.kept_bytes, self.dropped_bytes, self.last_byte);
+        let ends_line = self.last_byte == b'\n';
+        let marker = log_marker(self.name, self.kept_bytes, self.dropped_bytes, ends_line);
         self.write(marker.as_bytes())?;
         Ok(true)
     }
@@ -125,14 +127,6 @@ impl LogFile {
             format!("{verb} the command's {name} for {path:?}: {error}"),
         )
     }
-}
-
-/// One line that says what is missing, on a line of its own.
-fn marker(name: &str, kept_bytes: u64, dropped_bytes: u64, last_byte: u8) -> String {
-    let line_end = if last_byte == b'\n' { "" } else { "\n" };
-    format!(
-        "{line_end}[farrier: {name} cut after {kept_bytes} bytes; the other {dropped_bytes} bytes were dropped]\n"
-    )
 }
 
 #[cfg(test)]
@@ -202,7 +196,7 @@ mod tests {
 
     #[test]
     fn the_marker_has_its_bound() {
-        assert!(marker("stdout", u64::MAX, u64::MAX, b'x').len() <= LOG_MARKER_BYTES_MAX);
+        assert!(log_marker("stdout", u64::MAX, u64::MAX, false).len() <= LOG_MARKER_BYTES_MAX);
     }
 
     #[test]

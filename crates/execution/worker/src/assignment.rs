@@ -26,6 +26,11 @@ pub(crate) struct Assignment {
 }
 
 impl Assignment {
+    /// For names of directories: who looks at the disk recognises the action.
+    pub(crate) fn label(&self) -> String {
+        self.action_digest.digest().hash_hex()[..16].to_owned()
+    }
+
     /// Reads a message; the error says what is wrong with it.
     pub(crate) fn from_proto(proto: proto::Assignment) -> Result<Self, String> {
         let function = DigestFunction::of_request(proto.digest_function, proto.action_digest.as_ref())

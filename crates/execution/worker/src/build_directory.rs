@@ -22,6 +22,7 @@ pub(crate) use layout::{Layout, LayoutError, OutputPlaces};
 pub(crate) use lent::Kept;
 pub(crate) use placement::Placement;
 
+use crate::blocking::blocking;
 use crate::file_cache::{FileCache, FileCacheError};
 use crate::limits::{DISK_BYTES_WANTED, DISK_FILES_WANTED, PLACEMENT_ATTEMPTS_MAX};
 use sweeper::{Sweeper, Swept};
@@ -120,7 +121,7 @@ impl BuildDirectories {
             let held = self.cache.hold(store, layout.files()).await?;
             let (this, label, layout) = (self.clone(), label.to_owned(), layout.clone());
             // Everything in one hop: a thread that may block, and nothing to wait for in between.
-            let placed = tokio::task::spawn_blocking(move || {
+            let placed = blocking(move || {
                 let build_directory = this.make(&label, room)?;
                 let is_complete = this
                     .placement
@@ -129,11 +130,10 @@ impl BuildDirectories {
                 Ok::<_, PrepareError>(is_complete.then_some(build_directory))
             });
             match placed.await {
-                Ok(Ok(Some(build_directory))) => return Ok(build_directory),
+                Ok(Some(build_directory)) => return Ok(build_directory),
                 // What was damaged has been forgotten, so the next round fetches it.
-                Ok(Ok(None)) => continue,
-                Ok(Err(error)) => return Err(error),
-                Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+                Ok(None) => continue,
+                Err(error) => return Err(error),
             }
         }
         Err(PrepareError::Unstable)

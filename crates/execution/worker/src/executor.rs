@@ -4,6 +4,7 @@ mod account;
 mod ending;
 mod failure;
 mod fault_guarded;
+mod hand_over;
 mod in_process;
 mod left_behind;
 mod live_output;

@@ -23,6 +23,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 pub(crate) use file_id::INPUT_MTIME_S;
 pub(crate) use file_id::{FileId, input_times};
 
+use crate::blocking::blocking;
 use crate::fetch::{Fetched, Fetcher, is_a_miss, open};
 use crate::limits::{FILES_PER_HOP_MAX, LARGE_FETCHES_IN_FLIGHT_MAX, SMALL_BLOB_BYTES_MAX};
 use file_id::{is_intact, name_of, parse_name};
@@ -311,7 +312,7 @@ impl FileCache {
         let cache = self.clone();
         let publish = move || {
             temporary.publish()?;
-            Ok(cache.take_in(vec![file]))
+            Ok::<_, FileCacheError>(cache.take_in(vec![file]))
         };
         Ok(Ok(blocking(publish).await?))
     }
@@ -417,16 +418,6 @@ fn empty_after_reboot(directory: &Path) -> io::Result<()> {
         }
     }
     std::fs::write(note, boot)
-}
-
-/// Runs disk work on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, FileCacheError> + Send + 'static,
-) -> Result<T, FileCacheError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
-    }
 }
 
 #[cfg(test)]

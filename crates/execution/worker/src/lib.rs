@@ -10,6 +10,7 @@
 //! `persistent.rs` (processes that serve many actions). Every number is in `limits.rs`.
 
 mod assignment;
+mod blocking;
 mod build_directory;
 mod executor;
 mod fetch;

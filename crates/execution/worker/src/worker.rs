@@ -14,6 +14,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
+use crate::blocking::blocking;
 use crate::build_directory::{BuildDirectories, Placement};
 use crate::executor::{Executor, LiveOutput, Local, Possible, Stores, SurroundingsOptions, fault_guarded};
 use crate::fetch::Fetcher;
@@ -191,10 +192,7 @@ impl Worker {
                     &group,
                 )
             };
-            match tokio::task::spawn_blocking(open).await {
-                Ok(opened) => opened?,
-                Err(ended) => std::panic::resume_unwind(ended.into_panic()),
-            }
+            blocking(open).await?
         };
         let processes = group.child("persistent processes");
         let persistent = (persistent_processes_max > 0)

@@ -10,6 +10,7 @@ use tasks::Group;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
 
+use crate::blocking::blocking;
 use crate::limits::{
     DISK_PATIENCE, REMOVAL_ATTEMPTS_MAX, REMOVAL_PAUSE, REMOVALS_IN_FLIGHT_MAX, REMOVALS_PENDING_MAX,
 };
@@ -132,15 +133,13 @@ async fn sweep(
 async fn remove(directory: &Arc<OwnedFd>, path: &Path, doomed: Doomed) {
     for attempt in 1..=REMOVAL_ATTEMPTS_MAX {
         let (directory, name) = (directory.clone(), doomed.name.clone());
-        let removed = tokio::task::spawn_blocking(move || remove_tree(directory.as_fd(), &name)).await;
-        match removed {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) if attempt == REMOVAL_ATTEMPTS_MAX => {
+        match blocking(move || remove_tree(directory.as_fd(), &name)).await {
+            Ok(()) => return,
+            Err(error) if attempt == REMOVAL_ATTEMPTS_MAX => {
                 let name = &doomed.name;
                 tracing::warn!(directory = %path.display(), ?name, %error, "a build directory stays until the next start");
             }
-            Ok(Err(_)) => tokio::time::sleep(REMOVAL_PAUSE).await,
-            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+            Err(_) => tokio::time::sleep(REMOVAL_PAUSE).await,
         }
     }
 }

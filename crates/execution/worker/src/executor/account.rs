@@ -23,7 +23,8 @@ pub(super) fn account(
     run: &RunResponse,
 ) -> Option<String> {
     let ended = match &run.outcome {
-        Outcome::Exited(0) => return None,
+        // That it could not be set up is told as this worker's failure.
+        Outcome::Exited(0) | Outcome::SetupFailed { .. } => return None,
         Outcome::Exited(_) if run.processes_refused == 0 => return None,
         Outcome::Exited(code) => format!("exit code {code}, after it could not start processes"),
         Outcome::Signaled(signal) => format!("killed by signal {signal}; not by this worker"),
@@ -34,7 +35,6 @@ pub(super) fn account(
             path.display(),
             std::io::Error::from_raw_os_error(*errno)
         ),
-        Outcome::SetupFailed { message } => format!("not started: {message}"),
     };
     let request = request();
     let usage = &run.usage;

@@ -7,22 +7,22 @@ use std::time::{Duration, Instant};
 use action::Report;
 use cas::BlobStore;
 use reapi::rpc::Code;
-use runner_api::{LOG_MARKER_BYTES_MAX, Outcome, ResourceUsage, RunResponse};
+use runner_api::{Outcome, ResourceUsage, RunResponse, log_marker};
 use rustix::fs::{self as sys, Mode, OFlags, ResolveFlags};
 use tokio_util::sync::CancellationToken;
 use worker_api::v1::running::Phase;
 
 use super::Progress;
 use super::ending::Ending;
-use super::failure::{Failure, store};
-use super::left_behind::LeftBehind;
+use super::failure::Failure;
+use super::hand_over::HandOver;
 use super::local::{Inputs, Local, unless};
 use super::surroundings::Surroundings;
 use super::timeline::Timeline;
 use crate::assignment::Assignment;
+use crate::blocking::blocking;
 use crate::build_directory::{BuildDirectory, Kept};
 use crate::limits::LET_GO_PATIENCE;
-use crate::outputs::upload;
 use crate::persistent::{
     Broken, Persistent, Place, Plan, Process, Start, Verdict, WorkRequest, WorkResponse, expand,
 };
@@ -71,7 +71,7 @@ impl Local {
                 .await
         };
         let process = unless(cancel, seat.process(start)).await?;
-        let label = label_of(assignment);
+        let label = assignment.label();
         let laid_out = self.build_directories.create(&label, blobs, plan.request.clone());
         let build_directory = Arc::new(unless(cancel, async { Ok(laid_out.await?) }).await?);
         let request = match request_of(assignment, &plan, &build_directory).await {
@@ -113,20 +113,16 @@ impl Local {
         tokio::fs::write(build_directory.stderr_path(), output)
             .await
             .map_err(|error| Failure::disk("writing what the command printed", error))?;
-        let ending = Ending::of(&run, &self.limits)?;
-
-        timeline.output_upload_starts();
-        progress.enter(Phase::UploadingOutputs, timeline.metadata()).await;
-        let mut left_behind = LeftBehind::find(assignment, &build_directory, &ending).await?;
-        let uploads = std::mem::take(&mut left_behind.uploads);
-        let uploaded = async {
-            upload(blobs, uploads)
-                .await
-                .map_err(|error| store("uploading outputs", error))
+        let hand_over = HandOver {
+            assignment,
+            build_directory: &build_directory,
+            ending: Ending::of(&run, &self.limits)?,
+            account: None,
         };
-        unless(cancel, uploaded).await?;
-        timeline.output_upload_completed();
-        Ok(Some(ending.report(left_behind, assignment)))
+        hand_over
+            .report(blobs, timeline, progress, cancel)
+            .await
+            .map(Some)
     }
 
     /// An action that found no memory while processes that only wait had some of it is not at fault: they end, and the
@@ -160,7 +156,7 @@ impl Local {
         plan: &Plan,
         blobs: &dyn BlobStore,
     ) -> Result<Process, Failure> {
-        let label = format!("persistent-{}", label_of(assignment));
+        let label = format!("persistent-{}", assignment.label());
         let directory = self
             .build_directories
             .create(&label, blobs, plan.tools.clone())
@@ -305,10 +301,8 @@ async fn request_of(
 ) -> Result<WorkRequest, String> {
     let (arguments, root) = (plan.arguments.clone(), build_directory.root().clone());
     let working_directory = assignment.command.working_directory().clone();
-    let arguments = blocking(move || Ok(expand(&arguments, &root, &working_directory)))
-        .await
-        .map_err(|error: std::io::Error| error.to_string())?
-        .map_err(|error| error.to_string())?;
+    let expanded = blocking(move || expand(&arguments, &root, &working_directory)).await;
+    let arguments = expanded.map_err(|error| error.to_string())?;
     Ok(WorkRequest {
         arguments,
         inputs: plan.inputs.clone(),
@@ -327,11 +321,13 @@ fn said(outcome: Outcome, mut output: String, log_bytes_max: u64) -> (RunRespons
             .unwrap_or(0);
         let dropped_bytes = length - kept_bytes;
         output.truncate(kept_bytes);
-        let marker = format!(
-            "\n[farrier: stderr cut after {kept_bytes} bytes; the other {dropped_bytes} bytes were dropped]\n"
-        );
-        debug_assert!(marker.len() <= LOG_MARKER_BYTES_MAX);
-        output.push_str(&marker);
+        let ends_line = output.ends_with('\n');
+        output.push_str(&log_marker(
+            "stderr",
+            kept_bytes as u64,
+            dropped_bytes as u64,
+            ends_line,
+        ));
     }
     let run = RunResponse {
         outcome,
@@ -345,25 +341,10 @@ fn said(outcome: Outcome, mut output: String, log_bytes_max: u64) -> (RunRespons
     (run, output)
 }
 
-/// Who looks at the disk recognises the action.
-fn label_of(assignment: &Assignment) -> String {
-    assignment.action_digest.digest().hash_hex()[..16].to_owned()
-}
-
 fn open_directory(root: &OwnedFd, path: &str) -> std::io::Result<OwnedFd> {
     let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
     Ok(sys::openat2(root, path, flags, Mode::empty(), resolve)?)
-}
-
-/// Runs disk work on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
-) -> std::io::Result<T> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(ended) => std::panic::resume_unwind(ended.into_panic()),
-    }
 }
 
 #[cfg(test)]

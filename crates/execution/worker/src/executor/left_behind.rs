@@ -5,6 +5,7 @@ use action::{OutputDirectoryFormat, OutputPath, OutputPaths};
 use super::ending::Ending;
 use super::failure::Failure;
 use crate::assignment::Assignment;
+use crate::blocking::blocking;
 use crate::build_directory::BuildDirectory;
 use crate::outputs::{
     List, Log, OutputError, OutputWanted, Outputs, OutputsWanted, PropertiesWanted, Uploads, collect,
@@ -44,10 +45,8 @@ impl LeftBehind {
                 uploads,
             })
         };
-        match tokio::task::spawn_blocking(find).await {
-            Ok(found) => found.map_err(|error| Failure::disk("reading what the command printed", error)),
-            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
-        }
+        let found = blocking(find).await;
+        found.map_err(|error| Failure::disk("reading what the command printed", error))
     }
 }
 

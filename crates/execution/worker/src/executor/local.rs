@@ -14,10 +14,10 @@ use runner_api::{DEFAULT_PATH, RunRequest, Runner};
 use tokio_util::sync::CancellationToken;
 use worker_api::v1::running::Phase;
 
-use super::account::{NAME as ACCOUNT, account, add as add_account};
+use super::account::account;
 use super::ending::Ending;
 use super::failure::{Failure, store};
-use super::left_behind::LeftBehind;
+use super::hand_over::HandOver;
 use super::live_output::{LiveOutput, Logs};
 use super::surroundings::{Possible, Surroundings};
 use super::timeline::Timeline;
@@ -27,7 +27,6 @@ use crate::build_directory::{BuildDirectories, BuildDirectory, Layout, OutputPla
 use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
 use crate::limits::RESPONSE_BYTES_MAX;
-use crate::outputs::upload;
 use crate::persistent::Persistent;
 use crate::worker::ActionLimits;
 
@@ -141,39 +140,16 @@ impl Local {
         let run = self.runner.run(request(), cancel).await?;
         timeline.execution_completed(&run, self.limits.memory_bytes_max.is_none());
         self.make_room_after(&run).await?;
-        let ending = Ending::of(&run, &self.limits)?;
-
-        if ending.is_failure() {
-            let space = build_directory.space();
-            let space = space.map_err(|error| Failure::disk("looking for free space", error))?;
-            if space.is_used_up() {
-                return Err(ending.for_want_of_disk());
-            }
-        }
-
-        timeline.output_upload_starts();
-        progress.enter(Phase::UploadingOutputs, timeline.metadata()).await;
         build_directory
             .remove_directories(&surroundings.mount_points)
             .map_err(|error| Failure::disk("removing mount points", error))?;
-        let mut left_behind = LeftBehind::find(assignment, &build_directory, &ending).await?;
-        let mut uploads = std::mem::take(&mut left_behind.uploads);
-        let account = account(&self.worker, assignment, request, &run)
-            .map(|text| add_account(text, assignment, &mut uploads));
-        unless(cancel, async {
-            upload(blobs, uploads)
-                .await
-                .map_err(|error| store("uploading outputs", error))
-        })
-        .await?;
-        timeline.output_upload_completed();
-        drop(build_directory);
-
-        let report = ending.report(left_behind, assignment);
-        Ok(match account {
-            Some(digest) => report.with_server_log(ACCOUNT, digest, true),
-            None => report,
-        })
+        let hand_over = HandOver {
+            assignment,
+            build_directory: &build_directory,
+            ending: Ending::of(&run, &self.limits)?,
+            account: account(&self.worker, assignment, request, &run),
+        };
+        hand_over.report(blobs, timeline, progress, cancel).await
     }
 
     /// Finds out what belongs where. All missing blobs are found before this gives up.
@@ -220,9 +196,8 @@ impl Local {
         blobs: &dyn BlobStore,
         layout: Arc<Layout>,
     ) -> Result<BuildDirectory, Failure> {
-        // Who looks at the disk recognises the action.
-        let label = &assignment.action_digest.digest().hash_hex()[..16];
-        Ok(self.build_directories.create(label, blobs, layout).await?)
+        let label = assignment.label();
+        Ok(self.build_directories.create(&label, blobs, layout).await?)
     }
 
     pub(super) fn run_request(

@@ -14,6 +14,7 @@ use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use rustix::fs::OFlags;
 
 use super::open_beneath;
+use crate::blocking::blocking;
 use crate::limits::{
     FILE_PIECE_BYTES, OUTPUT_BYTES_IN_MEMORY_MAX, UPLOAD_UNASKED_BLOBS_MAX, UPLOAD_UNASKED_BYTES_MAX,
     UPLOADS_IN_FLIGHT_MAX,
@@ -105,12 +106,10 @@ pub(crate) async fn upload(store: &dyn BlobStore, uploads: Uploads) -> Result<()
 /// The bytes of a file: pulled piece by piece, each in a hop to a thread that may block.
 fn read(source: Source) -> impl Stream<Item = Result<Bytes, BlobError>> + Send + 'static {
     stream::try_unfold(Reading::Closed(source), |reading| async move {
-        let read = tokio::task::spawn_blocking(move || reading.next());
-        match read.await {
-            Ok(Ok(Some((bytes, file)))) => Ok(Some((bytes, Reading::Open(file)))),
-            Ok(Ok(None)) => Ok(None),
-            Ok(Err(error)) => Err(BlobError::from(error)),
-            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+        match blocking(move || reading.next()).await {
+            Ok(Some((bytes, file))) => Ok(Some((bytes, Reading::Open(file)))),
+            Ok(None) => Ok(None),
+            Err(error) => Err(BlobError::from(error)),
         }
     })
 }

@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::codec::{Decoder, Rubbish, encode};
 use super::message::{WorkRequest, WorkResponse};
 use super::wish::Protocol;
+use crate::blocking::blocking;
 use crate::build_directory::{BuildDirectory, Kept};
 use crate::limits::{ASK_BYTES_MAX, ASKS_IN_FLIGHT_MAX, FILE_PIECE_BYTES, LAST_WORDS_BYTES_MAX};
 
@@ -191,12 +192,10 @@ impl Process {
         self.ended.cancelled().await;
         let reason = self.reason.get().map_or("it was stopped", String::as_str);
         let path = self.directory.stderr_path();
-        let said = tokio::task::spawn_blocking(move || last_words(&path)).await;
-        match said {
-            Ok(Ok(said)) if !said.is_empty() => Broken(format!("{reason}; the end of its stderr: {said}")),
+        match blocking(move || last_words(&path)).await {
+            Ok(said) if !said.is_empty() => Broken(format!("{reason}; the end of its stderr: {said}")),
             // That it has said nothing, or that it is lost, is worth no words.
-            Ok(_) => Broken(reason.to_owned()),
-            Err(ended) => std::panic::resume_unwind(ended.into_panic()),
+            Ok(_) | Err(_) => Broken(reason.to_owned()),
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::Rubbish;
@@ -24,7 +26,7 @@ pub(super) fn encode(request: &WorkRequest) -> Vec<u8> {
     } else {
         let inputs: Vec<Value> = inputs
             .iter()
-            .map(|input| json!({ "path": input.path, "digest": base64(&input.digest) }))
+            .map(|input| json!({ "path": input.path, "digest": BASE64_STANDARD.encode(&input.digest) }))
             .collect();
         object.insert("arguments".to_owned(), json!(arguments));
         object.insert("inputs".to_owned(), inputs.into());
@@ -126,23 +128,4 @@ impl Scanner {
         }
         self.depth == 0
     }
-}
-
-/// As the mapping writes bytes: the standard alphabet, padded.
-pub(super) fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let mut group = [0; 3];
-        group[..three.len()].copy_from_slice(three);
-        let bits = u32::from_be_bytes([0, group[0], group[1], group[2]]);
-        for place in 0..4 {
-            let six = (bits >> (18 - 6 * place)) & 0x3f;
-            text.push(match place <= three.len() {
-                true => char::from(ALPHABET[six as usize]),
-                false => '=',
-            });
-        }
-    }
-    text
 }
