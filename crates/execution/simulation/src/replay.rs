@@ -5,14 +5,12 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
-use reapi::execution::ExecuteResponse;
 use reapi::rpc::Code;
 use scheduler::{
-    Effect, Event, LeaseId, LeaseState, OperationName, Request, Scheduler, SchedulerOptions, TaskId, Time,
-    WorkerId, WorkerReport,
+    Effect, Event, LeaseId, LeaseState, OperationName, Request, Scheduler, SchedulerOptions, Time, WorkerId,
+    WorkerReport,
 };
 
 use crate::job::{response, work};
@@ -72,10 +70,7 @@ pub fn replay(record: &[Recorded], workers: usize) -> Replayed {
     farm.ask_for_what_is_ready();
     while let Some(Reverse((at, worker, lease))) = farm.ends.pop() {
         farm.now = at;
-        let done = vec![(
-            LeaseId::new(lease),
-            LeaseState::Completed(response(LeaseId::new(lease), Code::Ok)),
-        )];
+        let done = vec![(lease, LeaseState::Completed(response(lease, Code::Ok)))];
         let action = farm.running[worker].take();
         farm.report(worker, done);
         if let Some(action) = action {
@@ -96,7 +91,7 @@ struct Farm<'a> {
     scheduler: Scheduler,
     names: Vec<WorkerId>,
     running: Vec<Option<usize>>,
-    ends: BinaryHeap<Reverse<(Duration, usize, u64)>>,
+    ends: BinaryHeap<Reverse<(Duration, usize, LeaseId)>>,
     now: Duration,
 }
 
@@ -168,7 +163,7 @@ impl<'a> Farm<'a> {
             for effect in effects {
                 match effect {
                     Effect::Sync(worker) => self.obey(&worker),
-                    Effect::Publish(task, _, response) => events.push_back(published(task, response)),
+                    Effect::Publish(task, _, response) => events.push_back(Event::Published(task, response)),
                     Effect::Update(_) | Effect::Record(_) => {}
                 }
             }
@@ -185,9 +180,8 @@ impl<'a> Farm<'a> {
         {
             self.running[worker] = Some(action);
             self.waited.push(self.now - self.asked[action]);
-            let lease: u64 = lease.to_string().parse().unwrap_or(0);
             let ends = self.now + OVERHEAD + self.record[action].took;
-            self.ends.push(Reverse((ends, worker, lease)));
+            self.ends.push(Reverse((ends, worker, *lease)));
         }
     }
 
@@ -222,10 +216,6 @@ impl<'a> Farm<'a> {
             waited: [waited(0.5), waited(0.95)],
         }
     }
-}
-
-fn published(task: TaskId, response: Arc<ExecuteResponse>) -> Event {
-    Event::Published(task, response)
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(crate) struct Server {
     /// The connection that speaks for a worker.
     pub(crate) newest: BTreeMap<WorkerId, (usize, u64)>,
     pub(crate) wakeup: Option<Time>,
-    /// What has been added to true time, for now.
+    /// What has been added to true time.
     pub(crate) clock_error: i64,
     journal: Vec<Entry>,
     /// The latest time the scheduler was told.
