@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use prost::Message;
 use reapi::bytestream::byte_stream_client::ByteStreamClient;
 use reapi::bytestream::{ReadRequest, ReadResponse, WriteRequest};
 use reapi::execution::action_cache_client::ActionCacheClient;
@@ -10,7 +11,7 @@ use reapi::execution::capabilities_client::CapabilitiesClient;
 use reapi::execution::content_addressable_storage_client::ContentAddressableStorageClient;
 use reapi::execution::execution_client::ExecutionClient;
 use reapi::execution::{
-    ActionResult, BatchReadBlobsRequest, BatchUpdateBlobsRequest, Digest, Directory,
+    Action, ActionResult, BatchReadBlobsRequest, BatchUpdateBlobsRequest, Command, Digest, Directory,
     ExecuteOperationMetadata, ExecuteRequest, ExecuteResponse, FindMissingBlobsRequest,
     GetActionResultRequest, GetCapabilitiesRequest, GetTreeRequest, ServerCapabilities,
     UpdateActionResultRequest, batch_update_blobs_request,
@@ -84,6 +85,23 @@ impl Client {
             .await?
             .into_inner()
             .missing_blob_digests)
+    }
+
+    /// Uploads an action that runs this shell text, and returns its digest.
+    pub async fn upload_shell_action(&self, text: &str) -> Result<Digest> {
+        let command = Command {
+            arguments: ["/bin/sh", "-c", text].map(str::to_owned).to_vec(),
+            ..Default::default()
+        };
+        let (command, root) = (command.encode_to_vec(), Directory::default().encode_to_vec());
+        let action = Action {
+            command_digest: Some(digest(&command)),
+            input_root_digest: Some(digest(&root)),
+            ..Default::default()
+        };
+        let action = action.encode_to_vec();
+        self.batch_upload(&[&command, &root, &action]).await?;
+        Ok(digest(&action))
     }
 
     /// `BatchUpdateBlobs` with these blobs; the first that was refused is the error.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -147,6 +147,17 @@ impl Farrier {
     /// Waits until it has ended by itself.
     pub fn ended(&mut self, at_most: Duration) -> Result<ExitStatus> {
         waiting::end_of(&mut self.process, at_most)?.context("farrier does not end")
+    }
+
+    /// The same, in good order, and with nothing left of these.
+    pub fn ends_without(&mut self, below: &[Process], at_most: Duration) -> Result<()> {
+        let status = self.ended(at_most)?;
+        ensure!(status.success(), "{status}");
+        ensure!(
+            !below.iter().any(process_tree::still_runs),
+            "left behind: {below:?}"
+        );
+        Ok(())
     }
 
     fn until_ready(&mut self) -> Result<()> {

@@ -30,26 +30,27 @@ pub struct Joined {
 impl Joined {
     /// Starts a worker with this many slots and waits until it is connected.
     pub fn start(farrier: &Farrier, name: &str, slots: u32) -> Result<Self> {
-        Self::start_on(&[], &farrier.http_url(), farrier, name, slots)
+        Self::start_with(farrier, name, slots, &[])
     }
 
     /// The same with more options of `farrier join`.
     pub fn start_with(farrier: &Farrier, name: &str, slots: u32, options: &[&str]) -> Result<Self> {
-        // What comes before is followed by the program and its first word.
-        let insert = r#"program=$1; shift 2; set -- "$program" join "$@""#;
-        let quoted = options.iter().map(|option| format!("'{option}'"));
-        let script = format!("{insert} {}; exec \"$@\"", quoted.collect::<Vec<_>>().join(" "));
-        Self::start_on(
-            &["sh", "-c", &script, "sh"],
-            &farrier.http_url(),
-            farrier,
-            name,
-            slots,
-        )
+        Self::start_as(&[], &farrier.http_url(), farrier, name, slots, options)
     }
 
     /// The same through a program that executes what follows its own words, where the server is found at `url`.
     pub fn start_on(before: &[&str], url: &str, farrier: &Farrier, name: &str, slots: u32) -> Result<Self> {
+        Self::start_as(before, url, farrier, name, slots, &[])
+    }
+
+    fn start_as(
+        before: &[&str],
+        url: &str,
+        farrier: &Farrier,
+        name: &str,
+        slots: u32,
+        options: &[&str],
+    ) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("farrier-worker-").tempdir()?;
         let path = |path: PathBuf| path.display().to_string();
         let mut words: Vec<String> = before.iter().map(ToString::to_string).collect();
@@ -66,6 +67,7 @@ impl Joined {
             format!("--data-dir={}", path(directory.path().join("data"))),
             url.to_owned(),
         ]);
+        words.extend(options.iter().map(ToString::to_string));
         let process = spawn(&words, &directory)?;
         let joined = Self {
             process,

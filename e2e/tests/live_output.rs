@@ -8,30 +8,11 @@ use anyhow::{Context, Result, ensure};
 use e2e::client::{Client, digest};
 use e2e::farrier::Farrier;
 use e2e::{tools, waiting};
-use prost::Message;
-use reapi::execution::{Action, Directory};
 use reapi::longrunning::operation;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The actions print, are silent for this long, and print again.
 const SILENCE: Duration = Duration::from_secs(3);
-
-/// Uploads an action that runs this shell text, and returns its digest.
-async fn shell_action(client: &Client, text: &str) -> Result<reapi::execution::Digest> {
-    let command = reapi::execution::Command {
-        arguments: ["/bin/sh", "-c", text].map(str::to_owned).to_vec(),
-        ..Default::default()
-    };
-    let (command, root) = (command.encode_to_vec(), Directory::default().encode_to_vec());
-    let action = Action {
-        command_digest: Some(digest(&command)),
-        input_root_digest: Some(digest(&root)),
-        ..Default::default()
-    };
-    let action = action.encode_to_vec();
-    client.batch_upload(&[&command, &root, &action]).await?;
-    Ok(digest(&action))
-}
 
 #[test]
 fn output_is_read_before_the_action_ends() -> Result<()> {
@@ -39,7 +20,7 @@ fn output_is_read_before_the_action_ends() -> Result<()> {
     farrier.worker()?;
     tokio::runtime::Runtime::new()?.block_on(async {
         let client = Client::connect(&farrier.http_url(), "").await?;
-        let action = shell_action(&client, "echo one; sleep 3; echo two").await?;
+        let action = client.upload_shell_action("echo one; sleep 3; echo two").await?;
         let (name, mut states) = client.execute_until_live(&action).await?;
         let mut log = client.open(&name).await?;
         let first = log.message().await?.context("the log ended early")?;
@@ -83,7 +64,9 @@ fn a_flood_arrives_whole_at_readers_of_every_speed() -> Result<()> {
     tokio::runtime::Runtime::new()?.block_on(async {
         let client = Client::connect(&farrier.http_url(), "").await?;
         // Many times what is kept on the way, and no pause in which a reader could catch up.
-        let action = shell_action(&client, "seq 1 2000000; sleep 1; echo end").await?;
+        let action = client
+            .upload_shell_action("seq 1 2000000; sleep 1; echo end")
+            .await?;
         let (name, mut states) = client.execute_until_live(&action).await?;
         let reading = async |pause: Duration| {
             let mut log = client.open(&name).await?;

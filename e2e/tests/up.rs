@@ -4,12 +4,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::client::{Client, digest};
+use e2e::client::Client;
 use e2e::farrier::Farrier;
 use e2e::joined::Joined;
 use e2e::{tools, waiting};
-use prost::Message;
-use reapi::execution::{Action, Directory};
 use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
@@ -39,23 +37,6 @@ fn farrier(words: &[&str]) -> Result<Output> {
 
 fn said(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
-}
-
-/// Uploads an action that runs this shell text, and returns its digest.
-async fn shell_action(client: &Client, text: &str) -> Result<reapi::execution::Digest> {
-    let command = reapi::execution::Command {
-        arguments: ["/bin/sh", "-c", text].map(str::to_owned).to_vec(),
-        ..Default::default()
-    };
-    let (command, root) = (command.encode_to_vec(), Directory::default().encode_to_vec());
-    let action = Action {
-        command_digest: Some(digest(&command)),
-        input_root_digest: Some(digest(&root)),
-        ..Default::default()
-    };
-    let action = action.encode_to_vec();
-    client.batch_upload(&[&command, &root, &action]).await?;
-    Ok(digest(&action))
 }
 
 #[test]
@@ -111,7 +92,7 @@ fn ctrl_c_lets_running_actions_finish_and_leaves_nothing() -> Result<()> {
     let below = farrier.descendants();
     runtime()?.block_on(async {
         let client = Client::connect(&farrier.http_url(), "").await?;
-        let action = shell_action(&client, "sleep 2; echo finished").await?;
+        let action = client.upload_shell_action("sleep 2; echo finished").await?;
         let executing = client.execute(&action);
         let interrupting = async {
             // Long enough for the action to have begun, short of its end.
@@ -124,13 +105,7 @@ fn ctrl_c_lets_running_actions_finish_and_leaves_nothing() -> Result<()> {
         ensure!(result.stdout_raw.as_ref() == b"finished\n", "{result:?}");
         anyhow::Ok(())
     })?;
-    let status = farrier.ended(PATIENCE)?;
-    ensure!(status.success(), "{status}");
-    ensure!(
-        !below.iter().any(e2e::process_tree::still_runs),
-        "left behind: {below:?}"
-    );
-    Ok(())
+    farrier.ends_without(&below, PATIENCE)
 }
 
 #[test]
@@ -164,7 +139,7 @@ fn another_machine_joins_with_the_token_and_not_without() -> Result<()> {
         .spawn()?;
     let outcome = runtime()?.block_on(async {
         let client = Client::connect(&server.http_url(), "").await?;
-        let action = shell_action(&client, "echo joined").await?;
+        let action = client.upload_shell_action("echo joined").await?;
         client.execute(&action).await
     });
     e2e::process_tree::kill_tree(i32::try_from(worker.id())?);

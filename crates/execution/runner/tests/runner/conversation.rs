@@ -5,11 +5,11 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 
-use runner_api::{Conversation, Outcome, Refusal, Reply, Request, RunError, Runner, read_frame, write_frame};
+use runner_api::{Conversation, Outcome, Reply, Request, RunError, Runner, read_frame, write_frame};
 use rustix::pipe::PipeFlags;
 use tokio_util::sync::CancellationToken;
 
-use crate::host::{Host, eventually, mark, modes, processes_marked, shell};
+use crate::host::{Host, assert_invalid, eventually, mark, modes, processes_marked, shell};
 
 /// Our ends and the command's.
 fn pipes() -> (File, File, Conversation) {
@@ -103,14 +103,5 @@ async fn without_its_descriptors_it_is_refused() {
     let request = Request::Converse(shell(&build, "true"));
     write_frame(&mut connection, &request.encode()).unwrap();
     let reply = Reply::decode(&read_frame(&mut connection).unwrap()).unwrap();
-    assert!(
-        matches!(
-            reply,
-            Reply::Refused {
-                refusal: Refusal::Invalid,
-                ..
-            }
-        ),
-        "{reply:?}"
-    );
+    assert_invalid(&reply);
 }

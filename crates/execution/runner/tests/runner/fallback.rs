@@ -1,6 +1,7 @@
 //! When the kernel does not give everything, and when nothing is asked of it.
 
 use std::io::Read;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -64,11 +65,23 @@ async fn a_command_that_kills_its_init_has_killed_itself() {
     }
 }
 
-/// Starts a runner in a user namespace that has run out of user namespaces.
-fn without_user_namespaces(socket: &std::path::Path, sandbox: &str) -> Command {
+fn build_in(directory: &Path) -> Build {
+    let root = directory.join("root");
+    std::fs::create_dir(&root).unwrap();
+    Build {
+        root,
+        stdout: directory.join("stdout"),
+        stderr: directory.join("stderr"),
+    }
+}
+
+/// Starts a runner in a user namespace that has run out of namespaces of one kind.
+fn without(namespaces: &str, socket: &Path, sandbox: &str) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "sh", "-c"]);
-    command.arg("echo 0 > /proc/sys/user/max_user_namespaces; exec \"$0\" \"$@\"");
+    command.arg(format!(
+        "echo 0 > /proc/sys/user/max_{namespaces}_namespaces; exec \"$0\" \"$@\""
+    ));
     command
         .arg(env!("CARGO_BIN_EXE_farrier-runner"))
         .arg("--socket")
@@ -84,32 +97,17 @@ async fn without_a_tree_of_its_own_a_command_writes_where_it_stands_and_nowhere_
     // Not in /tmp, which is anybody's scratch space.
     let directory = tempfile::tempdir_in("/var/tmp").unwrap();
     let socket = directory.path().join("socket");
-    let mut command = Command::new("unshare");
-    command.args(["--user", "--map-root-user", "sh", "-c"]);
-    command.arg("echo 0 > /proc/sys/user/max_mnt_namespaces; exec \"$0\" \"$@\"");
-    command
-        .arg(env!("CARGO_BIN_EXE_farrier-runner"))
-        .arg("--socket")
-        .arg(&socket)
-        .args(["--sandbox", "best-effort", "--exit-with-stdin"]);
-    let mut process = command
-        .stdin(Stdio::piped())
-        .stderr(Stdio::null())
+    let mut process = without("mnt", &socket, "best-effort")
+        .arg("--exit-with-stdin")
         .spawn()
         .unwrap();
     eventually("the runner is ready", || socket.exists()).await;
     let runner = UnixRunner::new(&socket);
     let capabilities = runner.capabilities().await.unwrap();
     assert!(!capabilities.has(Mechanism::MountNamespace) && capabilities.has(Mechanism::Landlock));
-    let root = directory.path().join("root");
-    std::fs::create_dir(&root).unwrap();
     let outside = directory.path().join("outside");
     std::fs::write(&outside, "as it was").unwrap();
-    let build = Build {
-        root,
-        stdout: directory.path().join("stdout"),
-        stderr: directory.path().join("stderr"),
-    };
+    let build = build_in(directory.path());
     let script = "mkdir a b && echo x > a/x && mv a/x b/y && rm -r a && echo done; echo x >> ../outside || echo closed; \
                   rm ../outside || echo kept; touch ../new || echo none; cat ../outside";
     let response = runner
@@ -126,7 +124,7 @@ async fn without_a_tree_of_its_own_a_command_writes_where_it_stands_and_nowhere_
 #[tokio::test]
 async fn what_is_required_and_missing_is_named() {
     let directory = tempfile::tempdir().unwrap();
-    let output = without_user_namespaces(&directory.path().join("socket"), "require")
+    let output = without("user", &directory.path().join("socket"), "require")
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
@@ -146,7 +144,7 @@ async fn what_is_required_and_missing_is_named() {
 async fn best_effort_serves_with_what_is_there() {
     let directory = tempfile::tempdir().unwrap();
     let socket = directory.path().join("socket");
-    let mut process = without_user_namespaces(&socket, "best-effort")
+    let mut process = without("user", &socket, "best-effort")
         .arg("--exit-with-stdin")
         .spawn()
         .unwrap();
@@ -159,13 +157,7 @@ async fn best_effort_serves_with_what_is_there() {
     assert!(!capabilities.hardlinks_safe);
 
     // What is left still holds.
-    let root = directory.path().join("root");
-    std::fs::create_dir(&root).unwrap();
-    let build = Build {
-        root,
-        stdout: directory.path().join("stdout"),
-        stderr: directory.path().join("stderr"),
-    };
+    let build = build_in(directory.path());
     let script = "id -u; pwd; grep CapEff /proc/self/status; mount -t tmpfs x /tmp 2>/dev/null && echo mounted; \
                   touch /etc/x 2>/dev/null && echo wrote; ls /tmp; echo $$";
     let response = runner

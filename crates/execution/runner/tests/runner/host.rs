@@ -13,7 +13,9 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use runner_api::{Capabilities, Outcome, Root, RunError, RunRequest, RunResponse, Runner, UnixRunner};
+use runner_api::{
+    Capabilities, Outcome, Refusal, Reply, Root, RunError, RunRequest, RunResponse, Runner, UnixRunner,
+};
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
@@ -228,6 +230,16 @@ impl Drop for Host {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
+}
+
+/// A reply that says that nobody could run this.
+#[track_caller]
+pub(crate) fn assert_invalid(reply: &Reply) {
+    let invalid = |refusal: &Refusal| *refusal == Refusal::Invalid;
+    assert!(
+        matches!(reply, Reply::Refused { refusal, .. } if invalid(refusal)),
+        "{reply:?}"
+    );
 }
 
 /// A request for a command with an ordinary environment and no limits that matter.

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 use runner_api::{Outcome, Refusal, Reply, Request, RunError, RunRequest, Runner, read_frame, write_frame};
 use tokio_util::sync::CancellationToken;
 
-use crate::host::{Host, children, descendants, eventually, kill, mark, modes, processes_marked, shell};
+use crate::host::{
+    Host, assert_invalid, children, descendants, eventually, kill, mark, modes, processes_marked, shell,
+};
 
 /// Leaves processes behind in every way there is, then waits.
 fn clinging(mark: &str) -> String {
@@ -118,16 +120,7 @@ async fn foreign_bytes_are_refused() {
             let mut connection = UnixStream::connect(host.directory.path().join("socket")).unwrap();
             connection.write_all(bytes).unwrap();
             let reply = Reply::decode(&read_frame(&mut connection).unwrap()).unwrap();
-            assert!(
-                matches!(
-                    reply,
-                    Reply::Refused {
-                        refusal: Refusal::Invalid,
-                        ..
-                    }
-                ),
-                "{reply:?}"
-            );
+            assert_invalid(&reply);
         }
         host.shell("true").await.ok();
     }

@@ -105,7 +105,7 @@ fn the_message_stays_short_whatever_is_demanded_and_offered() {
 }
 
 #[test]
-fn a_wish_for_a_persistent_worker_is_met_by_everyone() {
+fn wishes_are_met_by_everyone() {
     let wish = [
         ("persistentWorkerKey", "abc"),
         ("persistentWorkerProtocol", "json"),
@@ -113,5 +113,6 @@ fn a_wish_for_a_persistent_worker_is_met_by_everyone() {
     ];
     assert!(offer(&[]).meets(&platform(&wish)));
     assert!(!offer(&[]).meets(&platform(&[wish[0], ("OSFamily", "linux")])));
+    assert!(offer(&[]).meets(&platform(&[("unixUID", "0"), ("unixGID", "7")])));
     assert!(offer(&[("persistentWorkerKey", "other")]).meets(&platform(&wish[..1])));
 }

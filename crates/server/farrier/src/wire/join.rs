@@ -50,7 +50,8 @@ pub(crate) struct JoinOptions {
     /// Name shown to people [default: the host's name].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// A platform property this worker offers, beside OSFamily and ISA; repeat for several.
+    /// A platform property this worker offers, beside what it says itself (OSFamily, ISA, root, network) or in the place
+    /// of that; repeat for several.
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
     properties: Vec<(String, String)>,
     /// How long running actions may take to finish when the worker is stopped.

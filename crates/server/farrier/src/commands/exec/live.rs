@@ -101,7 +101,7 @@ impl LiveOutput {
         if let Err(error) = self.tail_to_end(server, name, output).await {
             tracing::debug!(
                 error = format!("{error:#}"),
-                "the output cannot be shown any further for now"
+                "the output cannot be shown any further while the command runs"
             );
         }
     }
