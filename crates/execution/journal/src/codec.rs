@@ -48,6 +48,32 @@ pub(crate) fn encode(entry: &Entry, bytes: &mut Vec<u8>) {
             worker_id: worker.to_string(),
             worker_name: worker_name.clone(),
         }),
+        Entry::Hedged {
+            task,
+            lease,
+            operation,
+            worker,
+            worker_name,
+        } => What::Hedged(proto::Granted {
+            task: task.as_u64(),
+            lease_id: lease.as_u64(),
+            operation_name: operation.to_string(),
+            worker_id: worker.to_string(),
+            worker_name: worker_name.clone(),
+        }),
+        Entry::Ended {
+            task,
+            lease,
+            worker_name,
+            what,
+            avoided,
+        } => What::Ended(proto::Ended {
+            task: task.as_u64(),
+            lease_id: lease.as_u64(),
+            worker_name: worker_name.clone(),
+            what: what.clone(),
+            avoided_worker_id: avoided.as_ref().map_or_else(String::new, WorkerId::to_string),
+        }),
         Entry::Failed {
             task,
             worker_name,
@@ -130,13 +156,25 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, String> {
                 worker: WorkerId::new(granted.worker_id),
                 worker_name: granted.worker_name,
             },
+            What::Hedged(granted) => Entry::Hedged {
+                task: TaskId::new(granted.task),
+                lease: LeaseId::new(granted.lease_id),
+                operation: OperationName::new(granted.operation_name),
+                worker: WorkerId::new(granted.worker_id),
+                worker_name: granted.worker_name,
+            },
+            What::Ended(ended) => Entry::Ended {
+                task: TaskId::new(ended.task),
+                lease: LeaseId::new(ended.lease_id),
+                worker_name: ended.worker_name,
+                what: ended.what,
+                avoided: avoided(ended.avoided_worker_id),
+            },
             What::Failed(failed) => Entry::Failed {
                 task: TaskId::new(failed.task),
                 worker_name: failed.worker_name,
                 what: failed.what,
-                avoided: Some(failed.avoided_worker_id)
-                    .filter(|id| !id.is_empty())
-                    .map(WorkerId::new),
+                avoided: avoided(failed.avoided_worker_id),
             },
             What::Completed(completed) => Entry::Completed {
                 task: TaskId::new(completed.task),
@@ -184,6 +222,10 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, String> {
     )
 }
 
+fn avoided(id: String) -> Option<WorkerId> {
+    Some(id).filter(|id| !id.is_empty()).map(WorkerId::new)
+}
+
 /// Work in the words in which it travels to workers and rests in the journal.
 pub fn assignment(operation: &OperationName, work: &Work) -> Assignment {
     let digest = work.action_digest.digest();
@@ -200,6 +242,7 @@ pub fn assignment(operation: &OperationName, work: &Work) -> Assignment {
         }),
         queued_timestamp: Some(work.queued_at),
         request_metadata: work.request_metadata.clone(),
+        user: work.user.clone(),
     }
 }
 
@@ -228,6 +271,7 @@ fn work(assignment: Option<Assignment>) -> Result<(OperationName, Arc<Work>), St
         command: command_proto,
         timeout,
         request_metadata: assignment.request_metadata,
+        user: assignment.user,
         queued_at: assignment.queued_timestamp.unwrap_or_default(),
     };
     Ok((OperationName::new(assignment.operation_name), Arc::new(work)))

@@ -94,6 +94,7 @@ fn execute(number: u32) -> Event {
         timeout: Duration::from_secs(60),
         do_not_cache: false,
         request_metadata: None,
+        user: String::new(),
         queued_at: Default::default(),
     };
     Event::Execute(Request {

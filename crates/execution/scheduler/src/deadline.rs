@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{OperationName, Time, WorkerId};
+use crate::{OperationName, TaskId, Time, WorkerId};
 
 /// Something that happens by itself when its time comes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +15,8 @@ pub(crate) enum Deadline {
     Pool,
     /// Nobody has watched this operation for too long.
     Abandoned(OperationName),
+    /// This task runs for so long that another worker should try.
+    Stuck(TaskId),
 }
 
 /// A set of deadlines, each with one time.

@@ -13,7 +13,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::pool::FreeKey;
+use crate::pool::{FreeKey, PoolId};
 use crate::queue::{Queue, QueueId, QueueKey};
 use crate::task::Task;
 use crate::{Scheduler, TaskId, WorkerId};
@@ -105,7 +105,10 @@ impl Scheduler {
         }
         let queue = self.queues.get(id);
         let fresh = queue.first_fresh(&self.turns);
-        let fresh = fresh.and_then(|(key, task)| Some((key, task, self.freest(id, |_| true)?)));
+        let fresh = fresh.and_then(|(key, task)| {
+            let worker = self.best_worker(self.tasks.by_id.get(&task)?, |_| true)?;
+            Some((key, task, worker))
+        });
         let mut retried = queue.retried().take(RETRIED_SEEN_MAX);
         let retried = retried.find_map(|(key, task)| Some((key, task, self.worker_for_retry(id, task)?)));
         fresh.into_iter().chain(retried).min_by_key(|(key, ..)| *key)
@@ -114,18 +117,22 @@ impl Scheduler {
     /// A worker that has not failed this task; one that has only if nobody else could ever take it.
     fn worker_for_retry(&self, id: QueueId, task: TaskId) -> Option<WorkerId> {
         let task = self.tasks.by_id.get(&task)?;
-        let untried = self.freest(id, |worker| !task.failures.avoided.contains(worker));
+        if self.turns.is_closed(task.place.claim) {
+            return None;
+        }
+        let untried = self.best_worker(task, |worker| !task.failures.avoided.contains(worker));
         if untried.is_some() || self.untried_exists(self.queues.get(id), task) {
             return untried;
         }
-        self.freest(id, |_| true)
+        self.best_worker(task, |_| true)
     }
 
     fn may_have(&self, worker: &WorkerId, queue: &Queue, task: TaskId) -> bool {
         let Some(task) = self.tasks.by_id.get(&task) else {
             return false;
         };
-        !task.failures.avoided.contains(worker) || !self.untried_exists(queue, task)
+        let is_closed = self.turns.is_closed(task.place.claim);
+        !is_closed && (!task.failures.avoided.contains(worker) || !self.untried_exists(queue, task))
     }
 
     /// Whether some worker, free or busy, matches and has not failed this task.
@@ -142,18 +149,28 @@ impl Scheduler {
         })
     }
 
-    /// The matching worker with most free slots among those that have room for a task of this queue and that `suits`
-    /// accepts. A task avoids at most `attempts_max` workers, so only that many are ever passed over for
-    /// that.
-    fn freest(&self, id: QueueId, suits: impl Fn(&WorkerId) -> bool) -> Option<WorkerId> {
+    /// Of the workers that have room for a task and that `suits` accepts: one that lacks least of what is preferred, the
+    /// one that ran the like last if it is among those, else the one with most free slots. A task avoids at most
+    /// `attempts_max` workers, so only that many are ever passed over for that.
+    pub(crate) fn best_worker(&self, task: &Task, suits: impl Fn(&WorkerId) -> bool) -> Option<WorkerId> {
+        let id = task.queue;
         let queue = self.queues.get(id);
         let may = |worker: &WorkerId| suits(worker) && self.has_room(worker, id) && !self.is_kept(worker, id);
+        let lacks = |pool: PoolId| self.pools.get(pool).offer.missing_of_preferred(&queue.platform);
         let first = |pool| {
             let mut free = self.pools.get(pool).free.iter().take(WORKERS_SEEN_MAX);
             free.find(|(_, worker)| may(worker))
         };
-        let best: Option<&FreeKey> = queue.pools.iter().filter_map(|pool| first(*pool)).min();
-        best.map(|(_, worker)| worker.clone())
+        let candidates = queue.pools.iter();
+        let candidates = candidates.filter_map(|pool| Some((lacks(*pool), first(*pool)?)));
+        let (least, (_, freest)): (usize, &FreeKey) = candidates.min()?;
+        let is_as_good = |worker: &&WorkerId| {
+            let pool = self.workers.get(*worker).map(|worker| worker.pool);
+            let matches = pool.filter(|pool| queue.pools.contains(pool));
+            matches.is_some_and(|pool| lacks(pool) == least) && may(worker)
+        };
+        let warm = self.shapes.ran_on(task.shape).filter(is_as_good);
+        Some(warm.unwrap_or(freest).clone())
     }
 
     /// Whether a worker is reserved for another queue than this.

@@ -46,6 +46,32 @@ pub enum Entry {
         /// What it calls itself.
         worker_name: String,
     },
+    /// Another worker was given a task that one has.
+    Hedged {
+        /// The task.
+        task: TaskId,
+        /// Under this lease.
+        lease: LeaseId,
+        /// With this operation's name.
+        operation: OperationName,
+        /// The other worker.
+        worker: WorkerId,
+        /// What it calls itself.
+        worker_name: String,
+    },
+    /// One of two leases of a task is over without a result; it goes on under the other.
+    Ended {
+        /// The task.
+        task: TaskId,
+        /// The lease that is over.
+        lease: LeaseId,
+        /// The name of the worker that had it.
+        worker_name: String,
+        /// What went wrong, which counts against the task; empty if nothing that does.
+        what: String,
+        /// That worker, if it is still there: others are preferred.
+        avoided: Option<WorkerId>,
+    },
     /// An attempt failed through no fault of the action; its lease is over, and the task is in its queue again.
     Failed {
         /// The task.

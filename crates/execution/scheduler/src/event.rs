@@ -82,13 +82,15 @@ pub struct Work {
     pub do_not_cache: bool,
     /// Who asked, for the worker's logs.
     pub request_metadata: Option<RequestMetadata>,
+    /// On whose behalf, as the client says; empty if it does not. All builds of one user take the turns of one.
+    pub user: String,
     /// Wall clock, for `ExecutedActionMetadata.queued_timestamp`; the scheduler only carries it.
     pub queued_at: prost_types::Timestamp,
 }
 
 impl Work {
-    /// Who asks, for taking turns. A build that does not say what it belongs to stands for itself; all that do not say
-    /// which build they are of are one.
+    /// Who asks, for taking turns. A build that does not say what it belongs to stands for itself, and so does what
+    /// belongs together and does not say whose it is; all that do not say which build they are of are one.
     pub(crate) fn asker(&self) -> Asker<'_> {
         let said = self.request_metadata.as_ref().map_or(("", ""), |metadata| {
             (
@@ -100,9 +102,13 @@ impl Work {
             ("", build) => (build, build),
             said => said,
         };
-        let tenant = self.instance.as_str();
+        let user = match self.user.as_str() {
+            "" => together,
+            user => user,
+        };
         Asker {
-            tenant,
+            tenant: self.instance.as_str(),
+            user,
             together,
             build,
         }
@@ -111,7 +117,7 @@ impl Work {
     /// About how much memory this holds.
     pub(crate) fn bytes(&self) -> u64 {
         let metadata = self.request_metadata.as_ref().map_or(0, Message::encoded_len);
-        let encoded = self.action.encoded_len() + self.command.encoded_len() + metadata;
+        let encoded = self.action.encoded_len() + self.command.encoded_len() + metadata + self.user.len();
         (size_of::<Work>() + encoded) as u64
     }
 }

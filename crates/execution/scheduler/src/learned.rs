@@ -10,6 +10,7 @@ use action::Platform;
 use prost::Message;
 use reapi::execution::Command;
 
+use crate::WorkerId;
 use crate::size::Size;
 
 /// How many shapes are remembered; those that ran longest ago are forgotten first.
@@ -43,10 +44,18 @@ pub struct Expected {
     pub memory_bytes: u64,
 }
 
+#[derive(Debug)]
+struct Known {
+    expected: Expected,
+    noted: u64,
+    /// Where it ran last, in this life of the scheduler: what it reads may still be there.
+    ran_on: Option<WorkerId>,
+}
+
 /// All shapes.
 #[derive(Debug, Default)]
 pub(crate) struct Shapes {
-    by_shape: BTreeMap<Shape, (Expected, u64)>,
+    by_shape: BTreeMap<Shape, Known>,
     /// By when they were noted last.
     by_age: BTreeSet<(u64, Shape)>,
     noted: u64,
@@ -103,16 +112,24 @@ fn cpus(usage: &Usage) -> f64 {
 impl Shapes {
     /// What is expected of a shape that has run before.
     pub(crate) fn expected(&self, shape: Shape) -> Option<Expected> {
-        self.by_shape.get(&shape).map(|(expected, _)| *expected)
+        self.by_shape.get(&shape).map(|known| known.expected)
+    }
+
+    /// The worker that has run this shape last.
+    pub(crate) fn ran_on(&self, shape: Shape) -> Option<&WorkerId> {
+        self.by_shape.get(&shape)?.ran_on.as_ref()
     }
 
     /// A run was measured. Answers what is expected from now on.
-    pub(crate) fn note(&mut self, shape: Shape, usage: &Usage) -> Expected {
+    pub(crate) fn note(&mut self, shape: Shape, usage: &Usage, worker: &WorkerId) -> Expected {
         let expected = match self.expected(shape) {
             Some(before) => before.then(usage),
             None => Expected::first(usage),
         };
         self.set(shape, expected);
+        if let Some(known) = self.by_shape.get_mut(&shape) {
+            known.ran_on = Some(worker.clone());
+        }
         expected
     }
 
@@ -128,9 +145,14 @@ impl Shapes {
     /// What was expected before a restart.
     pub(crate) fn set(&mut self, shape: Shape, expected: Expected) {
         self.noted += 1;
-        if let Some((_, before)) = self.by_shape.insert(shape, (expected, self.noted)) {
-            self.by_age.remove(&(before, shape));
-        }
+        let known = self.by_shape.entry(shape).or_insert(Known {
+            expected,
+            noted: 0,
+            ran_on: None,
+        });
+        self.by_age.remove(&(known.noted, shape));
+        known.expected = expected;
+        known.noted = self.noted;
         self.by_age.insert((self.noted, shape));
         if self.by_shape.len() > SHAPES_MAX
             && let Some((_, oldest)) = self.by_age.pop_first()
@@ -178,12 +200,16 @@ mod tests {
         }
     }
 
+    fn w() -> WorkerId {
+        WorkerId::new("w")
+    }
+
     #[test]
     fn the_newest_runs_count_most_and_memory_is_forgotten_slowly() {
         let mut shapes = Shapes::default();
         let shape = Shape(7);
         assert_eq!(shapes.expected(shape), None);
-        let first = shapes.note(shape, &usage(1_000, 2_000, 400));
+        let first = shapes.note(shape, &usage(1_000, 2_000, 400), &w());
         assert_eq!(
             (first.wall.as_millis(), first.cpus, first.memory_bytes >> 20),
             (1_000, 2.0, 400)
@@ -195,14 +221,14 @@ mod tests {
                 memory_bytes: 512 << 20
             }
         );
-        let second = shapes.note(shape, &usage(3_000, 3_000, 100));
+        let second = shapes.note(shape, &usage(3_000, 3_000, 100), &w());
         assert_eq!(
             (second.wall.as_millis(), second.cpus, second.memory_bytes >> 20),
             (2_000, 1.5, 360)
         );
         assert_eq!(shapes.expected(shape), Some(second));
         // Over too soon to be measured.
-        assert_eq!(shapes.note(Shape(8), &usage(5, 90, 1)).cpus, 1.0);
+        assert_eq!(shapes.note(Shape(8), &usage(5, 90, 1), &w()).cpus, 1.0);
     }
 
     #[test]
@@ -220,8 +246,8 @@ mod tests {
     fn the_oldest_is_forgotten() {
         let mut shapes = Shapes::default();
         for number in 0..=SHAPES_MAX as u64 {
-            shapes.note(Shape(number), &usage(1, 1, 1));
-            shapes.note(Shape(0), &usage(1, 1, 1));
+            shapes.note(Shape(number), &usage(1, 1, 1), &w());
+            shapes.note(Shape(0), &usage(1, 1, 1), &w());
         }
         assert!(shapes.expected(Shape(0)).is_some() && shapes.expected(Shape(1)).is_none());
         assert_eq!(

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use blob::InstanceName;
 use reapi::execution::ExecuteResponse;
 
+use crate::deadline::Deadline;
 use crate::platform::shown;
 use crate::response::infrastructure_failure;
 use crate::size::Size;
@@ -24,6 +26,8 @@ pub(crate) struct Lease {
     /// What it takes of its worker.
     pub(crate) size: Size,
     pub(crate) amounts: BTreeMap<String, u64>,
+    /// Whose slots they count as.
+    tenant: InstanceName,
     /// When the worker last showed that it has the lease; at first, when it was granted.
     reported_at: Time,
 }
@@ -38,9 +42,15 @@ impl Scheduler {
         let Some(operation) = task.foremost().cloned() else {
             return;
         };
+        let id = self.next_lease();
+        self.grant_as(id, task_id, operation, worker_id);
+    }
+
+    /// A number for a lease, as there has been none.
+    pub(crate) fn next_lease(&mut self) -> LeaseId {
         let id = LeaseId(self.lease_next);
         self.lease_next += 1;
-        self.grant_as(id, task_id, operation, worker_id);
+        id
     }
 
     /// Puts a task that is nowhere into a worker's hands.
@@ -68,7 +78,27 @@ impl Scheduler {
             worker: worker_id.clone(),
             worker_name: self.worker_name(worker_id),
         });
-        let queue = self.queues.get(queue_id);
+        self.lease_out(id, task_id, operation, worker_id);
+        // The next one of the queue may want another worker.
+        self.unreserve(queue_id);
+        self.totals.granted += 1;
+        self.expect_end(task_id);
+        self.update_operations(task_id);
+    }
+
+    /// A task takes its part of a worker.
+    pub(crate) fn lease_out(
+        &mut self,
+        id: LeaseId,
+        task_id: TaskId,
+        operation: OperationName,
+        worker_id: &WorkerId,
+    ) {
+        let Some(task) = self.tasks.by_id.get(&task_id) else {
+            return;
+        };
+        let tenant = task.work.instance.clone();
+        let queue = self.queues.get(task.queue);
         let size = queue.size;
         let amounts = match self.workers.get(worker_id) {
             Some(worker) => self.pools.get(worker.pool).offer.taken_by(&queue.platform),
@@ -77,12 +107,14 @@ impl Scheduler {
         if let Some(worker) = self.workers.get_mut(worker_id) {
             worker.used.add(size, &amounts);
         }
+        self.hold(&tenant, size.slots);
         let lease = Lease {
             task: task_id,
             worker: worker_id.clone(),
             operation,
             size,
             amounts,
+            tenant,
             reported_at: self.now,
         };
         self.leases.insert(id, lease);
@@ -90,17 +122,15 @@ impl Scheduler {
             worker.leases.insert(id);
         }
         self.list_free_slots(worker_id);
-        // The next one of the queue may want another worker.
-        self.unreserve(queue_id);
-        self.totals.granted += 1;
         self.changes.sync(worker_id);
-        self.update_operations(task_id);
     }
 
     /// Takes a lease out of its worker's desired state. The slot is free for another task at once; the worker starts
     /// that when this one's processes are gone.
     pub(crate) fn release(&mut self, id: LeaseId) -> Option<Lease> {
         let lease = self.leases.remove(&id)?;
+        self.deadlines.set(Deadline::Stuck(lease.task), None);
+        self.give_back(&lease.tenant, lease.size.slots);
         if let Some(worker) = self.workers.get_mut(&lease.worker) {
             worker.leases.remove(&id);
             worker.used.remove(lease.size, &lease.amounts);
@@ -132,7 +162,10 @@ impl Scheduler {
         match state {
             LeaseState::Running { phase, metadata } => {
                 let task = lease.task;
-                self.note_progress(task, phase, metadata);
+                // Who came first is shown.
+                if !self.is_second(task, id) {
+                    self.note_progress(task, phase, metadata);
+                }
             }
             LeaseState::Completed(response) => self.complete(id, response, usage),
         }
@@ -154,7 +187,8 @@ impl Scheduler {
             shown(&name),
             unreported_max.as_secs()
         );
-        self.retry_after_loss(lease.task, &name, what, Some(lease.worker));
+        let worker = lease.worker.clone();
+        self.attempt_lost(id, &lease, &name, what, Some(worker));
     }
 
     /// The worker of this lease is lost.
@@ -162,7 +196,21 @@ impl Scheduler {
         if let Some(lease) = self.release(id) {
             self.totals.lost += 1;
             let what = format!("worker `{}` was lost", shown(worker_name));
-            self.retry_after_loss(lease.task, worker_name, what, None);
+            self.attempt_lost(id, &lease, worker_name, what, None);
+        }
+    }
+
+    /// A lease was lost, and with it an attempt.
+    fn attempt_lost(
+        &mut self,
+        id: LeaseId,
+        lease: &Lease,
+        name: &str,
+        what: String,
+        avoided: Option<WorkerId>,
+    ) {
+        if !self.goes_on_elsewhere(lease.task, id, name, what.clone(), avoided.clone()) {
+            self.retry_after_loss(lease.task, name, what, avoided);
         }
     }
 
@@ -170,7 +218,7 @@ impl Scheduler {
     fn complete(&mut self, id: LeaseId, response: Box<ExecuteResponse>, usage: Option<&Usage>) {
         let Some(lease) = self.release(id) else { return };
         if let Some(usage) = usage
-            && self.learn(&lease, usage)
+            && self.learn(id, &lease, usage)
         {
             return;
         }
@@ -181,10 +229,15 @@ impl Scheduler {
                 shown(&name),
                 shown(&status.message)
             );
-            if self.note_failure(lease.task, &name, what, Some(lease.worker)) {
+            let avoided = Some(lease.worker);
+            if self.goes_on_elsewhere(lease.task, id, &name, what.clone(), avoided.clone()) {
+                return;
+            }
+            if self.note_failure(lease.task, &name, what, avoided) {
                 return self.retry(lease.task);
             }
         }
+        self.take_back(lease.task);
         self.publish(lease.task, Arc::from(response));
     }
 }

@@ -15,7 +15,7 @@
 //! them.
 //!
 //! Read `event.rs` and `effect.rs` first, then `scheduler.rs`, then follow an operation: `operation.rs`,
-//! `task.rs`, `turns.rs`, `size.rs`, `dispatch.rs`, `lease.rs`, `retry.rs`, `learned.rs`; then `entry.rs` and `restore.rs`.
+//! `task.rs`, `turns.rs`, `quota.rs`, `size.rs`, `dispatch.rs`, `lease.rs`, `hedge.rs`, `retry.rs`, `learned.rs`; then `entry.rs` and `restore.rs`.
 
 mod deadline;
 mod dispatch;
@@ -23,6 +23,7 @@ mod drain;
 mod effect;
 mod entry;
 mod event;
+mod hedge;
 mod holder;
 mod learned;
 mod lease;
@@ -32,6 +33,7 @@ mod options;
 mod platform;
 mod pool;
 mod queue;
+mod quota;
 mod response;
 mod restore;
 mod retry;

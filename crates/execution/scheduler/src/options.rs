@@ -1,6 +1,9 @@
 //! Every number the scheduler obeys.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
+
+use blob::InstanceName;
 
 /// Durations and bounds. `Default` is what the server uses.
 #[derive(Clone, Debug)]
@@ -22,6 +25,12 @@ pub struct SchedulerOptions {
     pub let_go_after: Duration,
     /// How often a task is tried when workers are lost or fail; at least one.
     pub attempts_max: u32,
+    /// An action seems to be stuck when it takes so many times as long as its like have taken,
+    pub stuck_times: u32,
+    /// and not less than this.
+    pub stuck_min: Duration,
+    /// How many slots what runs for an instance may take before it gets nothing new. Others have all they can get.
+    pub quotas: BTreeMap<InstanceName, u32>,
     /// How long a finished operation can be looked at (E8).
     pub finished_retention: Duration,
     /// How many finished operations are kept; the oldest go first.
@@ -56,6 +65,10 @@ impl Default for SchedulerOptions {
             abandon_after: Duration::from_secs(60),
             let_go_after: Duration::from_secs(10),
             attempts_max: 3,
+            // A lost or frozen worker is noticed sooner by its lease.
+            stuck_times: 4,
+            stuck_min: Duration::from_secs(60),
+            quotas: BTreeMap::new(),
             finished_retention: Duration::from_secs(600),
             finished_max: 10_000,
             finished_bytes_max: 256 << 20,

@@ -24,6 +24,10 @@ const WISHES: [&str; 5] = [
     "persistentWorkerMultiplex",
 ];
 
+/// Begins the names of properties that are preferred: what follows is the name of a property that a worker should have
+/// if there is a choice. An action is never refused, and never waits, for want of one.
+pub(crate) const PREFERRED: &str = "prefer:";
+
 /// What a worker announces: names, each with one or several values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Offer {
@@ -51,6 +55,14 @@ impl Offer {
     /// one name must all hold), or is an amount of which there is enough. The empty platform is met by everyone.
     pub(crate) fn meets(&self, platform: &Platform) -> bool {
         platform.iter().all(|(name, value)| self.has(name, value))
+    }
+
+    /// How many preferred properties of `platform` are not here.
+    pub(crate) fn missing_of_preferred(&self, platform: &Platform) -> usize {
+        let preferred = platform
+            .iter()
+            .filter_map(|(name, value)| Some((name.strip_prefix(PREFERRED)?, value)));
+        preferred.filter(|(name, value)| !self.has(name, value)).count()
     }
 
     /// What an action of `platform` takes away from others, beside processors and memory.
@@ -87,7 +99,8 @@ impl Offer {
 
     fn has(&self, name: &str, value: &str) -> bool {
         let is_enough = |there: &u64| amount(value).is_some_and(|asked| asked <= *there);
-        WISHES.contains(&name) || self.announces(name, value) || self.amounts.get(name).is_some_and(is_enough)
+        let is_wish = WISHES.contains(&name) || name.starts_with(PREFERRED);
+        is_wish || self.announces(name, value) || self.amounts.get(name).is_some_and(is_enough)
     }
 
     fn announces(&self, name: &str, value: &str) -> bool {

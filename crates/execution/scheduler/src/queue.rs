@@ -88,11 +88,14 @@ impl Queue {
 
     /// The most urgent task that any worker may have. Looks at the first of each tenant.
     pub(crate) fn first_fresh(&self, turns: &Turns) -> Option<(QueueKey, TaskId)> {
-        let heads = self.fresh.iter().filter_map(|(claim, line)| {
-            let ((turn, sequence), task) = line.first_key_value()?;
-            Some(((turns.next_of(*claim), Some(*claim), *turn, *sequence), *task))
-        });
-        heads.min()
+        let open = self.fresh.iter().filter(|(claim, _)| !turns.is_closed(**claim));
+        open.filter_map(|(claim, line)| first_of(*claim, line, turns))
+            .min()
+    }
+
+    /// Whether anything of these claims may wait here.
+    pub(crate) fn may_have_any_of(&self, claims: &BTreeSet<ClaimId>) -> bool {
+        !self.retried.is_empty() || claims.iter().any(|claim| self.fresh.contains_key(claim))
     }
 
     /// The tasks that better do not go to the workers that failed them, most urgent first.
@@ -103,8 +106,9 @@ impl Queue {
 
     /// The most urgent task that waits.
     pub(crate) fn head(&self, turns: &Turns) -> Option<TaskId> {
-        let heads = self.first_fresh(turns).into_iter().chain(self.retried().next());
-        heads.min().map(|(_, task)| task)
+        let fresh = self.fresh.iter();
+        let fresh = fresh.filter_map(|(claim, line)| first_of(*claim, line, turns));
+        fresh.chain(self.retried().next()).min().map(|(_, task)| task)
     }
 
     /// About which tasks go ahead of the one at this spot, at most `max` of them: those of its own line before it, as
@@ -134,6 +138,11 @@ impl Queue {
         let ahead = own.iter().chain(retried).chain(others);
         ahead.take(max).copied().collect()
     }
+}
+
+fn first_of(claim: ClaimId, line: &Line, turns: &Turns) -> Option<(QueueKey, TaskId)> {
+    let ((turn, sequence), task) = line.first_key_value()?;
+    Some(((turns.next_of(claim), Some(claim), *turn, *sequence), *task))
 }
 
 /// All queues. A queue exists while a task has its platform and its size.

@@ -12,7 +12,7 @@ use crate::deadline::Deadline;
 use crate::operation::{Operation, Progress};
 use crate::platform::Offer;
 use crate::scheduler::Changes;
-use crate::task::{Task, TaskState};
+use crate::task::Task;
 use crate::worker::Seated;
 use crate::{
     Effect, Entry, LeaseId, OperationName, Scheduler, SchedulerOptions, Shape, TaskId, Time, Totals, Work,
@@ -115,17 +115,27 @@ impl Scheduler {
         for _ in 0..state.crowded_out {
             entries.push(Entry::Bigger { task });
         }
-        let lease = match state.state {
-            TaskState::Running(id) => self.leases.get(&id).map(|lease| (id, lease)),
-            TaskState::Queued | TaskState::Publishing => None,
-        };
-        if let Some((id, lease)) = lease {
-            entries.push(Entry::Granted {
-                task,
-                lease: id,
-                operation: lease.operation.clone(),
-                worker: lease.worker.clone(),
-                worker_name: self.worker_name(&lease.worker),
+        for id in state.leases() {
+            let Some(lease) = self.leases.get(&id) else {
+                continue;
+            };
+            let (operation, worker) = (lease.operation.clone(), lease.worker.clone());
+            let worker_name = self.worker_name(&worker);
+            entries.push(match state.second == Some(id) {
+                false => Entry::Granted {
+                    task,
+                    lease: id,
+                    operation,
+                    worker,
+                    worker_name,
+                },
+                true => Entry::Hedged {
+                    task,
+                    lease: id,
+                    operation,
+                    worker,
+                    worker_name,
+                },
             });
         }
         if let Some(response) = &state.completed {
@@ -160,7 +170,35 @@ impl Scheduler {
                 operation,
                 worker,
                 worker_name,
-            } => self.granted(task, lease, operation, &worker, worker_name),
+            } => {
+                if self.can_be_granted(task, lease) {
+                    self.take_back(task);
+                    self.seat_if_unknown(&worker, worker_name);
+                    self.grant_as(lease, task, operation, &worker);
+                }
+            }
+            Entry::Hedged {
+                task,
+                lease,
+                operation,
+                worker,
+                worker_name,
+            } => {
+                if self.can_be_granted(task, lease) {
+                    self.seat_if_unknown(&worker, worker_name);
+                    self.hedge_as(lease, task, operation, &worker);
+                }
+            }
+            Entry::Ended {
+                task,
+                lease,
+                worker_name,
+                what,
+                avoided,
+            } => {
+                self.release(lease);
+                self.goes_on_elsewhere(task, lease, &worker_name, what, avoided);
+            }
             Entry::Failed {
                 task,
                 worker_name,
@@ -224,21 +262,14 @@ impl Scheduler {
         self.operations.by_name.insert(name, operation);
     }
 
-    /// The worker is known by its lease only, until it speaks.
-    fn granted(
-        &mut self,
-        task: TaskId,
-        lease: LeaseId,
-        operation: OperationName,
-        worker: &WorkerId,
-        worker_name: String,
-    ) {
+    fn can_be_granted(&mut self, task: TaskId, lease: LeaseId) -> bool {
         self.lease_next = self.lease_next.max(lease.0.saturating_add(1));
         let unfinished = |task: &Task| task.completed.is_none();
-        if !self.tasks.by_id.get(&task).is_some_and(unfinished) {
-            return;
-        }
-        self.take_back(task);
+        self.tasks.by_id.get(&task).is_some_and(unfinished)
+    }
+
+    /// A worker is known by its leases only, until it speaks.
+    fn seat_if_unknown(&mut self, worker: &WorkerId, worker_name: String) {
         if !self.workers.contains_key(worker) {
             let seated = Seated {
                 name: worker_name,
@@ -249,18 +280,18 @@ impl Scheduler {
                 worker.connected = false;
             }
         }
-        self.grant_as(lease, task, operation, worker);
     }
 
-    /// Takes a task away from wherever it is: its queue or its worker.
+    /// Takes a task away from wherever it is: its queue or its workers.
     pub(crate) fn take_back(&mut self, task: TaskId) {
-        let state = self.tasks.by_id.get(&task).map(|task| task.state);
-        match state {
-            Some(TaskState::Queued) => self.dequeue(task),
-            Some(TaskState::Running(lease)) => {
-                self.release(lease);
-            }
-            Some(TaskState::Publishing) | None => {}
+        self.dequeue(task);
+        let Some(state) = self.tasks.by_id.get_mut(&task) else {
+            return;
+        };
+        let leases: Vec<LeaseId> = state.leases().collect();
+        state.second = None;
+        for lease in leases {
+            self.release(lease);
         }
     }
 

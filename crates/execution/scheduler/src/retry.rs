@@ -7,12 +7,12 @@ use reapi::rpc::Code;
 use crate::lease::Lease;
 use crate::platform::shown;
 use crate::queue::QueueId;
-use crate::{Entry, Scheduler, TaskId, Usage, WorkerId};
+use crate::{Entry, LeaseId, Scheduler, TaskId, Usage, WorkerId};
 
 /// How often a task is tried again because it was crowded out: each time it gets twice the room.
 const CROWDED_OUT_MAX: u32 = 8;
 
-/// What went wrong with earlier attempts. Bounded by `attempts_max`.
+/// What went wrong with earlier attempts. Bounded by `attempts_max`, and one more where a task is run twice.
 #[derive(Debug, Default)]
 pub(crate) struct Failures {
     /// Names of the workers that were lost or failed with this task, one an attempt.
@@ -21,6 +21,15 @@ pub(crate) struct Failures {
     pub(crate) avoided: BTreeSet<WorkerId>,
     /// What happened last.
     pub(crate) last: String,
+}
+
+impl Failures {
+    /// One more.
+    pub(crate) fn add(&mut self, worker_name: String, what: String, avoided: Option<WorkerId>) {
+        self.workers.push(worker_name);
+        self.last = what;
+        self.avoided.extend(avoided);
+    }
 }
 
 impl Scheduler {
@@ -43,9 +52,7 @@ impl Scheduler {
             what: what.clone(),
             avoided: avoided.clone(),
         });
-        task.failures.workers.push(worker_name);
-        task.failures.last = what;
-        task.failures.avoided.extend(avoided);
+        task.failures.add(worker_name, what, avoided);
         task.failures.workers.len() < self.options.attempts_max.max(1) as usize
     }
 
@@ -65,20 +72,28 @@ impl Scheduler {
     }
 
     /// What a run has used counts for the next of its shape. Answers whether the task is to run again, because it was
-    /// killed for what others of its worker used: alone if need be, and without counting against it.
-    pub(crate) fn learn(&mut self, lease: &Lease, usage: &Usage) -> bool {
+    /// killed for what others of its worker used: alone if need be, and without counting against it. Where it is run twice it
+    /// goes on where it was not killed.
+    pub(crate) fn learn(&mut self, over: LeaseId, lease: &Lease, usage: &Usage) -> bool {
         let (id, size) = (lease.task, lease.size);
         let Some(task) = self.tasks.by_id.get(&id) else {
             return false;
         };
         let shape = task.shape;
         if !usage.crowded_out {
-            let expected = self.shapes.note(shape, usage);
+            let expected = self.shapes.note(shape, usage, &lease.worker);
             self.changes.record(Entry::Learned { shape, expected });
             return false;
         }
         let expected = self.shapes.needs_more_memory(shape, usage, size.memory_bytes);
         self.changes.record(Entry::Learned { shape, expected });
+        let worker_name = self.worker_name(&lease.worker);
+        if self.goes_on_elsewhere(id, over, &worker_name, String::new(), None) {
+            return true;
+        }
+        let Some(task) = self.tasks.by_id.get(&id) else {
+            return false;
+        };
         let there = self
             .workers
             .get(&lease.worker)

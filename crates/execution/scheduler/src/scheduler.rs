@@ -13,6 +13,7 @@ use crate::lease::Lease;
 use crate::operation::Operations;
 use crate::pool::Pools;
 use crate::queue::{QueueId, Queues};
+use crate::quota::Held;
 use crate::task::Tasks;
 use crate::turns::Turns;
 use crate::worker::Worker;
@@ -31,6 +32,7 @@ pub struct Scheduler {
     pub(crate) operations: Operations,
     pub(crate) tasks: Tasks,
     pub(crate) turns: Turns,
+    pub(crate) held: Held,
     pub(crate) shapes: Shapes,
     pub(crate) queues: Queues,
     pub(crate) pools: Pools,
@@ -66,6 +68,7 @@ impl Scheduler {
             operations: Operations::default(),
             tasks: Tasks::default(),
             turns: Turns::default(),
+            held: Held::default(),
             shapes: Shapes::default(),
             queues: Queues::default(),
             pools: Pools::default(),
@@ -125,6 +128,7 @@ impl Scheduler {
             }
             Deadline::Worker(worker) => self.remove_worker(&worker),
             Deadline::Pool => self.forget_longest_unusable_pool(),
+            Deadline::Stuck(task) => self.seems_stuck(task),
             Deadline::Abandoned(operation) => {
                 self.cancel(
                     &operation,

@@ -35,6 +35,8 @@ pub(crate) struct Task {
     /// The operations that wait for it, most urgent first; never empty.
     pub(crate) operations: BTreeSet<(i32, OperationName)>,
     pub(crate) state: TaskState,
+    /// The lease of a second worker that tries, beside the one that it is running under.
+    pub(crate) second: Option<LeaseId>,
     /// What its worker has told of it last; kept while the result is being stored.
     pub(crate) phase: Option<Phase>,
     pub(crate) metadata: Option<Arc<ExecutedActionMetadata>>,
@@ -188,6 +190,7 @@ impl Scheduler {
             place,
             operations: BTreeSet::from([(priority, name.clone())]),
             state: TaskState::Publishing,
+            second: None,
             phase: None,
             metadata: None,
             failures: Failures::default(),
@@ -358,7 +361,7 @@ impl Scheduler {
         };
         self.tasks.bytes -= task.bytes;
         self.turns.leave(task.place);
-        if let TaskState::Running(lease) = task.state {
+        for lease in task.leases() {
             self.release(lease);
         }
         self.leave_queue(task.queue);

@@ -3,7 +3,7 @@
 //! There are two levels. *Tenants*, which are instance names, share a pool of workers alike: whoever has something
 //! waiting and has been served least goes next. Within a tenant the *builds*, by `tool_invocation_id`, take turns, each
 //! action the turn it was given when it came; builds that belong together, by `correlated_invocations_id`, have one
-//! build's share among them.
+//! build's share among them, and so has whatever one user has sent, where users say who they are.
 //!
 //! An action's priority is a weight within its tenant: at -1 it weighs four times what it does at 0, and again four times
 //! as much with every doubling, at 1 a fourth. So the urgent ones go first, and the others still go on.
@@ -17,7 +17,7 @@
 //! Among the actions of one build, those that are known to take long go ahead of others, by a bounded number of turns:
 //! a build is over the sooner the earlier its longest actions begin.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,6 +43,7 @@ const SHARERS_MAX: u64 = 1 << 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Asker<'a> {
     pub(crate) tenant: &'a str,
+    pub(crate) user: &'a str,
     pub(crate) together: &'a str,
     pub(crate) build: &'a str,
 }
@@ -81,6 +82,8 @@ pub(crate) struct Turns {
     claims: BTreeMap<ClaimId, Claim>,
     by_tenant: BTreeMap<(Option<PoolId>, Arc<str>), ClaimId>,
     flows: BTreeMap<FlowId, Flow>,
+    /// The tenants that may have nothing more for now.
+    closed: BTreeSet<Arc<str>>,
     last: u64,
 }
 
@@ -93,16 +96,20 @@ struct Claim {
     next: Turn,
     /// Its tasks that wait for a worker.
     waiting: usize,
+    /// They are passed over for now.
+    is_closed: bool,
     /// The latest turn granted to one of its tasks.
     clock: Turn,
-    groups: BTreeMap<Arc<str>, Builds>,
+    users: BTreeMap<Arc<str>, Groups>,
 }
 
+type Groups = BTreeMap<Arc<str>, Builds>;
 type Builds = BTreeMap<Arc<str>, BTreeMap<i32, FlowId>>;
 
 /// What a build has of a claim, at one priority. Lives as long as one of its tasks there.
 #[derive(Debug)]
 struct Flow {
+    user: Arc<str>,
     together: Arc<str>,
     build: Arc<str>,
     priority: i32,
@@ -159,6 +166,35 @@ impl Turns {
         self.claims.get(&claim).map_or(FIRST, |claim| claim.next)
     }
 
+    /// A tenant has as much as it may have: its tasks are passed over.
+    pub(crate) fn close(&mut self, tenant: &str) {
+        self.closed.insert(tenant.into());
+        self.set_closed(tenant, true);
+    }
+
+    /// Not any more. Answers its claims.
+    pub(crate) fn open(&mut self, tenant: &str) -> BTreeSet<ClaimId> {
+        self.closed.remove(tenant);
+        self.set_closed(tenant, false)
+    }
+
+    /// Whether tasks of a claim are passed over for now.
+    pub(crate) fn is_closed(&self, claim: ClaimId) -> bool {
+        self.claims.get(&claim).is_some_and(|claim| claim.is_closed)
+    }
+
+    fn set_closed(&mut self, tenant: &str, is_closed: bool) -> BTreeSet<ClaimId> {
+        let its = self
+            .claims
+            .iter_mut()
+            .filter(|(_, claim)| *claim.tenant == *tenant);
+        its.map(|(id, claim)| {
+            claim.is_closed = is_closed;
+            *id
+        })
+        .collect()
+    }
+
     /// A task gets a worker. Answers what the clock there shows from now on, unless it shows more.
     pub(crate) fn granted(&mut self, claim: ClaimId, turn: Turn) -> Turn {
         let Some(claim) = self.claims.get_mut(&claim) else {
@@ -192,7 +228,8 @@ impl Turns {
     #[cfg(test)]
     pub(crate) fn tasks(&self) -> (usize, usize) {
         let claims = || self.claims.values();
-        let builds = claims().flat_map(|claim| claim.groups.values().flat_map(BTreeMap::values));
+        let groups = claims().flat_map(|claim| claim.users.values().flat_map(BTreeMap::values));
+        let builds = groups.flat_map(BTreeMap::values);
         let listed: usize = builds.map(BTreeMap::len).sum();
         assert_eq!(
             (listed, self.by_tenant.len()),
@@ -209,13 +246,15 @@ impl Turns {
             *last += 1;
             ClaimId(*last)
         });
+        let is_closed = self.closed.contains(&tenant);
         self.claims.entry(id).or_insert_with(|| Claim {
             home,
             tenant,
             next: FIRST,
             waiting: 0,
+            is_closed,
             clock: FIRST,
-            groups: BTreeMap::new(),
+            users: BTreeMap::new(),
         });
         id
     }
@@ -225,17 +264,20 @@ impl Turns {
         let Some(claim) = self.claims.get_mut(&claim) else {
             return (FlowId(0), 1);
         };
-        let together: Arc<str> = asker.together.into();
-        let build: Arc<str> = asker.build.into();
-        let builds = claim.groups.entry(together.clone()).or_default();
+        let [user, together, build] = [asker.user, asker.together, asker.build].map(Arc::<str>::from);
+        let groups = claim.users.entry(user.clone()).or_default();
+        groups.entry(together.clone()).or_default();
+        let groups_count = groups.len() as u64;
+        let builds = groups.entry(together.clone()).or_default();
         let priorities = builds.entry(build.clone()).or_default();
         let last = &mut self.last;
         let id = *priorities.entry(priority).or_insert_with(|| {
             *last += 1;
             FlowId(*last)
         });
-        let sharers = builds.len() as u64;
+        let sharers = groups_count.saturating_mul(builds.len() as u64);
         self.flows.entry(id).or_insert_with(|| Flow {
+            user,
             together,
             build,
             priority,
@@ -249,21 +291,31 @@ impl Turns {
         let Some(claim) = self.claims.get_mut(&id) else {
             return;
         };
-        if let Some(builds) = claim.groups.get_mut(&flow.together) {
-            if let Some(priorities) = builds.get_mut(&flow.build) {
-                priorities.remove(&flow.priority);
-                if priorities.is_empty() {
-                    builds.remove(&flow.build);
-                }
-            }
-            if builds.is_empty() {
-                claim.groups.remove(&flow.together);
-            }
-        }
-        if claim.groups.is_empty()
+        within(&mut claim.users, &flow.user, |groups| {
+            within(groups, &flow.together, |builds| {
+                within(builds, &flow.build, |priorities| {
+                    priorities.remove(&flow.priority);
+                });
+            });
+        });
+        if claim.users.is_empty()
             && let Some(claim) = self.claims.remove(&id)
         {
             self.by_tenant.remove(&(claim.home, claim.tenant));
+        }
+    }
+}
+
+/// Changes what is there for `key`, and forgets it when it has become empty.
+fn within<K: Ord, V>(
+    map: &mut BTreeMap<Arc<str>, BTreeMap<K, V>>,
+    key: &str,
+    change: impl FnOnce(&mut BTreeMap<K, V>),
+) {
+    if let Some(inner) = map.get_mut(key) {
+        change(inner);
+        if inner.is_empty() {
+            map.remove(key);
         }
     }
 }
@@ -292,6 +344,7 @@ mod tests {
     fn arrival<'a>(together: &'a str, build: &'a str, priority: i32) -> Arrival<'a> {
         let asker = Asker {
             tenant: "t",
+            user: together,
             together,
             build,
         };
@@ -319,6 +372,29 @@ mod tests {
         assert_eq!(step("h", "two", 0), 1024, "builds do not take from each other");
         assert_eq!(step("g", "three", 0), 2048, "two builds that belong together");
         assert_eq!(step("g", "three", 1), 8192, "at a fourth of the weight");
+    }
+
+    #[test]
+    fn all_that_one_user_has_sent_shares_one_build_s_part() {
+        let mut turns = Turns::default();
+        let mut step = |user, together, build| {
+            let asker = Asker {
+                tenant: "t",
+                user,
+                together,
+                build,
+            };
+            turns
+                .line_up(&Arrival {
+                    asker,
+                    ..arrival("", "", 0)
+                })
+                .turn
+        };
+        assert_eq!(step("ann", "one", "one"), 1024);
+        assert_eq!(step("ann", "two", "two"), 2048, "her second");
+        assert_eq!(step("ann", "two", "three"), 4096, "which is two builds");
+        assert_eq!(step("bob", "four", "four"), 1024, "somebody else's");
     }
 
     #[test]

@@ -165,6 +165,8 @@ pub struct Totals {
     pub granted: u64,
     /// Leases lost with their workers.
     pub lost: u64,
+    /// Tasks that a second worker was given because the first one seemed to be stuck.
+    pub hedged: u64,
     /// Tasks that went back to their queue.
     pub retried: u64,
     /// Tasks whose result was published.
@@ -213,7 +215,11 @@ impl Scheduler {
             .map(|(_, queue)| self.view_queue(queue))
             .collect();
         let tasks_queued = platforms.iter().map(|platform| platform.queued).sum();
-        let tasks_running = self.leases.len();
+        let seconds = self
+            .leases
+            .iter()
+            .filter(|(id, lease)| self.is_second(lease.task, **id));
+        let tasks_running = self.leases.len() - seconds.count();
         QueueView {
             operations_live: self.operations.live_count(),
             operations_finished: self.operations.finished_count(),

@@ -12,6 +12,13 @@ use crate::{Scheduler, TaskId};
 impl Scheduler {
     /// For people: what has to happen first.
     pub(crate) fn why_queued(&self, task: &Task) -> String {
+        if let Some(quota) = self.quota_of(task) {
+            let instance = task.work.instance.as_str();
+            return format!(
+                "waits until less runs for instance `{}`, which has all of the {quota} slots that it may have",
+                shown(instance)
+            );
+        }
         let queue = self.queues.get(task.queue);
         let usable: usize = queue
             .pools

@@ -11,7 +11,7 @@ fn main() {
     };
     let (from, seeds) = (number("--from", 0), number("--seeds", 10_000));
     let trace = words.iter().any(|word| word == "--trace");
-    let (mut operations, mut leases, mut lives, mut overlaps) = (0, 0, 0, 0);
+    let (mut operations, mut leases, mut lives, mut overlaps, mut hedges) = (0, 0, 0, 0, 0);
     for seed in from..from.saturating_add(seeds) {
         let outcome = std::panic::catch_unwind(|| simulation::run(seed, trace));
         let Ok(outcome) = outcome else {
@@ -22,6 +22,9 @@ fn main() {
         leases += outcome.leases;
         lives += outcome.lives;
         overlaps += outcome.overlaps;
+        hedges += outcome.hedges;
     }
-    println!("{seeds} seeds: {operations} operations, {leases} leases, {lives} lives, {overlaps} overlaps");
+    println!(
+        "{seeds} seeds: {operations} operations, {leases} leases, {hedges} of them hedges, {lives} lives, {overlaps} overlaps"
+    );
 }

@@ -25,6 +25,7 @@ pub(crate) fn work(action: u64, build: u64) -> Arc<Work> {
         timeout: Duration::from_secs(3600),
         do_not_cache: false,
         request_metadata: Some(metadata),
+        user: String::new(),
         queued_at: Default::default(),
     })
 }

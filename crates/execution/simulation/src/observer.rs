@@ -8,13 +8,13 @@ use scheduler::{Entry, LeaseId, OperationName, TaskId, WorkerId};
 
 use crate::job::made_under;
 
-/// The lease that a task runs under, and who holds it.
-type Live = Option<(LeaseId, WorkerId)>;
+/// The leases that a task runs under, and who holds them: one, or two where the first seemed to be stuck.
+type Live = BTreeMap<LeaseId, WorkerId>;
 
 /// What the journal says, and what it therefore must not say next.
 #[derive(Debug, Default)]
 pub(crate) struct Observer {
-    /// Tasks that are not over: who waits for them, and the one live lease.
+    /// Tasks that are not over: who waits for them, and the live leases.
     pub(crate) tasks: BTreeMap<TaskId, (BTreeSet<OperationName>, Live)>,
     /// What became of each operation that is over.
     pub(crate) finals: BTreeMap<OperationName, Arc<ExecuteResponse>>,
@@ -23,19 +23,22 @@ pub(crate) struct Observer {
     pub(crate) granted: BTreeMap<LeaseId, TaskId>,
     /// Leases that ended without a result: their workers may not know yet.
     pub(crate) lost: BTreeSet<LeaseId>,
+    /// How often a second worker was given what seemed to be stuck.
+    pub(crate) hedges: u64,
     /// The attempt that failed last: when it was the last that may be, its response is what comes next.
     failed: Option<(TaskId, LeaseId)>,
 }
 
 impl Observer {
     /// One more fact. `may_lose` says whether this worker's lease may be taken away from it just now.
-    pub(crate) fn record(&mut self, entry: &Entry, may_lose: impl Fn(&WorkerId) -> bool) {
+    pub(crate) fn record(&mut self, entry: &Entry, may_lose: impl Fn(LeaseId, &WorkerId) -> bool) {
         let failed = self.failed.take();
         match entry {
             Entry::Began { task, operation, .. } => {
                 assert!(!self.tasks.contains_key(task), "task {task} began twice");
                 self.accept(operation);
-                self.tasks.insert(*task, ([operation.clone()].into(), None));
+                self.tasks
+                    .insert(*task, ([operation.clone()].into(), Live::new()));
             }
             Entry::Joined { task, operation, .. } => {
                 self.accept(operation);
@@ -44,30 +47,61 @@ impl Observer {
             }
             Entry::Granted {
                 task, lease, worker, ..
+            }
+            | Entry::Hedged {
+                task, lease, worker, ..
             } => {
                 let last = self.granted.last_key_value().map(|(lease, _)| *lease);
                 assert!(last < Some(*lease), "lease {lease} came again");
                 self.granted.insert(*lease, *task);
                 let (_, live) = self.tasks.get_mut(task).expect("a task that lives");
-                assert!(live.is_none(), "task {task} has two live leases");
-                *live = Some((*lease, worker.clone()));
-            }
-            Entry::Failed { task, .. } | Entry::Bigger { task } => {
-                let (lease, worker) = self.end_lease(*task).expect("an attempt under a live lease");
+                let held = usize::from(matches!(entry, Entry::Hedged { .. }));
+                assert_eq!(live.len(), held, "task {task} has too many live leases");
                 assert!(
-                    may_lose(&worker),
+                    live.values().all(|holder| holder != worker),
+                    "{worker} has {task} twice"
+                );
+                live.insert(*lease, worker.clone());
+                self.hedges += held as u64;
+            }
+            Entry::Ended { task, lease, .. } => {
+                let (_, live) = self.tasks.get_mut(task).expect("a task that lives");
+                assert_eq!(
+                    live.len(),
+                    2,
+                    "task {task} has one lease and goes on under another"
+                );
+                let worker = live.remove(lease).expect("a live lease");
+                assert!(
+                    may_lose(*lease, &worker),
                     "lease {lease} was taken from {worker} too early"
                 );
-                self.lost.insert(lease);
-                self.failed = Some((*task, lease));
+                self.lost.insert(*lease);
+            }
+            Entry::Failed { task, .. } | Entry::Bigger { task } => {
+                let live = self.end_leases(*task);
+                assert_eq!(
+                    live.len(),
+                    1,
+                    "an attempt ends, and with it the task's only lease"
+                );
+                for (lease, worker) in live {
+                    assert!(
+                        may_lose(lease, &worker),
+                        "lease {lease} was taken from {worker} too early"
+                    );
+                    self.lost.insert(lease);
+                    self.failed = Some((*task, lease));
+                }
             }
             Entry::Completed { task, response } => {
-                let live = self.end_lease(*task).map(|(lease, _)| lease);
-                let given_up = failed
-                    .filter(|(failed, _)| failed == task)
-                    .map(|(_, lease)| lease);
-                let lease = live.or(given_up).expect("a result under a live lease");
-                assert_eq!(made_under(response), Some(lease), "a stale result is published");
+                let mut live = self.end_leases(*task);
+                let given_up = failed.filter(|(failed, _)| failed == task);
+                let under = made_under(response).expect("a result of a worker");
+                let was_live = live.remove(&under).is_some();
+                let was_last = given_up.is_some_and(|(_, lease)| lease == under);
+                assert!(was_live || was_last, "a stale result is published");
+                self.lost.extend(live.into_keys());
             }
             Entry::Finished { operations, response } => {
                 for operation in operations {
@@ -100,9 +134,9 @@ impl Observer {
 
     /// The leases that a worker holds as far as anybody was told.
     pub(crate) fn leases_of(&self, worker: &WorkerId) -> Vec<LeaseId> {
-        let live = self.tasks.values().filter_map(|(_, live)| live.as_ref());
+        let live = self.tasks.values().flat_map(|(_, live)| live);
         let mut leases: Vec<LeaseId> = live
-            .filter(|(_, holder)| holder == worker)
+            .filter(|(_, holder)| *holder == worker)
             .map(|(lease, _)| *lease)
             .collect();
         leases.sort();
@@ -114,7 +148,8 @@ impl Observer {
         assert!(is_new, "{operation} was accepted twice");
     }
 
-    fn end_lease(&mut self, task: TaskId) -> Option<(LeaseId, WorkerId)> {
-        self.tasks.get_mut(&task)?.1.take()
+    fn end_leases(&mut self, task: TaskId) -> Live {
+        let task = self.tasks.get_mut(&task);
+        task.map(|(_, live)| std::mem::take(live)).unwrap_or_default()
     }
 }

@@ -39,6 +39,8 @@ pub struct Outcome {
     pub lives: u64,
     /// Runs that began while an earlier worker, already given up, still ran the same.
     pub overlaps: u64,
+    /// How often a second worker was given an action that seemed to be stuck.
+    pub hedges: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -85,6 +87,8 @@ pub fn run(seed: u64, trace: bool) -> Outcome {
         reconnect_grace: Duration::from_secs(2),
         unreported_max: Duration::from_secs(12),
         abandon_after: Duration::from_secs(10),
+        stuck_min: Duration::from_secs(1),
+        stuck_times: 2,
         ..SchedulerOptions::default()
     };
     // A clock set back stands still for as long; a server that starts waits for workers and clients; then all that is left
@@ -141,6 +145,7 @@ pub fn run(seed: u64, trace: bool) -> Outcome {
         leases: observer.granted.len(),
         lives: world.server.life,
         overlaps: world.overlaps,
+        hedges: world.server.observer.hedges,
     }
 }
 

@@ -98,6 +98,7 @@ fn the_desired_state_with_one_lease() {
             action_id: "x".into(),
             ..Default::default()
         }),
+        user: "ann".into(),
     };
     check(
         DesiredState {
@@ -114,9 +115,9 @@ fn the_desired_state_with_one_lease() {
             heartbeat: Some(Duration { seconds: 5, nanos: 0 }),
             acknowledged_sequence: 6,
         },
-        "0a 32  08 01  12 25
+        "0a 37  08 01  12 2a
            0a 01 6f  12 01 69  18 01  22 05 0a 01 68 10 01  2a 02 38 01  32 03 0a 01 61
-           3a 02 08 02  42 02 08 03  4a 03 12 01 78
+           3a 02 08 02  42 02 08 03  4a 03 12 01 78  52 03 61 6e 6e
            1a 07  08 02  10 07  1a 01 77
          12 02 08 04  1a 02 08 05  20 06",
     );

@@ -5,6 +5,7 @@ mod action_surroundings;
 mod bucket;
 pub(crate) mod join;
 mod runner_process;
+mod scheduling;
 mod server;
 mod signals;
 mod storage;

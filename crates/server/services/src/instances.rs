@@ -72,7 +72,7 @@ impl Instances {
     }
 
     /// Every name, in order.
-    pub fn names(&self) -> impl Iterator<Item = &InstanceName> {
+    pub fn names(&self) -> impl Iterator<Item = &InstanceName> + Clone {
         self.by_name.keys()
     }
 

@@ -121,6 +121,7 @@ fn totals(totals: Totals) -> proto::Totals {
         lost: totals.lost,
         retried: totals.retried,
         published: totals.published,
+        hedged: totals.hedged,
     }
 }
 

@@ -19,6 +19,22 @@ pub(crate) fn of(metadata: &MetadataMap) -> Option<RequestMetadata> {
     RequestMetadata::decode(bytes).ok()
 }
 
+/// On whose behalf a client asks, in its own words: builds of one user share one part of the farm. Nothing is allowed or
+/// refused by it.
+const USER: &str = "farrier-user";
+
+/// Longest name of a user that is told apart, in bytes.
+const USER_BYTES_MAX: usize = 256;
+
+/// The user that the header names; empty if there is none, or if it is not text.
+pub(crate) fn user(metadata: &MetadataMap) -> String {
+    let value = metadata.get(USER).and_then(|value| value.to_str().ok());
+    let mut user = value.unwrap_or_default().trim().to_owned();
+    // Text in a header is ASCII.
+    user.truncate(USER_BYTES_MAX);
+    user
+}
+
 /// The resource name in the header, if there is one.
 pub(crate) fn resource_name(metadata: &MetadataMap) -> Option<String> {
     let value = metadata.get(RESOURCE_NAME)?;
@@ -42,6 +58,20 @@ mod tests {
     use tonic::metadata::MetadataValue;
 
     use super::*;
+
+    #[test]
+    fn a_user_is_a_short_text() {
+        let named = |value: &'static str| {
+            let mut request = Request::new(());
+            request.metadata_mut().insert(USER, value.parse().unwrap());
+            user(request.metadata())
+        };
+        assert_eq!(user(Request::new(()).metadata()), "");
+        assert_eq!(named(" ann@example.com "), "ann@example.com");
+        assert_eq!(named("\u{e4}"), "", "not ASCII");
+        let long = "x".repeat(2 * USER_BYTES_MAX).leak();
+        assert_eq!(named(long).len(), USER_BYTES_MAX);
+    }
 
     #[test]
     fn metadata_is_read_and_a_malformed_one_is_none() {

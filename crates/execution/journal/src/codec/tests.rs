@@ -34,6 +34,7 @@ fn work_of(name: &str, do_not_cache: bool, properties: &[(&str, &str)]) -> Arc<W
             tool_invocation_id: "build".to_owned(),
             ..Default::default()
         }),
+        user: "ann".to_owned(),
         queued_at: prost_types::Timestamp { seconds: 5, nanos: 6 },
     })
 }
@@ -70,6 +71,20 @@ fn every_entry_comes_back_as_it_went() {
             operation: operation.clone(),
             worker: WorkerId::new("w"),
             worker_name: "host".to_owned(),
+        },
+        Entry::Hedged {
+            task,
+            lease: LeaseId::new(4),
+            operation: operation.clone(),
+            worker: WorkerId::new("v"),
+            worker_name: "other".to_owned(),
+        },
+        Entry::Ended {
+            task,
+            lease: LeaseId::new(4),
+            worker_name: "other".to_owned(),
+            what: String::new(),
+            avoided: None,
         },
         Entry::Failed {
             task,

@@ -4,7 +4,7 @@
 pub struct Entry {
     #[prost(
         oneof = "entry::What",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
     )]
     pub what: ::core::option::Option<entry::What>,
 }
@@ -40,6 +40,11 @@ pub mod entry {
         Bigger(super::Bigger),
         #[prost(message, tag = "14")]
         Drain(super::Drain),
+        /// A second worker was given the task.
+        #[prost(message, tag = "15")]
+        Hedged(super::Granted),
+        #[prost(message, tag = "16")]
+        Ended(super::Ended),
     }
 }
 impl ::prost::Name for Entry {
@@ -112,6 +117,32 @@ impl ::prost::Name for Granted {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/farrier.journal.v1.Granted".into()
+    }
+}
+/// One of two leases of a task; the task goes on under the other.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Ended {
+    #[prost(uint64, tag = "1")]
+    pub task: u64,
+    #[prost(uint64, tag = "2")]
+    pub lease_id: u64,
+    #[prost(string, tag = "3")]
+    pub worker_name: ::prost::alloc::string::String,
+    /// Empty: nothing that counts against the task.
+    #[prost(string, tag = "4")]
+    pub what: ::prost::alloc::string::String,
+    /// Empty: the worker is gone, or is as good as any other.
+    #[prost(string, tag = "5")]
+    pub avoided_worker_id: ::prost::alloc::string::String,
+}
+impl ::prost::Name for Ended {
+    const NAME: &'static str = "Ended";
+    const PACKAGE: &'static str = "farrier.journal.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.journal.v1.Ended".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.journal.v1.Ended".into()
     }
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -6,11 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use blob::InstanceName;
 use proptest::prelude::*;
 use reapi::rpc::Code;
 
 use super::farm::*;
-use crate::{Event, LeaseId, LeaseState, Phase, Request, SchedulerOptions, Stage, Work, WorkerReport};
+use crate::{Event, LeaseId, LeaseState, Phase, Request, SchedulerOptions, Stage, Usage, Work, WorkerReport};
 
 const PLATFORMS: [&[(&str, &str)]; 4] = [&[], LINUX, WINDOWS, &[("OSFamily", "linux"), ("gpu", "yes")]];
 const OFFERS: [&[(&str, &str)]; 4] = [
@@ -26,6 +27,7 @@ enum Step {
     Execute {
         action: u8,
         platform: u8,
+        small: bool,
         priority: i8,
         do_not_cache: bool,
         skip_cache_lookup: bool,
@@ -81,9 +83,9 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     let n = any::<u8>;
     prop_oneof![
-        6 => (0u8..6, n(), -2i8..3, prop::bool::weighted(0.2), any::<bool>()).prop_map(
-            |(action, platform, priority, do_not_cache, skip_cache_lookup)| Step::Execute {
-                action, platform, priority, do_not_cache, skip_cache_lookup
+        6 => (0u8..6, n(), any::<bool>(), -2i8..3, prop::bool::weighted(0.2), any::<bool>()).prop_map(
+            |(action, platform, small, priority, do_not_cache, skip_cache_lookup)| Step::Execute {
+                action, platform, small, priority, do_not_cache, skip_cache_lookup
             }
         ),
         1 => n().prop_map(Step::WatcherCame),
@@ -134,6 +136,9 @@ fn options() -> SchedulerOptions {
         platforms_max: 3,
         workers_max: 6,
         slots_max: 3,
+        stuck_times: 2,
+        stuck_min: Duration::from_millis(500),
+        quotas: [(InstanceName::new("small").unwrap(), 2)].into(),
         ..SchedulerOptions::default()
     }
 }
@@ -158,6 +163,7 @@ impl History {
             Step::Execute {
                 action,
                 platform,
+                small,
                 priority,
                 do_not_cache,
                 skip_cache_lookup,
@@ -166,6 +172,7 @@ impl History {
                 let platform = PLATFORMS[platform as usize % PLATFORMS.len()];
                 let work = Work {
                     do_not_cache,
+                    instance: InstanceName::new(if small { "small" } else { "" }).unwrap(),
                     ..work(&format!("{action}{platform:?}"), platform)
                 };
                 self.operations.push(operation.clone());
@@ -292,6 +299,7 @@ impl History {
                 .iter()
                 .map(|(lease, state)| (*lease, state.clone()))
                 .collect(),
+            usages: process.usages(),
             ..WorkerReport::default()
         };
         self.farm.send(Event::WorkerSynced(worker(&process.id), report));
@@ -331,6 +339,21 @@ impl History {
 }
 
 impl Process {
+    /// Of some of what is done.
+    fn usages(&self) -> Vec<(LeaseId, Usage)> {
+        let done = |(lease, state): (&LeaseId, &LeaseState)| {
+            let is_measured = matches!(state, LeaseState::Completed(_)) && lease.0 % 3 > 0;
+            let usage = Usage {
+                wall: Duration::from_millis(200),
+                memory_bytes: 1 << 20,
+                crowded_out: lease.0 % 7 == 0,
+                ..Usage::default()
+            };
+            is_measured.then_some((*lease, usage))
+        };
+        self.leases.iter().filter_map(done).collect()
+    }
+
     fn work(&mut self, choice: u8, outcome: u8) {
         let leases: Vec<LeaseId> = self.leases.keys().copied().collect();
         let Some(at) = pick(choice, &leases) else { return };

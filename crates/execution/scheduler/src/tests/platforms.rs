@@ -152,3 +152,37 @@ fn a_worker_without_slots_makes_nothing_possible() {
     farm.execute("next", work("a", LINUX));
     assert_eq!(farm.assigned("w"), ["next"]);
 }
+
+#[test]
+fn what_is_preferred_decides_where_there_is_a_choice_and_never_keeps_anything_waiting() {
+    let mut farm = Farm::new();
+    let fast: &[(&str, &str)] = &[("OSFamily", "linux"), ("disk", "fast")];
+    farm.sync("a", LINUX, 4);
+    farm.sync("fast", fast, 1);
+    let platform = &[("OSFamily", "linux"), ("prefer:disk", "fast")];
+    farm.execute("one", work("one", platform));
+    assert_eq!(farm.assigned("fast"), ["one"], "though `a` has more room");
+    farm.execute("two", work("two", platform));
+    assert_eq!(farm.assigned("a"), ["two"]);
+    farm.execute("odd", work("odd", &[("prefer:colour", "blue")]));
+    assert_eq!(farm.stage("odd"), Stage::Executing, "nobody has it");
+}
+
+#[test]
+fn a_command_goes_where_its_like_ran_last_if_there_is_room() {
+    let mut farm = Farm::new();
+    farm.sync("b", LINUX, 2);
+    farm.execute("first", command_of("cc", "first", LINUX));
+    farm.finish("b", 2, 1);
+    farm.sync("a", LINUX, 8);
+    farm.execute("second", command_of("cc", "second", LINUX));
+    farm.execute("other", command_of("ld", "other", LINUX));
+    assert_eq!(
+        (farm.assigned("b"), farm.assigned("a")),
+        (vec!["second".to_owned()], vec!["other".to_owned()])
+    );
+    farm.execute("third", command_of("cc", "third", LINUX));
+    farm.execute("fourth", command_of("cc", "fourth", LINUX));
+    assert_eq!(farm.assigned("b"), ["second", "third"]);
+    assert_eq!(farm.assigned("a"), ["other", "fourth"], "where there is room");
+}

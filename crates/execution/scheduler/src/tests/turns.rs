@@ -162,7 +162,7 @@ fn the_longest_of_a_build_begin_first() {
             ..Usage::default()
         },
     );
-    farm.scheduler.shapes.note(shape, &usage);
+    farm.scheduler.shapes.note(shape, &usage, &worker("w"));
     farm.execute("running", work_of("build", "running", LINUX));
     for n in 0..5 {
         let operation = format!("short-{n}");

@@ -336,6 +336,9 @@ pub struct Assignment {
     pub request_metadata: ::core::option::Option<
         ::reapi::build::bazel::remote::execution::v2::RequestMetadata,
     >,
+    /// On whose behalf, as the client says. Empty: it does not.
+    #[prost(string, tag = "10")]
+    pub user: ::prost::alloc::string::String,
 }
 impl ::prost::Name for Assignment {
     const NAME: &'static str = "Assignment";

@@ -142,6 +142,9 @@ pub struct Totals {
     pub retried: u64,
     #[prost(uint64, tag = "8")]
     pub published: u64,
+    /// Actions that a second worker was given because the first one seemed to be stuck.
+    #[prost(uint64, tag = "9")]
+    pub hedged: u64,
 }
 impl ::prost::Name for Totals {
     const NAME: &'static str = "Totals";

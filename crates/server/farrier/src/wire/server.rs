@@ -22,6 +22,7 @@ use crate::local_storage::LocalStorage;
 pub(crate) struct ServerOptions {
     pub(crate) timeouts: Timeouts,
     pub(crate) worker_token: String,
+    pub(crate) scheduler: SchedulerOptions,
     /// Where the scheduler's journal is.
     pub(crate) journal: PathBuf,
     pub(crate) blob_size_bytes_max: u64,
@@ -46,7 +47,7 @@ pub(crate) async fn serve(
     stop: CancellationToken,
 ) -> Result<()> {
     let group = Group::new("server");
-    let scheduler_options = SchedulerOptions::default();
+    let scheduler_options = options.scheduler;
     let workers_options = WorkersOptions {
         lease_duration: scheduler_options.lease_duration,
         heartbeat: HEARTBEAT,
@@ -182,6 +183,7 @@ mod tests {
                 max: Duration::from_secs(1),
             },
             worker_token: "token".to_owned(),
+            scheduler: SchedulerOptions::default(),
             journal: directory.journal_file(),
             blob_size_bytes_max: storage.blob_size_bytes_max,
             local: storage.local,

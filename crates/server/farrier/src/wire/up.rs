@@ -19,6 +19,7 @@ use super::action_limits::LimitOptions;
 use super::action_surroundings::SurroundingsArguments;
 use super::bucket::{self, BucketChoice};
 use super::join::SandboxChoice;
+use super::scheduling::SchedulingArguments;
 use super::server::{ServerOptions, serve};
 use super::signals::EndSignals;
 pub(crate) use super::storage::Sizes;
@@ -104,6 +105,8 @@ pub(crate) struct UpOptions {
     /// Longest timeout an action may ask for.
     #[arg(long, default_value = "24h", value_parser = durations::parse, value_name = "DURATION")]
     max_timeout: Duration,
+    #[command(flatten)]
+    scheduling: SchedulingArguments,
     /// How long running actions may take to finish when farrier is stopped.
     #[arg(long, default_value = "10s", value_parser = durations::parse, value_name = "DURATION")]
     drain: Duration,
@@ -208,6 +211,7 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
             max: options.max_timeout,
         },
         worker_token: worker_token.clone(),
+        scheduler: options.scheduling.options(storage.instances.names())?,
         journal: directory.journal_file(),
         blob_size_bytes_max: storage.blob_size_bytes_max,
         local: local.clone(),

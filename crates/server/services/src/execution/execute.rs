@@ -30,6 +30,7 @@ pub(crate) async fn execute(
     request: tonic::Request<ExecuteRequest>,
 ) -> Result<OperationStream, Status> {
     let life = request.extensions().get().cloned();
+    let user = request_metadata::user(request.metadata());
     let request_metadata = request_metadata::of(request.metadata());
     let request = request.into_inner();
     let instance_name = status::instance_name(&request.instance_name)?;
@@ -88,6 +89,7 @@ pub(crate) async fn execute(
         platform,
         timeout,
         request_metadata,
+        user,
         queued_at: SystemTime::now().into(),
     };
     let watcher = Watcher::of_new(&execution.actor, &operation, life);

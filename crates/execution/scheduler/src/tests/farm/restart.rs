@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Farm;
-use crate::task::{Task, TaskState};
+use crate::task::Task;
 use crate::{Effect, Entry, Scheduler, Stage, TaskId};
 
 impl Farm {
@@ -63,19 +63,17 @@ impl Farm {
         }
         let tasks = |scheduler: &Scheduler| -> BTreeMap<TaskId, _> {
             let task = |(id, task): (&TaskId, &Task)| {
-                let lease = match task.state {
-                    TaskState::Running(lease) => {
-                        let lease = (lease, &scheduler.leases[&lease]);
-                        Some((lease.0, lease.1.worker.clone(), lease.1.operation.clone()))
-                    }
-                    TaskState::Queued | TaskState::Publishing => None,
+                let lease = |id| {
+                    let lease = &scheduler.leases[&id];
+                    (id, lease.worker.clone(), lease.operation.clone())
                 };
+                let leases: Vec<_> = task.leases().map(lease).collect();
                 let failures = (task.failures.workers.clone(), task.failures.last.clone());
                 (
                     *id,
                     (
                         task.operations.clone(),
-                        lease,
+                        leases,
                         failures,
                         task.failures.avoided.clone(),
                     ),

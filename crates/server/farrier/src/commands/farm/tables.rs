@@ -44,7 +44,7 @@ pub(super) fn queue(response: &GetQueueResponse) -> String {
     let totals = response.totals.unwrap_or_default();
     let mut text = format!(
         "{} waiting, {} running, {} being stored; {} operations\n\
-         since the start: {} operations, {} shared, {} refused, {} cancelled; {} runs, {} lost, {} again, {} done\n",
+         since the start: {} operations, {} shared, {} refused, {} cancelled; {} runs, {} lost, {} again, {} beside a stuck one, {} done\n",
         response.queued,
         response.running,
         response.publishing,
@@ -56,6 +56,7 @@ pub(super) fn queue(response: &GetQueueResponse) -> String {
         totals.granted,
         totals.lost,
         totals.retried,
+        totals.hedged,
         totals.published,
     );
     if response.queues.is_empty() {
