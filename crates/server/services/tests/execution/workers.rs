@@ -165,3 +165,14 @@ async fn more_work_than_a_message_carries_follows_in_the_next_and_nothing_is_sen
     }
     panic!("the worker was told of {seen:?} only");
 }
+
+#[tokio::test]
+async fn a_worker_learns_on_whose_behalf_it_works() {
+    let farm = Farm::start().await;
+    let mut worker = FakeWorker::join(&farm, "w", 1).await;
+    let mut call = Request::new(request(farm.echo("a").await));
+    call.metadata_mut().insert("farrier-user", "ann".parse().unwrap());
+    let _watch = farm.execution().execute(call).await.unwrap();
+    let leases = worker.until_leases(1).await;
+    assert_eq!(leases[0].assignment.as_ref().unwrap().user, "ann");
+}
