@@ -1,10 +1,11 @@
-//! How fast the scheduler decides, with an almost empty and with a very full queue: the two rates should be alike.
+//! How fast the scheduler decides, with an almost empty and with a very full queue: the two rates should be alike; and how
+//! much memory an action takes that waits.
 //!
-//! `cargo run --release -p scheduler --example decisions_per_second`
+//! `cargo run --release -p scheduler --example decisions_per_second [QUEUED]`
 
 use std::hint::black_box;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use action::{ActionDigest, Platform};
 use blob::{Digest, DigestFunction, InstanceName};
@@ -14,25 +15,46 @@ use scheduler::{
     WorkerReport,
 };
 
-const WORKERS: u32 = 100;
-const SLOTS: u32 = 16;
+const WORKERS: u32 = 10_000;
+const SLOTS: u32 = 4;
 const PLATFORMS: u32 = 4;
-const ACTIONS_EXECUTED: u32 = 100_000;
+const ACTIONS_EXECUTED: u32 = 200_000;
 
 fn main() {
-    for queued in [1_000, 10_000, 100_000] {
-        let (queueing, deciding) = measure(queued);
+    let named = std::env::args().nth(1).and_then(|queued| queued.parse().ok());
+    let sizes = named.map_or(vec![10_000, 100_000, 1_000_000], |queued| vec![queued]);
+    for queued in sizes {
+        let Measured {
+            queueing,
+            bytes,
+            deciding,
+        } = measure(queued);
         println!(
-            "{queued:>7} queued: {:>9.0} executes/s, {:>9.0} completions/s (each one lease out, one lease in)",
+            "{queued:>7} queued: {:>9.0} accepted/s, {bytes:>5} bytes each; {:>9.0} actions/s from accepted to over, \
+             {:>9.0} events/s",
             f64::from(queued) / queueing.as_secs_f64(),
             f64::from(ACTIONS_EXECUTED) / deciding.as_secs_f64(),
+            3.0 * f64::from(ACTIONS_EXECUTED) / deciding.as_secs_f64(),
         );
     }
 }
 
-/// Time to fill the queue, and to run `ACTIONS_EXECUTED` actions while it stays that full.
-fn measure(queued: u32) -> (Duration, Duration) {
-    let mut scheduler = Scheduler::new(SchedulerOptions::default());
+struct Measured {
+    /// Time to fill the queue.
+    queueing: Duration,
+    /// Memory that each action takes while it waits, beside what its client sent and its name.
+    bytes: u64,
+    /// Time to run `ACTIONS_EXECUTED` actions while the queue stays that full: each is accepted, given to a worker,
+    /// completed and published, and another worker gets the next one.
+    deciding: Duration,
+}
+
+fn measure(queued: u32) -> Measured {
+    let mut scheduler = Scheduler::new(SchedulerOptions {
+        operations_max: 2_000_000,
+        operations_bytes_max: 8 << 30,
+        ..SchedulerOptions::default()
+    });
     let mut effects = Vec::new();
     let mut now = 0;
     let mut send = |scheduler: &mut Scheduler, event| {
@@ -62,12 +84,17 @@ fn measure(queued: u32) -> (Duration, Duration) {
             Event::WorkerSynced(worker.clone(), report(Vec::new())),
         );
     }
-    let started = Instant::now();
-    for number in 0..queued {
-        send(&mut scheduler, execute(number));
+    for number in 0..WORKERS * SLOTS {
+        send(&mut scheduler, execute(u32::MAX - number));
     }
-    let queueing = started.elapsed();
-    let started = Instant::now();
+    // What clients send is theirs, and counted by its own bound.
+    let events: Vec<Event> = (0..queued).map(execute).collect();
+    let (before, started) = (resident_bytes(), on_processor());
+    for event in events {
+        send(&mut scheduler, event);
+    }
+    let (after, queueing) = (resident_bytes(), on_processor() - started);
+    let started = on_processor();
     for number in 0..ACTIONS_EXECUTED {
         let worker = &workers[(number % WORKERS) as usize];
         let leases = scheduler.desired(worker).unwrap_or_default();
@@ -79,7 +106,28 @@ fn measure(queued: u32) -> (Duration, Duration) {
         send(&mut scheduler, Event::Published(task, response));
         send(&mut scheduler, execute(queued + number));
     }
-    (queueing, started.elapsed())
+    Measured {
+        queueing,
+        bytes: after.saturating_sub(before) / u64::from(queued),
+        deciding: on_processor() - started,
+    }
+}
+
+/// Time that this process, which has one thread, was on a processor: whatever else the machine does.
+fn on_processor() -> Duration {
+    let times = std::fs::read_to_string("/proc/self/schedstat").expect("Linux tells");
+    let running = times
+        .split(' ')
+        .next()
+        .and_then(|nanoseconds| nanoseconds.parse().ok());
+    Duration::from_nanos(running.expect("nanoseconds on a processor"))
+}
+
+/// What the kernel says of this process; zero where it does not.
+fn resident_bytes() -> u64 {
+    let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    let resident = pages.split(' ').nth(1).and_then(|pages| pages.parse().ok());
+    resident.unwrap_or(0_u64) * 4096
 }
 
 fn execute(number: u32) -> Event {

@@ -1,11 +1,11 @@
 //! What has to happen at which time.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use crate::{OperationName, TaskId, Time, WorkerId};
 
 /// Something that happens by itself when its time comes.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Deadline {
     /// The start-up grace is over.
     StartupGrace,
@@ -23,7 +23,7 @@ pub(crate) enum Deadline {
 #[derive(Debug, Default)]
 pub(crate) struct Deadlines {
     by_time: BTreeSet<(Time, Deadline)>,
-    times: BTreeMap<Deadline, Time>,
+    times: HashMap<Deadline, Time>,
 }
 
 impl Deadlines {

@@ -49,7 +49,8 @@ impl Scheduler {
             return;
         }
         self.changes.record(Entry::Drain { pattern, on });
-        let workers: Vec<WorkerId> = self.workers.keys().cloned().collect();
+        let workers = self.workers_in_order().into_iter();
+        let workers: Vec<WorkerId> = workers.map(|(id, _)| id.clone()).collect();
         for id in workers {
             if let Some(worker) = self.workers.get(&id) {
                 let draining = worker.says_draining || self.drains.cover(&worker.name);

@@ -25,6 +25,8 @@ mod entry;
 mod event;
 mod hedge;
 mod holder;
+mod ids;
+mod joinable;
 mod learned;
 mod lease;
 mod name;
@@ -43,6 +45,7 @@ mod task;
 mod time;
 mod turns;
 mod view;
+mod waiters;
 mod waiting;
 mod worker;
 

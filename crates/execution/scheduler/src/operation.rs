@@ -1,6 +1,6 @@
 //! What clients hold: one operation for each Execute, from the first watcher to the day it is forgotten.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use prost::Message;
@@ -38,7 +38,9 @@ pub(crate) enum Progress {
 /// All operations, live and finished.
 #[derive(Debug, Default)]
 pub(crate) struct Operations {
-    pub(crate) by_name: BTreeMap<OperationName, Operation>,
+    pub(crate) by_name: HashMap<OperationName, Operation>,
+    /// Their names, in order.
+    pub(crate) names: BTreeSet<OperationName>,
     /// The finished ones, in the order they finished.
     finished: BTreeMap<u64, Finished>,
     finished_bytes: u64,
@@ -53,6 +55,12 @@ struct Finished {
 }
 
 impl Operations {
+    /// A new one.
+    pub(crate) fn insert(&mut self, name: OperationName, operation: Operation) {
+        self.names.insert(name.clone());
+        self.by_name.insert(name, operation);
+    }
+
     /// Number of queued and executing operations.
     pub(crate) fn live_count(&self) -> usize {
         self.by_name.len() - self.finished.len()
@@ -86,6 +94,7 @@ impl Operations {
         let finished = self.finished.remove(&order)?;
         self.finished_bytes -= finished.bytes;
         self.by_name.remove(&finished.name);
+        self.names.remove(&finished.name);
         Some(finished.name)
     }
 }
@@ -109,7 +118,7 @@ impl Scheduler {
         match self.join_or_start(&name, &work, priority) {
             Ok((task, work)) => {
                 let progress = Progress::Waiting(task, priority);
-                self.operations.by_name.insert(
+                self.operations.insert(
                     name,
                     Operation {
                         work,
@@ -147,7 +156,7 @@ impl Scheduler {
             watchers,
             progress,
         };
-        self.operations.by_name.insert(name, operation);
+        self.operations.insert(name, operation);
     }
 
     pub(crate) fn watcher_came(&mut self, name: &OperationName) {

@@ -15,19 +15,20 @@ pub(crate) struct QueueId(u64);
 
 /// How urgent a task that waits is at this moment, among all that wait for the same workers: whose claim comes first,
 /// then whose turn it is within that, then earlier arrivals.
-pub(crate) type QueueKey = (Turn, Option<ClaimId>, Turn, u64);
+pub(crate) type QueueKey = (Turn, Option<ClaimId>, Turn, TaskId);
 
-/// Where in a queue a task waits: in the line of its claim, at its turn; those of one turn as they came.
+/// Where in a queue a task waits: in the line of its claim, at its turn; those of one turn as they came, which their ids
+/// tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Spot {
     pub(crate) claim: ClaimId,
     pub(crate) turn: Turn,
-    pub(crate) sequence: u64,
+    pub(crate) task: TaskId,
     /// Better not given to the workers that failed it.
     pub(crate) is_retried: bool,
 }
 
-type Line = BTreeMap<(Turn, u64), TaskId>;
+type Line = BTreeSet<(Turn, TaskId)>;
 
 /// The tasks of one platform and one size.
 #[derive(Debug)]
@@ -54,21 +55,21 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(crate) fn insert(&mut self, spot: &Spot, task: TaskId) {
-        let key = (spot.turn, spot.sequence);
-        let before = match spot.is_retried {
-            true => self.retried.insert(key, task),
-            false => self.fresh.entry(spot.claim).or_default().insert(key, task),
+    pub(crate) fn insert(&mut self, spot: &Spot) {
+        let key = (spot.turn, spot.task);
+        let is_new = match spot.is_retried {
+            true => self.retried.insert(key),
+            false => self.fresh.entry(spot.claim).or_default().insert(key),
         };
-        self.fresh_count += usize::from(!spot.is_retried && before.is_none());
+        self.fresh_count += usize::from(!spot.is_retried && is_new);
     }
 
     pub(crate) fn remove(&mut self, spot: &Spot) {
-        let key = (spot.turn, spot.sequence);
+        let key = (spot.turn, spot.task);
         if spot.is_retried {
             self.retried.remove(&key);
         } else if let Some(line) = self.fresh.get_mut(&spot.claim) {
-            self.fresh_count -= usize::from(line.remove(&key).is_some());
+            self.fresh_count -= usize::from(line.remove(&key));
             if line.is_empty() {
                 self.fresh.remove(&spot.claim);
             }
@@ -82,8 +83,8 @@ impl Queue {
 
     /// The tasks that wait.
     pub(crate) fn waiting(&self) -> impl Iterator<Item = TaskId> {
-        let fresh = self.fresh.values().flat_map(BTreeMap::values);
-        fresh.chain(self.retried.values()).copied()
+        let lines = self.fresh.values().chain([&self.retried]);
+        lines.flatten().map(|(_, task)| *task)
     }
 
     /// The most urgent task that any worker may have. Looks at the first of each tenant.
@@ -100,8 +101,8 @@ impl Queue {
 
     /// The tasks that better do not go to the workers that failed them, most urgent first.
     pub(crate) fn retried(&self) -> impl Iterator<Item = (QueueKey, TaskId)> {
-        let key = |(turn, sequence): &(Turn, u64)| (FIRST, None, *turn, *sequence);
-        self.retried.iter().map(move |(at, task)| (key(at), *task))
+        let keyed = |(turn, task): &(Turn, TaskId)| ((FIRST, None, *turn, *task), *task);
+        self.retried.iter().map(keyed)
     }
 
     /// The most urgent task that waits.
@@ -114,7 +115,7 @@ impl Queue {
     /// About which tasks go ahead of the one at this spot, at most `max` of them: those of its own line before it, as
     /// many and one of each other tenant's, and what is tried again.
     pub(crate) fn ahead_of(&self, spot: &Spot, max: usize) -> Vec<TaskId> {
-        let at = (spot.turn, spot.sequence);
+        let at = (spot.turn, spot.task);
         if spot.is_retried {
             return self
                 .retried
@@ -133,16 +134,15 @@ impl Queue {
             return own;
         }
         let others = self.fresh.iter().filter(|(claim, _)| **claim != spot.claim);
-        let others = others.flat_map(|(_, line)| line.values().take(own.len() + 1));
-        let retried = self.retried.values();
-        let ahead = own.iter().chain(retried).chain(others);
-        ahead.take(max).copied().collect()
+        let others = others.flat_map(|(_, line)| line.iter().take(own.len() + 1));
+        let behind = self.retried.iter().chain(others).map(|(_, task)| *task);
+        own.iter().copied().chain(behind).take(max).collect()
     }
 }
 
 fn first_of(claim: ClaimId, line: &Line, turns: &Turns) -> Option<(QueueKey, TaskId)> {
-    let ((turn, sequence), task) = line.first_key_value()?;
-    Some(((turns.next_of(claim), Some(claim), *turn, *sequence), *task))
+    let (turn, task) = line.first()?;
+    Some(((turns.next_of(claim), Some(claim), *turn, *task), *task))
 }
 
 /// All queues. A queue exists while a task has its platform and its size.
@@ -179,7 +179,7 @@ impl Queues {
             pools,
             fresh: BTreeMap::new(),
             fresh_count: 0,
-            retried: BTreeMap::new(),
+            retried: Line::new(),
             tasks: 0,
         };
         self.queues.insert(id, queue);

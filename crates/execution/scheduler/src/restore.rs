@@ -56,12 +56,9 @@ impl Scheduler {
                 response: response.clone(),
             })
         });
-        let live = self
-            .tasks
-            .by_id
-            .iter()
-            .flat_map(|(id, task)| self.entries_of(*id, task));
-        let away = self.workers.iter().filter_map(|(id, worker)| {
+        let live = self.tasks.in_order().into_iter();
+        let live = live.flat_map(|(id, task)| self.entries_of(id, task));
+        let away = self.workers_in_order().into_iter().filter_map(|(id, worker)| {
             let since = worker.away_since.filter(|_| !worker.leases.is_empty())?;
             Some(Entry::Away {
                 worker: id.clone(),
@@ -87,7 +84,7 @@ impl Scheduler {
 
     fn entries_of(&self, task: TaskId, state: &Task) -> Vec<Entry> {
         let mut entries = Vec::new();
-        for (priority, operation) in &state.operations {
+        for (priority, operation) in state.operations.iter() {
             let (operation, priority) = (operation.clone(), *priority);
             entries.push(match entries.is_empty() {
                 true => Entry::Began {
@@ -259,13 +256,13 @@ impl Scheduler {
             watchers: 0,
             progress,
         };
-        self.operations.by_name.insert(name, operation);
+        self.operations.insert(name, operation);
     }
 
     fn can_be_granted(&mut self, task: TaskId, lease: LeaseId) -> bool {
         self.lease_next = self.lease_next.max(lease.0.saturating_add(1));
-        let unfinished = |task: &Task| task.completed.is_none();
-        self.tasks.by_id.get(&task).is_some_and(unfinished)
+        let task = self.tasks.by_id.get(&task);
+        task.is_some_and(|task| task.completed.is_none())
     }
 
     /// A worker is known by its leases only, until it speaks.
@@ -321,8 +318,8 @@ impl Scheduler {
     /// The clock starts again, and with it everybody's time to come back.
     fn come_back(&mut self, effects: &mut Vec<Effect>) {
         let has_no_lease: Vec<WorkerId> = self
-            .workers
-            .iter()
+            .workers_in_order()
+            .into_iter()
             .filter(|(_, worker)| worker.leases.is_empty())
             .map(|(id, _)| id.clone())
             .collect();
@@ -350,9 +347,9 @@ impl Scheduler {
                 self.deadlines.set(Deadline::Abandoned(name.clone()), Some(at));
             }
         }
-        let unpublished = self.tasks.by_id.iter().filter_map(|(id, task)| {
+        let unpublished = self.tasks.in_order().into_iter().filter_map(|(id, task)| {
             let response = task.completed.clone()?;
-            Some((*id, task.work.clone(), response))
+            Some((id, task.work.clone(), response))
         });
         for (task, work, response) in unpublished {
             self.changes.publish(task, work, response);

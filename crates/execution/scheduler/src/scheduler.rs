@@ -1,6 +1,6 @@
 //! The state, and which part of it each event concerns.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use reapi::execution::ExecuteResponse;
 
 use crate::deadline::{Deadline, Deadlines};
 use crate::drain::Drains;
+use crate::ids::IdMap;
 use crate::learned::Shapes;
 use crate::lease::Lease;
 use crate::operation::Operations;
@@ -37,8 +38,8 @@ pub struct Scheduler {
     pub(crate) queues: Queues,
     pub(crate) pools: Pools,
     pub(crate) drains: Drains,
-    pub(crate) workers: BTreeMap<WorkerId, Worker>,
-    pub(crate) leases: BTreeMap<LeaseId, Lease>,
+    pub(crate) workers: HashMap<WorkerId, Worker>,
+    pub(crate) leases: IdMap<LeaseId, Lease>,
     pub(crate) lease_next: u64,
     pub(crate) deadlines: Deadlines,
     pub(crate) changes: Changes,
@@ -73,8 +74,8 @@ impl Scheduler {
             queues: Queues::default(),
             pools: Pools::default(),
             drains: Drains::default(),
-            workers: BTreeMap::new(),
-            leases: BTreeMap::new(),
+            workers: HashMap::new(),
+            leases: IdMap::default(),
             lease_next: 1,
             deadlines: Deadlines::default(),
             changes: Changes::default(),

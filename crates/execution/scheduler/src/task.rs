@@ -1,19 +1,20 @@
 //! One execution that operations wait for: merging, queueing and its end.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use action::{ActionDigest, Platform};
-use blob::InstanceName;
+use action::Platform;
 use reapi::execution::{ExecuteResponse, ExecutedActionMetadata};
 use reapi::rpc::Code;
 
+use crate::ids::IdMap;
+use crate::joinable::Joinable;
 use crate::platform::explain_unmatched;
 use crate::queue::{QueueId, Spot};
 use crate::response::{Refusal, failed};
 use crate::retry::Failures;
 use crate::size::Size;
 use crate::turns::{Arrival, FIRST, Place};
+use crate::waiters::Waiters;
 use crate::{Entry, Expected, LeaseId, OperationName, Phase, Scheduler, Shape, TaskId, Work};
 
 /// One execution.
@@ -28,12 +29,12 @@ pub(crate) struct Task {
     pub(crate) expected: Option<Expected>,
     /// How often it was crowded out of a worker's memory.
     pub(crate) crowded_out: u32,
-    /// When it arrived, among all tasks.
-    sequence: u64,
+    /// Which one it is; they are counted as they come.
+    id: TaskId,
     /// Its place in line.
     pub(crate) place: Place,
     /// The operations that wait for it, most urgent first; never empty.
-    pub(crate) operations: BTreeSet<(i32, OperationName)>,
+    pub(crate) operations: Waiters,
     pub(crate) state: TaskState,
     /// The lease of a second worker that tries, beside the one that it is running under.
     pub(crate) second: Option<LeaseId>,
@@ -59,9 +60,9 @@ pub(crate) enum TaskState {
 /// All tasks.
 #[derive(Debug, Default)]
 pub(crate) struct Tasks {
-    pub(crate) by_id: BTreeMap<TaskId, Task>,
+    pub(crate) by_id: IdMap<TaskId, Box<Task>>,
     /// The cacheable tasks that have no result yet: an operation for the same action joins them.
-    joinable: BTreeMap<(InstanceName, ActionDigest), TaskId>,
+    joinable: Joinable,
     /// About what all their work holds.
     bytes: u64,
     last: u64,
@@ -73,7 +74,7 @@ impl Task {
         Spot {
             claim: self.place.claim,
             turn: self.place.turn,
-            sequence: self.sequence,
+            task: self.id,
             is_retried: !self.failures.avoided.is_empty(),
         }
     }
@@ -95,16 +96,16 @@ impl Task {
 }
 
 impl Tasks {
-    fn key_of(work: &Work) -> (InstanceName, ActionDigest) {
-        (work.instance.clone(), work.action_digest)
+    /// All of them, in the order in which they came.
+    pub(crate) fn in_order(&self) -> Vec<(TaskId, &Task)> {
+        let mut tasks: Vec<_> = self.by_id.iter().map(|(id, task)| (*id, &**task)).collect();
+        tasks.sort_by_key(|(id, _)| *id);
+        tasks
     }
 
     fn stop_joining(&mut self, id: TaskId) {
         if let Some(task) = self.by_id.get(&id) {
-            let key = Self::key_of(&task.work);
-            if self.joinable.get(&key) == Some(&id) {
-                self.joinable.remove(&key);
-            }
+            self.joinable.remove(id, &task.work);
         }
     }
 
@@ -130,7 +131,7 @@ impl Scheduler {
             )));
         }
         if !work.do_not_cache
-            && let Some(&id) = self.tasks.joinable.get(&Tasks::key_of(work))
+            && let Some(id) = self.tasks.joinable.find(work, &self.tasks.by_id)
             && let Some(shared) = self.join(id, name, priority)
         {
             return Ok((id, shared));
@@ -153,7 +154,7 @@ impl Scheduler {
     /// One more operation waits for a task. Answers the task's work, or `None` if there is no such task.
     pub(crate) fn join(&mut self, id: TaskId, name: &OperationName, priority: i32) -> Option<Arc<Work>> {
         let task = self.tasks.by_id.get_mut(&id)?;
-        task.operations.insert((priority, name.clone()));
+        task.operations.insert(priority, name.clone());
         let shared = task.work.clone();
         self.totals.merged += 1;
         self.changes.record(Entry::Joined {
@@ -186,9 +187,9 @@ impl Scheduler {
             shape,
             expected,
             crowded_out: 0,
-            sequence: id.0,
+            id,
             place,
-            operations: BTreeSet::from([(priority, name.clone())]),
+            operations: Waiters::one(priority, name.clone()),
             state: TaskState::Publishing,
             second: None,
             phase: None,
@@ -202,11 +203,11 @@ impl Scheduler {
             priority,
             work: work.clone(),
         });
-        self.tasks.by_id.insert(id, task);
+        self.tasks.by_id.insert(id, Box::new(task));
         self.tasks.bytes += bytes;
         self.queues.get_mut(queue).tasks += 1;
         if !work.do_not_cache {
-            self.tasks.joinable.insert(Tasks::key_of(work), id);
+            self.tasks.joinable.insert(id, &self.tasks.by_id);
         }
         self.enqueue(id);
     }
@@ -287,7 +288,7 @@ impl Scheduler {
         task.state = TaskState::Queued;
         let spot = task.spot();
         let queue = self.queues.get_mut(task.queue);
-        queue.insert(&spot, id);
+        queue.insert(&spot);
         // The latest: where it is an ordinary newcomer, and not behind or before everybody.
         let clocks = queue.pools.iter().map(|pool| self.pools.get(*pool).clock);
         self.turns.waits(spot.claim, clocks.max().unwrap_or(FIRST));
@@ -296,8 +297,8 @@ impl Scheduler {
 
     /// Takes a task out of its queue, if it is there; it has to get another state.
     pub(crate) fn dequeue(&mut self, id: TaskId) {
-        let queued = |task: &&Task| task.state == TaskState::Queued;
-        let Some(task) = self.tasks.by_id.get(&id).filter(queued) else {
+        let task = self.tasks.by_id.get(&id);
+        let Some(task) = task.filter(|task| task.state == TaskState::Queued) else {
             return;
         };
         let (id, spot) = (task.queue, task.spot());
@@ -344,7 +345,7 @@ impl Scheduler {
         let Some(task) = self.tasks.by_id.get_mut(&id) else {
             return;
         };
-        task.operations.remove(&(priority, name.clone()));
+        task.operations.remove(priority, name);
         if task.operations.is_empty() {
             self.end_task(id);
         } else {
@@ -365,7 +366,7 @@ impl Scheduler {
             self.release(lease);
         }
         self.leave_queue(task.queue);
-        task.operations.into_iter().map(|(_, name)| name).collect()
+        task.operations.into_names()
     }
 
     /// A queue has one task less.
@@ -430,7 +431,7 @@ impl Scheduler {
     /// Tells everybody who waits for a task that it has changed.
     pub(crate) fn update_operations(&mut self, id: TaskId) {
         if let Some(task) = self.tasks.by_id.get(&id) {
-            for (_, name) in &task.operations {
+            for (_, name) in task.operations.iter() {
                 self.changes.update(name);
             }
         }

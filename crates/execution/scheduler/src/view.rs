@@ -197,13 +197,10 @@ impl Scheduler {
     /// At most `limit` operations in the order of their names, those after `after`.
     pub fn operations(&self, after: Option<&OperationName>, limit: usize) -> Vec<OperationView> {
         let start = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let operations = self
-            .operations
-            .by_name
-            .range::<OperationName, _>((start, Bound::Unbounded));
-        operations
+        let names = self.operations.names.range((start, Bound::Unbounded));
+        names
             .take(limit)
-            .map(|(name, operation)| self.view_operation(name, operation))
+            .filter_map(|name| self.operation(name))
             .collect()
     }
 
@@ -228,9 +225,9 @@ impl Scheduler {
             tasks_publishing: self.tasks.by_id.len() - tasks_queued - tasks_running,
             platforms,
             workers: self
-                .workers
-                .keys()
-                .filter_map(|id| self.view_worker(id))
+                .workers_in_order()
+                .into_iter()
+                .filter_map(|(id, _)| self.view_worker(id))
                 .collect(),
             totals: self.totals,
         }

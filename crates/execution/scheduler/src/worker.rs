@@ -140,7 +140,9 @@ impl Scheduler {
             memory_bytes,
             draining,
         };
-        self.seat(&id, seated, offer);
+        if !self.sits(&id, &seated, &offer) {
+            self.seat(&id, seated, offer);
+        }
         let usages: BTreeMap<LeaseId, Usage> = usages.into_iter().collect();
         self.deadlines.set(
             Deadline::Worker(id.clone()),
@@ -212,6 +214,13 @@ impl Scheduler {
         self.await_pool_memory();
     }
 
+    /// All workers, by id.
+    pub(crate) fn workers_in_order(&self) -> Vec<(&WorkerId, &Worker)> {
+        let mut workers: Vec<_> = self.workers.iter().collect();
+        workers.sort_by_key(|(id, _)| *id);
+        workers
+    }
+
     /// What a worker calls itself; empty for one that is gone.
     pub(crate) fn worker_name(&self, id: &WorkerId) -> String {
         let worker = self.workers.get(id);
@@ -230,6 +239,19 @@ impl Scheduler {
             free.insert((Reverse(free_slots), id.clone()));
         }
         worker.listed_free = free_slots;
+    }
+
+    /// Whether a worker is where its report says already, so that nothing has changed for anybody.
+    fn sits(&self, id: &WorkerId, seated: &Seated, offer: &Offer) -> bool {
+        let Some(worker) = self.workers.get(id) else {
+            return false;
+        };
+        worker.connected
+            && worker.away_since.is_none()
+            && (worker.slots, worker.memory_bytes) == (seated.slots, seated.memory_bytes)
+            && worker.name == seated.name
+            && worker.says_draining == seated.draining
+            && self.pools.get(worker.pool).offer == *offer
     }
 
     /// Puts a worker, new or known, into the pool its report says.

@@ -10,7 +10,7 @@ use crate::deadline::Deadline;
 use crate::dispatch::RETRIED_SEEN_MAX;
 use crate::operation::Progress;
 use crate::queue::Spot;
-use crate::task::{Task, TaskState};
+use crate::task::TaskState;
 use crate::worker::Used;
 use crate::{Effect, LeaseId, OperationName, OperationView, Stage, WorkerId};
 
@@ -109,7 +109,7 @@ impl Farm {
             let is_before = |spot: Spot| {
                 let own = task.spot();
                 let in_line = !spot.is_retried && !own.is_retried;
-                spot.claim == own.claim && in_line && (spot.turn, spot.sequence) < (own.turn, own.sequence)
+                spot.claim == own.claim && in_line && (spot.turn, spot.task) < (own.turn, own.task)
             };
             let is_larger = queue.size != lease.size || !pool.offer.taken_by(&queue.platform).is_empty();
             let is_kept = scheduler.is_kept(&lease.worker, *queue_id);
@@ -131,15 +131,19 @@ impl Farm {
                     .by_id
                     .get(&task)
                     .expect("a live operation has a task");
-                assert!(task.operations.contains(&(priority, name.clone())));
+                assert!(
+                    task.operations
+                        .iter()
+                        .any(|waiter| *waiter == (priority, name.clone()))
+                );
             }
         }
-        let queued = |task: &&Task| task.state == TaskState::Queued;
-        let queued = scheduler.tasks.by_id.values().filter(queued).count();
+        let tasks = scheduler.tasks.by_id.values();
+        let queued = tasks.filter(|task| task.state == TaskState::Queued).count();
         assert_eq!(scheduler.turns.tasks(), (scheduler.tasks.by_id.len(), queued));
         for (id, task) in &scheduler.tasks.by_id {
             assert!(!task.operations.is_empty(), "nobody waits for {id:?}");
-            for (_, name) in &task.operations {
+            for (_, name) in task.operations.iter() {
                 assert!(waiting.insert(name, id).is_none(), "{name} waits for two tasks");
             }
             assert_eq!(

@@ -62,7 +62,7 @@ impl Farm {
             );
         }
         let tasks = |scheduler: &Scheduler| -> BTreeMap<TaskId, _> {
-            let task = |(id, task): (&TaskId, &Task)| {
+            let task = |(id, task): (TaskId, &Task)| {
                 let lease = |id| {
                     let lease = &scheduler.leases[&id];
                     (id, lease.worker.clone(), lease.operation.clone())
@@ -70,7 +70,7 @@ impl Farm {
                 let leases: Vec<_> = task.leases().map(lease).collect();
                 let failures = (task.failures.workers.clone(), task.failures.last.clone());
                 (
-                    *id,
+                    id,
                     (
                         task.operations.clone(),
                         leases,
@@ -79,7 +79,7 @@ impl Farm {
                     ),
                 )
             };
-            scheduler.tasks.by_id.iter().map(task).collect()
+            scheduler.tasks.in_order().into_iter().map(task).collect()
         };
         assert_eq!(tasks(restored), tasks(&self.scheduler));
         let granted = self.scheduler.leases.keys().max();
