@@ -46,7 +46,17 @@ impl Runner for Played {
             stdout_truncated: false,
             stderr_truncated: false,
             processes_refused: 0,
+            clock_stopped_ns: 0,
         })
+    }
+
+    async fn run_by_clock(
+        &self,
+        request: RunRequest,
+        _: tokio::sync::watch::Receiver<bool>,
+        cancel: &CancellationToken,
+    ) -> Result<RunResponse, RunError> {
+        self.run(request, cancel).await
     }
 
     async fn converse(
