@@ -45,6 +45,7 @@ fn options(directory: &Path) -> WorkerOptions {
         memory_bytes: 0,
         resources: Vec::new(),
         persistent_processes_max: 0,
+        lazy_inputs: Default::default(),
     }
 }
 
