@@ -18,7 +18,7 @@ use crate::file_cache::FileId;
 
 pub(crate) use contents::{FromCache, LazyError};
 pub(crate) use memory::ReadBefore;
-pub(crate) use message::{message, unobserved};
+pub(crate) use message::{leave_out_observed, message, unobserved};
 pub use policy::{LazyInputs, LazyOptions};
 pub(crate) use policy::{Laziness, Observe};
 

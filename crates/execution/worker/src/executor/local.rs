@@ -26,7 +26,7 @@ use crate::assignment::Assignment;
 use crate::build_directory::{BuildDirectories, BuildDirectory, Layout, OutputPlaces};
 use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
-use crate::lazy_inputs::{Laziness, LazyParts, Observe};
+use crate::lazy_inputs::{Laziness, LazyParts, Observe, leave_out_observed};
 use crate::limits::RESPONSE_BYTES_MAX;
 use crate::persistent::Persistent;
 use crate::worker::ActionLimits;
@@ -276,8 +276,13 @@ impl Local {
     }
 }
 
-/// A response that no client could receive would be worse than an error.
-fn bounded(response: ExecuteResponse) -> ExecuteResponse {
+/// A response that no client could receive would be worse than an error. What was observed goes first.
+fn bounded(mut response: ExecuteResponse) -> ExecuteResponse {
+    if response.encoded_len() > RESPONSE_BYTES_MAX
+        && let Some(metadata) = response.result.as_mut().and_then(|result| result.execution_metadata.as_mut())
+    {
+        leave_out_observed(&mut metadata.auxiliary_metadata);
+    }
     let size_bytes = response.encoded_len();
     if size_bytes <= RESPONSE_BYTES_MAX {
         return response;

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 
 use lazy_root::{Observed, Written};
+use prost::Message;
+use prost_types::Any;
 use worker_api::v1::ObservedInputs;
 
 /// Nothing could be observed.
@@ -10,6 +12,14 @@ pub(crate) fn unobserved(reason: String) -> ObservedInputs {
     ObservedInputs {
         unobserved_reason: reason,
         ..ObservedInputs::default()
+    }
+}
+
+/// Says instead that there is no room for it, where something was observed.
+pub(crate) fn leave_out_observed(told: &mut [Any]) {
+    let no_room = unobserved("the action's result leaves no room for it in one message".to_owned());
+    for any in told.iter_mut().filter(|any| any.to_msg::<ObservedInputs>().is_ok()) {
+        any.value = no_room.encode_to_vec();
     }
 }
 
@@ -62,6 +72,20 @@ mod tests {
         check("a", &["a/b"], false);
         check("anything/at/all", &[""], true);
         check("anything", &[], false);
+    }
+
+    #[test]
+    fn what_has_no_room_is_said_to_have_none() {
+        let large = ObservedInputs {
+            files_read: vec!["a".repeat(1000)],
+            ..Default::default()
+        };
+        let usage = Any::from_msg(&worker_api::v1::ResourceUsage::default()).unwrap();
+        let mut told = [usage.clone(), Any::from_msg(&large).unwrap()];
+        leave_out_observed(&mut told);
+        assert_eq!(told[0], usage);
+        let left: ObservedInputs = told[1].to_msg().unwrap();
+        assert!(left.files_read.is_empty() && left.unobserved_reason.contains("no room"), "{left:?}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ use tokio::net::TcpListener;
 
 use super::action_limits::LimitOptions;
 use super::action_surroundings::SurroundingsArguments;
+use super::lazy_inputs::LazyArguments;
 use super::bucket::{self, BucketChoice};
 use super::join::SandboxChoice;
 use super::server::{ServerOptions, serve};
@@ -95,6 +96,8 @@ pub(crate) struct UpOptions {
     limits: LimitOptions,
     #[command(flatten)]
     surroundings: SurroundingsArguments,
+    #[command(flatten)]
+    lazy: LazyArguments,
     /// Whether clients may write the action cache themselves [default: only when listening on loopback].
     #[arg(long, value_enum, value_name = "WHO")]
     client_results: Option<ClientResults>,
@@ -346,6 +349,7 @@ fn worker_process(
     ];
     arguments.extend(options.limits.to_arguments());
     arguments.extend(options.surroundings.to_arguments());
+    arguments.extend(options.lazy.to_arguments());
     Ok(WorkerProcess {
         program,
         arguments,
