@@ -42,15 +42,32 @@ fn a_user_sees_what_a_command_has_read_and_a_hit_says_the_same() -> Result<()> {
     fs::write(project.path().join("read"), "content")?;
     fs::write(project.path().join("unread"), "other")?;
     let words = [
-        "--observe", "-i", "read", "-i", "unread", "-o", "made", "--", "/bin/sh", "-c",
+        "--observe",
+        "-i",
+        "read",
+        "-i",
+        "unread",
+        "-o",
+        "made",
+        "--",
+        "/bin/sh",
+        "-c",
         "cat read; test -e absent; cp read made; echo x > beside",
     ];
     for how in ["remote", "cache hit"] {
         let output = exec(&farrier, project.path(), &words)?.output()?;
         let text = said(&output);
-        ensure!(output.status.success() && output.stdout == b"content", "{output:?}");
+        ensure!(
+            output.status.success() && output.stdout == b"content",
+            "{output:?}"
+        );
         ensure!(text.contains(how), "{text}");
-        for line in ["1 input files were read", "files read:\nfarrier:   read\n", "farrier:   absent\n", "farrier:   beside\n"] {
+        for line in [
+            "1 input files were read",
+            "files read:\nfarrier:   read\n",
+            "farrier:   absent\n",
+            "farrier:   beside\n",
+        ] {
             ensure!(text.contains(line), "{line}: {text}");
         }
         ensure!(!text.contains("unread") && !text.contains("made\n"), "{text}");
@@ -82,8 +99,16 @@ fn a_worker_that_is_killed_leaves_nothing_that_hinders_the_next() -> Result<()> 
         waiting::until("the worker is gone", PATIENCE, || {
             Ok((!process_tree::still_runs(&worker)).then_some(()))
         })?;
-        let output = exec(&farrier, project.path(), &script("cat input; echo more > input; cat input"))?.output()?;
-        ensure!(output.status.success() && output.stdout == b"contentmore\n", "{output:?}");
+        let output = exec(
+            &farrier,
+            project.path(),
+            &script("cat input; echo more > input; cat input"),
+        )?
+        .output()?;
+        ensure!(
+            output.status.success() && output.stdout == b"contentmore\n",
+            "{output:?}"
+        );
     }
     leave(&mut waits)?;
     let below = farrier.descendants();

@@ -88,7 +88,10 @@ mod tests {
             modified: Duration::from_secs(5),
         };
         let digest = Digest::of(DigestFunction::Sha256, b"four");
-        let file = Kind::File(InputFile { digest, is_executable });
+        let file = Kind::File(InputFile {
+            digest,
+            is_executable,
+        });
         let attributes = attributes(&owners, 3, path, &file);
         assert_eq!((attributes.perm, attributes.uid), expected, "{path} {outputs:?}");
         assert_eq!((attributes.size, attributes.ino), (4, INodeNo(3)));

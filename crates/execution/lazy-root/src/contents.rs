@@ -24,8 +24,10 @@ pub trait Contents: Send + Sync + 'static {
     type Error: Send + 'static;
 
     /// A directory of the tree.
-    fn directory(&self, digest: Digest)
-    -> impl Future<Output = Result<Arc<Directory>, Self::Error>> + Send + 'static;
+    fn directory(
+        &self,
+        digest: Digest,
+    ) -> impl Future<Output = Result<Arc<Directory>, Self::Error>> + Send + 'static;
 
     /// A file of the tree, opened for reading, complete and checked.
     fn file(&self, file: InputFile) -> impl Future<Output = Result<OwnedFd, Self::Error>> + Send + 'static;

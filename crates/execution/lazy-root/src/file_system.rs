@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use blob::Digest;
 use fuser::{
-    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags, KernelConfig,
-    LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry, ReplyOpen, Request,
+    Errno, FileAttr, FileHandle, FileType, Filesystem, FopenFlags, Generation, INodeNo, InitFlags,
+    KernelConfig, LockOwner, OpenFlags, ReplyAttr, ReplyData, ReplyDirectory, ReplyEmpty, ReplyEntry,
+    ReplyOpen, Request,
 };
 use merkle::Directory;
 
@@ -69,19 +70,20 @@ impl<C: Contents> Filesystem for FileSystem<C> {
         };
         let requests = self.0.clone();
         let wanted = requests.contents.directory(digest);
-        self.0.settle(path.clone(), wanted, move |directory| match directory {
-            Err(errno) => reply.error(errno),
-            Ok(directory) => {
-                let attributes = match child(&path, &directory, &name) {
-                    Some(node) => known(&requests, &node),
-                    None => {
-                        requests.recorder.note(Deed::LookInVain, &join(&path, &name));
-                        absent(&requests)
-                    }
-                };
-                reply.entry(&TIME_TO_LIVE, &attributes, GENERATION);
-            }
-        });
+        self.0
+            .settle(path.clone(), wanted, move |directory| match directory {
+                Err(errno) => reply.error(errno),
+                Ok(directory) => {
+                    let attributes = match child(&path, &directory, &name) {
+                        Some(node) => known(&requests, &node),
+                        None => {
+                            requests.recorder.note(Deed::LookInVain, &join(&path, &name));
+                            absent(&requests)
+                        }
+                    };
+                    reply.entry(&TIME_TO_LIVE, &attributes, GENERATION);
+                }
+            });
     }
 
     fn getattr(&self, _: &Request, ino: INodeNo, _: Option<FileHandle>, reply: ReplyAttr) {

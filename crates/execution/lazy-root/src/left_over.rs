@@ -64,7 +64,9 @@ fn unescaped(text: &[u8]) -> PathBuf {
             let text = std::str::from_utf8(digits).ok()?;
             u8::from_str_radix(text, 8).ok()
         };
-        let escaped = (*first == b'\\').then(|| after.get(..3).and_then(octal)).flatten();
+        let escaped = (*first == b'\\')
+            .then(|| after.get(..3).and_then(octal))
+            .flatten();
         match escaped {
             Some(byte) => {
                 bytes.push(byte);
@@ -93,7 +95,11 @@ mod tests {
             34 22 0:34 / /w/buildsx/root rw - overlay farrier rw\n\
             broken\n";
         let found = mount_points(table, Path::new("/w/builds"));
-        let expected = ["/w/builds/a/inputs/deeper", "/w/builds/with blank\\", "/w/builds/a/root"];
+        let expected = [
+            "/w/builds/a/inputs/deeper",
+            "/w/builds/with blank\\",
+            "/w/builds/a/root",
+        ];
         assert_eq!(found, expected.map(PathBuf::from));
         assert_eq!(mount_points(table, Path::new("/nowhere")), Vec::<PathBuf>::new());
     }

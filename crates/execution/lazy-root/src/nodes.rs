@@ -109,7 +109,10 @@ mod tests {
 
         assert_eq!(child("a/b", root, "absent"), None);
         let link = child("a/b", root, "link").unwrap();
-        assert_eq!((&*link.path, &link.kind), ("a/b/link", &Kind::Symlink("../x".into())));
+        assert_eq!(
+            (&*link.path, &link.kind),
+            ("a/b/link", &Kind::Symlink("../x".into()))
+        );
         let file = child("", root, "file").unwrap();
         let numbers = (nodes.number(&file), nodes.number(&link), nodes.number(&file));
         assert_eq!(numbers, (2, 3, 2));

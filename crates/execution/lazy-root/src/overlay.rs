@@ -41,7 +41,10 @@ pub fn overlay(at: &Path, layers: Layers<'_>) -> io::Result<Mounted> {
         let data = CString::new(data).expect("there is no NUL in it");
         rustix::mount::mount("farrier", at, "overlay", flags, data.as_c_str())
     };
-    let mounted = OPTIONS.into_iter().map(mount).reduce(|first, next| first.or(next));
+    let mounted = OPTIONS
+        .into_iter()
+        .map(mount)
+        .reduce(|first, next| first.or(next));
     mounted
         .expect("there are options")
         .map_err(|errno| failed("mounting an overlay", errno))?;

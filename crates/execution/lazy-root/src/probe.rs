@@ -23,10 +23,7 @@ struct Empty;
 impl Contents for Nothing {
     type Error = Empty;
 
-    fn directory(
-        &self,
-        _: Digest,
-    ) -> impl Future<Output = Result<Arc<Directory>, Empty>> + Send + 'static {
+    fn directory(&self, _: Digest) -> impl Future<Output = Result<Arc<Directory>, Empty>> + Send + 'static {
         ready(Ok(Arc::new(Directory::default())))
     }
 
@@ -82,7 +79,9 @@ fn try_out(scratch: &Path, group: &Group) -> io::Result<()> {
     fs::write(whole.join("written"), "through")?;
     match fs::read(upper.join("written")) {
         Ok(bytes) if bytes == b"through" => Ok(()),
-        Ok(_) => Err(io::Error::other("an overlay keeps something else than was written")),
+        Ok(_) => Err(io::Error::other(
+            "an overlay keeps something else than was written",
+        )),
         Err(error) => Err(io::Error::new(
             error.kind(),
             format!("an overlay does not keep what is written where it should: {error}"),

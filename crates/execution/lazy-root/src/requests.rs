@@ -125,7 +125,9 @@ impl<C: Contents> Requests<C> {
         let mut open = self.open.lock();
         if open.files.len() >= OPEN_FILES_MAX {
             drop(open);
-            let error = io::Error::other(format!("{OPEN_FILES_MAX} input files are open, which is the most"));
+            let error = io::Error::other(format!(
+                "{OPEN_FILES_MAX} input files are open, which is the most"
+            ));
             return self.noting(Err(self.contents.broken(path, error)));
         }
         open.last += 1;

@@ -91,7 +91,8 @@ fn cannot_mount() -> bool {
 fn tree() -> (BuiltTree, Vec<&'static [u8]>) {
     let mut tree = TreeBuilder::new();
     let digest = |bytes: &[u8]| Digest::of(F, bytes);
-    tree.insert_file("bin/tool", digest(b"#!/bin/sh\necho ran\n"), true).unwrap();
+    tree.insert_file("bin/tool", digest(b"#!/bin/sh\necho ran\n"), true)
+        .unwrap();
     tree.insert_file("src/a", digest(b"content of a"), false).unwrap();
     tree.insert_file("src/b", digest(b"content of b"), false).unwrap();
     tree.insert_file("out/old", digest(b"old"), false).unwrap();
@@ -111,7 +112,11 @@ fn fixture(gate: Option<Arc<Semaphore>>) -> Fixture {
     });
     let shelf = Shelf {
         directories: Arc::new(directories.collect()),
-        files: Arc::new(kept.into_iter().map(|bytes| (Digest::of(F, bytes), bytes.to_vec())).collect()),
+        files: Arc::new(
+            kept.into_iter()
+                .map(|bytes| (Digest::of(F, bytes), bytes.to_vec()))
+                .collect(),
+        ),
         fetched: Arc::default(),
         gate,
     };
@@ -188,7 +193,11 @@ async fn a_tree_looks_as_if_it_were_laid_out_and_only_what_is_read_is_fetched() 
         assert_eq!(names(&at.join("src")), ["a", "b", "empty"]);
         let looks = |path: &str| {
             let metadata = fs::symlink_metadata(at.join(path)).unwrap();
-            (metadata.permissions().mode() & 0o7777, metadata.uid(), metadata.len())
+            (
+                metadata.permissions().mode() & 0o7777,
+                metadata.uid(),
+                metadata.len(),
+            )
         };
         assert_eq!(looks("bin/tool"), (0o555, 0, 19));
         assert_eq!(looks("src/b"), (0o444, 0, 12));
@@ -215,7 +224,14 @@ async fn a_tree_looks_as_if_it_were_laid_out_and_only_what_is_read_is_fetched() 
         truncated: false,
     };
     assert_eq!(observed, expected);
-    assert!(fixture.shelf.fetched.lock().iter().all(|digest| *digest != Digest::of(F, b"content of b")));
+    assert!(
+        fixture
+            .shelf
+            .fetched
+            .lock()
+            .iter()
+            .all(|digest| *digest != Digest::of(F, b"content of b"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,12 +244,19 @@ async fn writing_changes_no_input_and_is_known_afterwards() {
     blocking(move || {
         fs::write(at.join("out/new"), "new").unwrap();
         fs::write(at.join("src/beside"), "beside").unwrap();
-        fs::OpenOptions::new().append(true).open(at.join("src/a")).unwrap().write_all(b"!").unwrap();
+        fs::OpenOptions::new()
+            .append(true)
+            .open(at.join("src/a"))
+            .unwrap()
+            .write_all(b"!")
+            .unwrap();
         fs::remove_file(at.join("src/b")).unwrap();
         fs::rename(at.join("bin"), at.join("tools")).unwrap();
         assert_eq!(fs::read(at.join("src/a")).unwrap(), b"content of a!");
         assert!(!at.join("src/b").exists());
-        let run = std::process::Command::new(at.join("tools/tool")).output().unwrap();
+        let run = std::process::Command::new(at.join("tools/tool"))
+            .output()
+            .unwrap();
         assert_eq!(run.stdout, b"ran\n");
     })
     .await;
@@ -245,7 +268,9 @@ async fn writing_changes_no_input_and_is_known_afterwards() {
         assert_eq!(error.raw_os_error(), Some(rustix::io::Errno::ROFS.raw_os_error()));
     })
     .await;
-    let upper: OwnedFd = fs::File::open(fixture.scratch.path().join("upper")).unwrap().into();
+    let upper: OwnedFd = fs::File::open(fixture.scratch.path().join("upper"))
+        .unwrap()
+        .into();
     let written = written(&upper, |path| path != "out").unwrap();
     assert_eq!(written.made, set(&["src/a", "src/beside"]));
     assert_eq!(written.removed, set(&["bin", "src/b"]));
@@ -359,7 +384,10 @@ async fn a_large_file_is_read_whole_and_in_pieces() {
         use std::os::unix::fs::FileExt;
         let whole = fs::read(&at).unwrap();
         let mut piece = [0; 100];
-        fs::File::open(&at).unwrap().read_exact_at(&mut piece, 4_999_000).unwrap();
+        fs::File::open(&at)
+            .unwrap()
+            .read_exact_at(&mut piece, 4_999_000)
+            .unwrap();
         (whole, piece)
     })
     .await;

@@ -91,13 +91,19 @@ mod tests {
         assert!(!*watch.borrow());
         let waiting = (waits.begin(start), waits.begin(start + Duration::from_secs(5)));
         assert!(*watch.borrow());
-        assert_eq!(waits.left(start + Duration::from_secs(9)), WAIT_MAX - Duration::from_secs(9));
+        assert_eq!(
+            waits.left(start + Duration::from_secs(9)),
+            WAIT_MAX - Duration::from_secs(9)
+        );
         assert_eq!(waits.left(start + WAIT_MAX * 2), Duration::ZERO);
         std::mem::forget(waiting);
         waits.end(start + Duration::from_secs(10));
         assert!(*watch.borrow());
         waits.end(start + Duration::from_secs(20));
         assert!(!*watch.borrow());
-        assert_eq!(waits.left(start + WAIT_MAX * 2), WAIT_MAX - Duration::from_secs(20));
+        assert_eq!(
+            waits.left(start + WAIT_MAX * 2),
+            WAIT_MAX - Duration::from_secs(20)
+        );
     }
 }

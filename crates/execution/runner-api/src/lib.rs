@@ -35,11 +35,12 @@ mod unix_runner;
 
 pub use capabilities::{Availability, Capabilities, Mechanism, UidMode};
 pub use frame::{
-    CLOCK_GOES, CLOCK_STANDS_STILL, CONVERSATION_DESCRIPTORS, FRAME_BYTES_MAX, FrameError, Refusal, Reply, Request, read_frame, write_frame,
+    CLOCK_GOES, CLOCK_STANDS_STILL, CONVERSATION_DESCRIPTORS, FRAME_BYTES_MAX, FrameError, Refusal, Reply,
+    Request, read_frame, write_frame,
 };
 pub use run::{
-    BUILD_PATH, CLOCK_STOPPED_MAX, DEFAULT_PATH, DEFAULT_USER, InvalidRequest, LOG_MARKER_BYTES_MAX, MOUNT_POINTS, Outcome,
-    ResourceUsage, Root, RunRequest, RunResponse, User, log_marker,
+    BUILD_PATH, CLOCK_STOPPED_MAX, DEFAULT_PATH, DEFAULT_USER, InvalidRequest, LOG_MARKER_BYTES_MAX,
+    MOUNT_POINTS, Outcome, ResourceUsage, Root, RunRequest, RunResponse, User, log_marker,
 };
 #[cfg(feature = "client")]
 pub use runner::{Conversation, RunError, Runner};

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::frame::{framed, payload_length};
 use crate::{
-    CLOCK_GOES, CLOCK_STANDS_STILL, CONVERSATION_DESCRIPTORS, Capabilities, Conversation, FrameError, Refusal, Reply, Request, RunError,
-    RunRequest, RunResponse, Runner,
+    CLOCK_GOES, CLOCK_STANDS_STILL, CONVERSATION_DESCRIPTORS, Capabilities, Conversation, FrameError,
+    Refusal, Reply, Request, RunError, RunRequest, RunResponse, Runner,
 };
 
 /// Speaks to the runner process that listens at a socket. One connection per call.
@@ -154,7 +154,10 @@ impl Runner for UnixRunner {
     ) -> Result<RunResponse, RunError> {
         request.check()?;
         let request = Request::Converse(request);
-        match self.call(&request, Along::Conversation(conversation), cancel).await? {
+        match self
+            .call(&request, Along::Conversation(conversation), cancel)
+            .await?
+        {
             Reply::Run(response) => Ok(response),
             reply => Err(unexpected(reply)),
         }

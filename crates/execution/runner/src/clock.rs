@@ -52,7 +52,9 @@ impl Clock {
     }
 
     fn total(&self, now: Instant) -> Duration {
-        let running = self.stopped_since.map(|since| now.saturating_duration_since(since));
+        let running = self
+            .stopped_since
+            .map(|since| now.saturating_duration_since(since));
         self.stopped_before.saturating_add(running.unwrap_or_default())
     }
 }
@@ -73,7 +75,11 @@ mod tests {
             clock.set(*stands_still, after(*seconds));
         }
         let deadline = clock.deadline(TIMEOUT).unwrap() - start;
-        assert_eq!((deadline, clock.stopped(after(at))), (expected_deadline, expected_stopped), "{said:?}");
+        assert_eq!(
+            (deadline, clock.stopped(after(at))),
+            (expected_deadline, expected_stopped),
+            "{said:?}"
+        );
     }
 
     #[test]
@@ -85,7 +91,12 @@ mod tests {
         check(&[(2, true), (4, true), (5, false), (6, false)], 9, s(13), s(3));
         check(&[(2, true)], 5, s(10 + max), s(3));
         check(&[(2, true)], 5 + max, s(10 + max), s(max));
-        check(&[(0, true), (max + 9, false), (max + 10, true)], max + 11, s(10 + max), s(max));
+        check(
+            &[(0, true), (max + 9, false), (max + 10, true)],
+            max + 11,
+            s(10 + max),
+            s(max),
+        );
     }
 
     #[test]

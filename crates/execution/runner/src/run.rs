@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use runner_api::{
-    CLOCK_GOES, CLOCK_STANDS_STILL, CONVERSATION_DESCRIPTORS, Mechanism, Outcome, Reply, ResourceUsage, RunRequest, RunResponse, UidMode,
+    CLOCK_GOES, CLOCK_STANDS_STILL, CONVERSATION_DESCRIPTORS, Mechanism, Outcome, Reply, ResourceUsage,
+    RunRequest, RunResponse, UidMode,
 };
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -211,8 +212,8 @@ impl Run {
         let readable = |descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN);
         let death = readable(self.init.death());
         // It may stop the clock, and it may leave.
-        let client = client
-            .map(|client| PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN | PollFlags::RDHUP));
+        let client =
+            client.map(|client| PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN | PollFlags::RDHUP));
         let has_client = client.is_some();
         // An init that is dying has closed its end, which would wake us for nothing again and again.
         let words = (self.phase != Phase::Dying).then(|| readable(self.init.channel.as_fd()));
@@ -310,7 +311,9 @@ impl Run {
             Ok((length, _)) => match words[..length].last() {
                 Some(&CLOCK_STANDS_STILL) => self.set_clock(true),
                 Some(&CLOCK_GOES) => self.set_clock(false),
-                word => self.kill(KilledFor::Trouble(format!("the client said {word:?}, which means nothing"))),
+                word => self.kill(KilledFor::Trouble(format!(
+                    "the client said {word:?}, which means nothing"
+                ))),
             },
             Err(errno) => self.kill(KilledFor::Trouble(format!("listening to the client: {errno}"))),
         }

@@ -19,8 +19,8 @@ use crate::file_cache::FileId;
 pub(crate) use contents::{FromCache, LazyError};
 pub(crate) use memory::ReadBefore;
 pub(crate) use message::{leave_out_observed, message, unobserved};
-pub use policy::{LazyInputs, LazyOptions};
 pub(crate) use policy::{Laziness, Observe};
+pub use policy::{LazyInputs, LazyOptions};
 
 /// What a worker needs to make lazy input roots.
 pub(crate) struct LazyParts {

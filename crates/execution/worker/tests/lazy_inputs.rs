@@ -76,13 +76,17 @@ impl Fixture {
     async fn tree(&self, files: &[(&str, &str)]) -> Digest {
         let mut tree = TreeBuilder::new();
         for (path, content) in files {
-            tree.insert_file(path, self.farm.put(*content).await, false).unwrap();
+            tree.insert_file(path, self.farm.put(*content).await, false)
+                .unwrap();
         }
         self.farm.put_tree(tree).await
     }
 }
 
-#[allow(deprecated, reason = "an action of these tests has no platform beside its command's")]
+#[allow(
+    deprecated,
+    reason = "an action of these tests has no platform beside its command's"
+)]
 fn with(mut command: proto::Command, name: &str, value: &str) -> proto::Command {
     let platform = command.platform.get_or_insert_default();
     platform.properties.push(proto::platform::Property {
@@ -130,7 +134,10 @@ async fn a_compile_fetches_what_it_reads_and_tells_exactly_that() {
         return;
     }
     let read = [
-        ("src/main.c", "#include \"a.h\"\n#include <deep/b.h>\n#if __has_include(<absent.h>)\n#error there\n#endif\nint main(void) { return A + B; }\n"),
+        (
+            "src/main.c",
+            "#include \"a.h\"\n#include <deep/b.h>\n#if __has_include(<absent.h>)\n#error there\n#endif\nint main(void) { return A + B; }\n",
+        ),
         ("src/a.h", "#include \"c.h\"\n#define A C\n"),
         ("src/c.h", "#define C 1\n"),
         ("include/deep/b.h", "#include <deep/d.h>\n#define B D\n"),
@@ -142,13 +149,25 @@ async fn a_compile_fetches_what_it_reads_and_tells_exactly_that() {
             (path, format!("#define H{number} {number}\n"))
         })
         .collect();
-    let unread_files = unread.iter().map(|(path, content)| (path.as_str(), content.as_str()));
+    let unread_files = unread
+        .iter()
+        .map(|(path, content)| (path.as_str(), content.as_str()));
     let files: Vec<(&str, &str)> = read.into_iter().chain(unread_files).collect();
     let input_root = fixture.tree(&files).await;
     let compile = |dependencies: &str| proto::Command {
-        arguments: ["/usr/bin/gcc", dependencies, "-MF", "out/deps", "-c", "-Iinclude", "src/main.c", "-o", "out/main.o"]
-            .map(String::from)
-            .to_vec(),
+        arguments: [
+            "/usr/bin/gcc",
+            dependencies,
+            "-MF",
+            "out/deps",
+            "-c",
+            "-Iinclude",
+            "src/main.c",
+            "-o",
+            "out/main.o",
+        ]
+        .map(String::from)
+        .to_vec(),
         output_paths: vec!["out/main.o".into(), "out/deps".into()],
         ..Default::default()
     };
@@ -156,12 +175,21 @@ async fn a_compile_fetches_what_it_reads_and_tells_exactly_that() {
     let made = result(&response);
     assert_eq!((made.exit_code, made.output_files.len()), (0, 2), "{response:?}");
 
-    let of = |files: &[(&str, &str)]| files.iter().map(|(_, content)| digest(content)).collect::<HashSet<_>>();
+    let of = |files: &[(&str, &str)]| {
+        files
+            .iter()
+            .map(|(_, content)| digest(content))
+            .collect::<HashSet<_>>()
+    };
     assert_eq!(fixture.store.reads(&of(&files)), read.len());
     assert_eq!(fixture.store.reads(&of(&read)), read.len());
 
     let observed = observed_inputs(&response).unwrap();
-    let deps = made.output_files.iter().find(|file| file.path == "out/deps").unwrap();
+    let deps = made
+        .output_files
+        .iter()
+        .find(|file| file.path == "out/deps")
+        .unwrap();
     let deps = String::from_utf8(fixture.farm.read(&deps.digest).await).unwrap();
     let mut named: Vec<&str> = deps
         .split_whitespace()
@@ -169,10 +197,22 @@ async fn a_compile_fetches_what_it_reads_and_tells_exactly_that() {
         .collect();
     named.sort_unstable();
     assert_eq!(observed.files_read, named, "{deps}");
-    assert!(observed.lookups_failed.contains(&"include/absent.h".to_owned()), "{observed:?}");
-    assert!(observed.lookups_failed.iter().all(|path| !path.starts_with("out/")), "{observed:?}");
+    assert!(
+        observed.lookups_failed.contains(&"include/absent.h".to_owned()),
+        "{observed:?}"
+    );
+    assert!(
+        observed
+            .lookups_failed
+            .iter()
+            .all(|path| !path.starts_with("out/")),
+        "{observed:?}"
+    );
     assert_eq!(observed.undeclared_writes, Vec::<String>::new());
-    assert!(!observed.truncated && observed.directories_listed.is_empty(), "{observed:?}");
+    assert!(
+        !observed.truncated && observed.directories_listed.is_empty(),
+        "{observed:?}"
+    );
     fixture.farm.end().await;
 }
 
@@ -182,10 +222,15 @@ async fn an_action_sees_the_same_and_makes_the_same() {
     for sandbox in ["best-effort", "off"] {
         let mut fixture = fixture(sandbox, ON_REQUEST).await;
         let mut tree = TreeBuilder::new();
-        let greet = fixture.farm.put("#!/bin/sh\necho hello $1; cat ../data; echo oops >&2\n").await;
+        let greet = fixture
+            .farm
+            .put("#!/bin/sh\necho hello $1; cat ../data; echo oops >&2\n")
+            .await;
         tree.insert_file("bin/greet", greet, true).unwrap();
-        tree.insert_file("data", fixture.farm.put("some data\n").await, false).unwrap();
-        tree.insert_file("tree/given", fixture.farm.put("given").await, false).unwrap();
+        tree.insert_file("data", fixture.farm.put("some data\n").await, false)
+            .unwrap();
+        tree.insert_file("tree/given", fixture.farm.put("given").await, false)
+            .unwrap();
         tree.insert_symlink("work/link", "../data").unwrap();
         let input_root = fixture.farm.put_tree(tree).await;
         let script = "../bin/greet you && cp link tree/copy && echo more >> tree/given && ln -s copy tree/link && \
@@ -215,17 +260,24 @@ async fn an_action_sees_the_same_and_makes_the_same() {
 #[tokio::test]
 async fn no_action_changes_the_inputs_of_another() {
     let mut fixture = fixture("best-effort", ON_REQUEST).await;
-    let input_root = fixture.tree(&[("input", "original"), ("output/given", "given")]).await;
+    let input_root = fixture
+        .tree(&[("input", "original"), ("output/given", "given")])
+        .await;
     let attack = "exec 2>/dev/null; chmod u+w input; echo changed > input; truncate -s 0 input; \
                   echo appended >> output/given; rm -f input; echo new > input; cat input";
     let attacked = fixture.run(lazy(shell(attack, &["output"])), input_root).await;
     assert_eq!(&result(&attacked).stdout_raw[..], b"new\n");
-    for command in [shell("cat input output/given", &[]), lazy(shell("cat input output/given", &[]))] {
+    for command in [
+        shell("cat input output/given", &[]),
+        lazy(shell("cat input output/given", &[])),
+    ] {
         let after = fixture.run(command, input_root).await;
         assert_eq!(&result(&after).stdout_raw[..], b"originalgiven");
     }
     if rustix::process::geteuid().is_root() {
-        let refused = fixture.run(lazy(shell("chmod u+w input || echo x > input", &[])), input_root).await;
+        let refused = fixture
+            .run(lazy(shell("chmod u+w input || echo x > input", &[])), input_root)
+            .await;
         assert_ne!(result(&refused).exit_code, 0, "{refused:?}");
     }
     fixture.farm.end().await;
@@ -239,7 +291,8 @@ async fn everything_a_command_does_to_its_inputs_is_told() {
     }
     let mut tree = TreeBuilder::new();
     for path in ["dir/a", "dir/b", "removed", "unread", "out/old"] {
-        tree.insert_file(path, fixture.farm.put(path).await, false).unwrap();
+        tree.insert_file(path, fixture.farm.put(path).await, false)
+            .unwrap();
     }
     tree.insert_symlink("link", "dir/a").unwrap();
     let input_root = fixture.farm.put_tree(tree).await;
@@ -249,7 +302,10 @@ async fn everything_a_command_does_to_its_inputs_is_told() {
     assert_eq!(result(&response).exit_code, 0, "{response:?}");
     let mut observed = observed_inputs(&response).unwrap();
     // What the shell itself looks for depends on the shell.
-    assert!(observed.lookups_failed.contains(&"nowhere".to_owned()), "{observed:?}");
+    assert!(
+        observed.lookups_failed.contains(&"nowhere".to_owned()),
+        "{observed:?}"
+    );
     observed.lookups_failed.clear();
     let expected = ObservedInputs {
         files_read: vec!["dir/a".into()],
@@ -271,13 +327,20 @@ async fn where_nothing_can_be_observed_the_answer_says_so() {
     };
     let mut fixture = fixture("best-effort", never).await;
     let input_root = fixture.tree(&[("input", "content")]).await;
-    let response = fixture.run(observed(lazy(shell("cat input", &[]))), input_root).await;
+    let response = fixture
+        .run(observed(lazy(shell("cat input", &[]))), input_root)
+        .await;
     assert_eq!(&result(&response).stdout_raw[..], b"content");
     let observed = observed_inputs(&response).unwrap();
-    assert_eq!(observed.unobserved_reason, "this worker lays its inputs out (--lazy-inputs never)");
+    assert_eq!(
+        observed.unobserved_reason,
+        "this worker lays its inputs out (--lazy-inputs never)"
+    );
     let unasked = fixture.run(shell("cat input", &[]), input_root).await;
     assert_eq!(observed_inputs(&unasked), None);
-    let wrong = fixture.run(with(shell("true", &[]), "lazy-inputs", "maybe"), input_root).await;
+    let wrong = fixture
+        .run(with(shell("true", &[]), "lazy-inputs", "maybe"), input_root)
+        .await;
     assert_eq!(code(&wrong), Code::InvalidArgument);
     fixture.farm.end().await;
 }
@@ -289,7 +352,9 @@ async fn a_blob_that_is_lost_meanwhile_is_named_and_not_blamed_on_the_command() 
     if !can_be_lazy(&mut fixture).await {
         return;
     }
-    let input_root = fixture.tree(&[("there", "there"), ("lost", "lost"), ("lost too", "lost too")]).await;
+    let input_root = fixture
+        .tree(&[("there", "there"), ("lost", "lost"), ("lost too", "lost too")])
+        .await;
     fixture.store.lose(digest("lost"));
     fixture.store.lose(digest("lost too"));
     let start = Instant::now();
@@ -313,12 +378,20 @@ async fn time_stands_still_while_a_command_waits_for_its_inputs() {
     fixture.store.delay(digest("slow"), Duration::from_millis(2500));
     fixture.store.delay(digest("slower"), Duration::from_millis(2500));
     let timeout = Duration::from_millis(1500);
-    let response = fixture.run_for(lazy(shell("cat slow slower", &[])), input_root, timeout).await;
+    let response = fixture
+        .run_for(lazy(shell("cat slow slower", &[])), input_root, timeout)
+        .await;
     assert_eq!(&result(&response).stdout_raw[..], b"slowslower");
-    let counted: Duration = metadata(&response).virtual_execution_duration.unwrap().try_into().unwrap();
+    let counted: Duration = metadata(&response)
+        .virtual_execution_duration
+        .unwrap()
+        .try_into()
+        .unwrap();
     assert!(counted < timeout, "{counted:?}");
     // Its own time counts as ever.
-    let response = fixture.run_for(lazy(shell("cat slow; sleep 30", &[])), input_root, timeout).await;
+    let response = fixture
+        .run_for(lazy(shell("cat slow; sleep 30", &[])), input_root, timeout)
+        .await;
     assert_eq!(code(&response), Code::DeadlineExceeded, "{response:?}");
     fixture.farm.end().await;
 }
@@ -359,16 +432,28 @@ async fn what_a_command_read_before_is_fetched_ahead() {
         return;
     }
     let command = || lazy(shell("sleep 1; cat read", &[]));
-    let first = fixture.tree(&[("read", "old content"), ("unread", "old other")]).await;
+    let first = fixture
+        .tree(&[("read", "old content"), ("unread", "old other")])
+        .await;
     let response = fixture.run(command(), first).await;
     assert_eq!(&result(&response).stdout_raw[..], b"old content");
-    let second = fixture.tree(&[("read", "new content"), ("unread", "new other")]).await;
+    let second = fixture
+        .tree(&[("read", "new content"), ("unread", "new other")])
+        .await;
     let response = fixture.run(command(), second).await;
     let ended = Instant::now();
     assert_eq!(&result(&response).stdout_raw[..], b"new content");
     let ahead = ended - fixture.store.read_at(digest("new content")).unwrap();
-    assert!(ahead > Duration::from_millis(900), "{ahead:?} before the end of a command that reads it last");
+    assert!(
+        ahead > Duration::from_millis(900),
+        "{ahead:?} before the end of a command that reads it last"
+    );
     assert_eq!(fixture.store.reads(&[digest("new content")].into()), 1);
-    assert_eq!(fixture.store.reads(&[digest("new other"), digest("old other")].into()), 0);
+    assert_eq!(
+        fixture
+            .store
+            .reads(&[digest("new other"), digest("old other")].into()),
+        0
+    );
     fixture.farm.end().await;
 }

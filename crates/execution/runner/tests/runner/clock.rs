@@ -21,11 +21,18 @@ async fn a_command_lives_past_its_timeout_while_its_clock_stands_still() {
         };
         let (_clock, stands_still) = watch::channel(true);
         let cancel = CancellationToken::new();
-        let response = host.runner.run_by_clock(request, stands_still, &cancel).await.unwrap();
+        let response = host
+            .runner
+            .run_by_clock(request, stands_still, &cancel)
+            .await
+            .unwrap();
         assert_eq!(response.outcome, Outcome::Exited(0));
         let stopped = Duration::from_nanos(response.clock_stopped_ns);
         assert!(stopped >= Duration::from_millis(1900), "{stopped:?}");
-        assert!(response.time_counted() < Duration::from_millis(500), "{response:?}");
+        assert!(
+            response.time_counted() < Duration::from_millis(500),
+            "{response:?}"
+        );
     }
 }
 

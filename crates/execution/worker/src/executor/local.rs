@@ -147,8 +147,14 @@ impl Local {
             inputs,
             laziness,
         } = &prepared;
-        self.settle(assignment, blobs, (build_directory, inputs, laziness), timeline, report)
-            .await
+        self.settle(
+            assignment,
+            blobs,
+            (build_directory, inputs, laziness),
+            timeline,
+            report,
+        )
+        .await
     }
 
     async fn run_laid_out(
@@ -279,7 +285,10 @@ impl Local {
 /// A response that no client could receive would be worse than an error. What was observed goes first.
 fn bounded(mut response: ExecuteResponse) -> ExecuteResponse {
     if response.encoded_len() > RESPONSE_BYTES_MAX
-        && let Some(metadata) = response.result.as_mut().and_then(|result| result.execution_metadata.as_mut())
+        && let Some(metadata) = response
+            .result
+            .as_mut()
+            .and_then(|result| result.execution_metadata.as_mut())
     {
         leave_out_observed(&mut metadata.auxiliary_metadata);
     }

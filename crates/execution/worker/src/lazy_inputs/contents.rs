@@ -86,7 +86,9 @@ impl Contents for FromCache {
     }
 
     fn too_slow(&self, path: &str) -> LazyError {
-        LazyError::TooSlow { path: path.to_owned() }
+        LazyError::TooSlow {
+            path: path.to_owned(),
+        }
     }
 
     fn broken(&self, path: &str, source: io::Error) -> LazyError {

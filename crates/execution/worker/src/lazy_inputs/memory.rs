@@ -74,7 +74,8 @@ mod tests {
     fn tree(files: &[(&str, &str)]) -> InputTree {
         let mut tree = TreeBuilder::new();
         for (path, content) in files {
-            tree.insert_file(path, Digest::of(F, content.as_bytes()), false).unwrap();
+            tree.insert_file(path, Digest::of(F, content.as_bytes()), false)
+                .unwrap();
         }
         tree.build(F).unwrap().into_tree().into_input_tree()
     }
@@ -95,7 +96,10 @@ mod tests {
         assert_eq!(expected[0].digest, Digest::of(F, b"new"));
         assert_eq!(read_before.expected(Digest::of(F, b"link"), &changed), []);
         read_before.note(compile, paths(&["b.h"]));
-        assert_eq!(read_before.expected(compile, &changed)[0].digest, Digest::of(F, b"b"));
+        assert_eq!(
+            read_before.expected(compile, &changed)[0].digest,
+            Digest::of(F, b"b")
+        );
     }
 
     #[test]
@@ -107,7 +111,9 @@ mod tests {
         for command in &commands {
             read_before.note(*command, paths(&["x", &long]));
         }
-        let expected = commands.iter().map(|command| read_before.expected(*command, &there).len());
+        let expected = commands
+            .iter()
+            .map(|command| read_before.expected(*command, &there).len());
         assert_eq!(expected.collect::<Vec<_>>(), [0, 0, 1, 1]);
     }
 }

@@ -18,7 +18,10 @@ pub(crate) fn unobserved(reason: String) -> ObservedInputs {
 /// Says instead that there is no room for it, where something was observed.
 pub(crate) fn leave_out_observed(told: &mut [Any]) {
     let no_room = unobserved("the action's result leaves no room for it in one message".to_owned());
-    for any in told.iter_mut().filter(|any| any.to_msg::<ObservedInputs>().is_ok()) {
+    for any in told
+        .iter_mut()
+        .filter(|any| any.to_msg::<ObservedInputs>().is_ok())
+    {
         any.value = no_room.encode_to_vec();
     }
 }
@@ -61,7 +64,11 @@ mod tests {
     }
 
     fn check(path: &str, outputs: &[&str], expected: bool) {
-        assert_eq!(is_at_or_below(path, &set(outputs)), expected, "{path} {outputs:?}");
+        assert_eq!(
+            is_at_or_below(path, &set(outputs)),
+            expected,
+            "{path} {outputs:?}"
+        );
     }
 
     #[test]
@@ -85,7 +92,10 @@ mod tests {
         leave_out_observed(&mut told);
         assert_eq!(told[0], usage);
         let left: ObservedInputs = told[1].to_msg().unwrap();
-        assert!(left.files_read.is_empty() && left.unobserved_reason.contains("no room"), "{left:?}");
+        assert!(
+            left.files_read.is_empty() && left.unobserved_reason.contains("no room"),
+            "{left:?}"
+        );
     }
 
     #[test]

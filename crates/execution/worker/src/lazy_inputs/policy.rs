@@ -86,7 +86,9 @@ mod tests {
         possible: bool,
         properties: &[(&str, &str)],
     ) -> Result<Laziness, String> {
-        let properties = properties.iter().map(|(name, value)| ((*name).into(), (*value).into()));
+        let properties = properties
+            .iter()
+            .map(|(name, value)| ((*name).into(), (*value).into()));
         let platform = Platform::new(properties).unwrap();
         let possible = possible.then_some(()).ok_or_else(|| "no FUSE".to_owned());
         Laziness::of(LazyOptions { when, observe }, &possible, &platform)
@@ -99,7 +101,8 @@ mod tests {
         let impossible = || Observe::Impossible("no FUSE".into());
         let (lazy, not_lazy) = ((LAZY, "true"), (LAZY, "false"));
         let (observed, not_observed) = ((OBSERVE, "true"), (OBSERVE, "false"));
-        let table: [(_, bool, &[(&str, &str)], bool, Observe); 13] = [
+        type Row<'a> = ((LazyInputs, bool), bool, &'a [(&'a str, &'a str)], bool, Observe);
+        let table: [Row<'_>; 13] = [
             ((OnRequest, false), true, &[], false, No),
             ((OnRequest, false), true, &[lazy], true, No),
             ((OnRequest, false), true, &[observed], true, Yes),
@@ -117,7 +120,11 @@ mod tests {
         ];
         for (options, possible, properties, is_lazy, observe) in table {
             let decided = decide(options, possible, properties);
-            assert_eq!(decided, Ok(Laziness { is_lazy, observe }), "{options:?} {properties:?}");
+            assert_eq!(
+                decided,
+                Ok(Laziness { is_lazy, observe }),
+                "{options:?} {properties:?}"
+            );
         }
     }
 

@@ -41,13 +41,21 @@ impl Watched {
     /// How often any of these was read.
     pub(crate) fn reads(&self, digests: &HashSet<Digest>) -> usize {
         let state = self.state.lock().unwrap();
-        state.read.iter().filter(|(digest, _)| digests.contains(digest)).count()
+        state
+            .read
+            .iter()
+            .filter(|(digest, _)| digests.contains(digest))
+            .count()
     }
 
     /// When it was read first.
     pub(crate) fn read_at(&self, digest: Digest) -> Option<Instant> {
         let state = self.state.lock().unwrap();
-        state.read.iter().find(|(read, _)| *read == digest).map(|(_, at)| *at)
+        state
+            .read
+            .iter()
+            .find(|(read, _)| *read == digest)
+            .map(|(_, at)| *at)
     }
 }
 
@@ -75,7 +83,10 @@ impl BlobStore for Watched {
     async fn find_missing(&self, digests: &DigestSet) -> Result<DigestSet, StoreError> {
         let missing = self.inner.find_missing(digests).await?;
         let state = self.state.lock().unwrap();
-        let lost = digests.iter().filter(|digest| state.lost.contains(digest)).copied();
+        let lost = digests
+            .iter()
+            .filter(|digest| state.lost.contains(digest))
+            .copied();
         Ok(missing.union(&lost.collect()))
     }
 }

@@ -185,7 +185,9 @@ async fn journey(options: &ExecOptions, operation: &OperationSlot) -> Result<Exi
         progress.timings(action_result);
         if options.observe {
             let observed = observed::of(action_result);
-            observed::lines(observed.as_ref()).iter().for_each(|line| progress.say(line));
+            observed::lines(observed.as_ref())
+                .iter()
+                .for_each(|line| progress.say(line));
         }
     }
     let elapsed = seconds(start.elapsed());

@@ -71,13 +71,20 @@ mod tests {
         let options = parse(words.iter().map(OsString::from).collect());
         let LazyOptions { when, observe } = options.to_options();
         assert_eq!((when, observe), expected, "{words:?}");
-        assert_eq!(parse(options.to_arguments()).to_options(), options.to_options(), "{words:?}");
+        assert_eq!(
+            parse(options.to_arguments()).to_options(),
+            options.to_options(),
+            "{words:?}"
+        );
     }
 
     #[test]
     fn a_worker_process_hears_what_was_said() {
         check(&[], (LazyInputs::OnRequest, false));
         check(&["--lazy-inputs", "never"], (LazyInputs::Never, false));
-        check(&["--lazy-inputs", "always", "--observe-inputs"], (LazyInputs::Always, true));
+        check(
+            &["--lazy-inputs", "always", "--observe-inputs"],
+            (LazyInputs::Always, true),
+        );
     }
 }

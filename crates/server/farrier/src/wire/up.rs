@@ -17,9 +17,9 @@ use tokio::net::TcpListener;
 
 use super::action_limits::LimitOptions;
 use super::action_surroundings::SurroundingsArguments;
-use super::lazy_inputs::LazyArguments;
 use super::bucket::{self, BucketChoice};
 use super::join::SandboxChoice;
+use super::lazy_inputs::LazyArguments;
 use super::server::{ServerOptions, serve};
 use super::signals::EndSignals;
 pub(crate) use super::storage::Sizes;

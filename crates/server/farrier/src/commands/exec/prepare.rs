@@ -105,11 +105,7 @@ fn platform(options: &ExecOptions) -> Result<Option<proto::Platform>> {
     if properties.is_empty() {
         return Ok(None);
     }
-    Ok(Some(
-        Platform::new(properties)
-            .context("--platform")?
-            .to_proto(),
-    ))
+    Ok(Some(Platform::new(properties).context("--platform")?.to_proto()))
 }
 
 fn timeout(timeout: std::time::Duration) -> Result<prost_types::Duration> {
