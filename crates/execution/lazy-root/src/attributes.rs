@@ -19,9 +19,9 @@ pub struct Id {
 /// Whose everything is.
 #[derive(Clone, Debug)]
 pub struct Owners {
-    /// Directories, symlinks, and files that the action may overwrite: its own user.
+    /// Directories, and files that the action may overwrite: its own user.
     pub action: Id,
-    /// All other files: out of its reach.
+    /// All else: out of its reach.
     pub files: Id,
     /// Paths of outputs: what is there, or below, the action may overwrite. The empty one is the root.
     pub outputs: BTreeSet<String>,
@@ -42,7 +42,7 @@ impl Owners {
 pub(crate) fn attributes(owners: &Owners, ino: u64, path: &str, kind: &Kind) -> FileAttr {
     let (file_type, size, perm, owner) = match kind {
         Kind::Directory(_) => (FileType::Directory, 0, 0o755, owners.action),
-        Kind::Symlink(target) => (FileType::Symlink, target.len() as u64, 0o777, owners.action),
+        Kind::Symlink(target) => (FileType::Symlink, target.len() as u64, 0o777, owners.files),
         Kind::File(file) => {
             let execute = if file.is_executable { 0o111 } else { 0 };
             let (write, owner) = match owners.is_private(path) {

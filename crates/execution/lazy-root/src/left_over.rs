@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use rustix::mount::UnmountFlags;
 
 use crate::limits::DETACH_ROUNDS_MAX;
+use crate::mount::SOURCE;
 
-/// Takes away everything that is mounted below `directory`, an absolute path without symlinks. Nothing of it works any
-/// more: whoever served it is dead. How many there were.
+/// Takes away everything of ours that is mounted below `directory`, an absolute path without symlinks. Nothing of it works
+/// any more: whoever served it is dead. What others have mounted there stays. How many there were.
 pub fn detach_below(directory: &Path) -> io::Result<usize> {
     let mut detached = 0;
     // A mount may hide others of the same path.
@@ -43,16 +44,25 @@ pub fn detach_below(directory: &Path) -> io::Result<usize> {
     )))
 }
 
-/// Those strictly below `directory`, the innermost first.
+/// Those of ours strictly below `directory`, the innermost first.
 fn mount_points(table: &[u8], directory: &Path) -> Vec<PathBuf> {
     let lines = table.split(|byte| *byte == b'\n');
     let mut found: Vec<PathBuf> = lines
+        .filter(|line| is_ours(line))
         .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
         .map(unescaped)
         .filter(|at| at.starts_with(directory) && at != directory)
         .collect();
     found.sort_by_key(|at| std::cmp::Reverse(at.as_os_str().as_bytes().len()));
     found
+}
+
+/// By the source, the second field after a lone dash.
+fn is_ours(line: &[u8]) -> bool {
+    let mut fields = line
+        .split(|byte| *byte == b' ')
+        .skip_while(|field| *field != b"-");
+    fields.nth(2) == Some(SOURCE.as_bytes())
 }
 
 /// The table writes blanks and the like as three octal digits.
@@ -93,6 +103,7 @@ mod tests {
             32 22 0:32 / /w/builds/a/inputs/deeper rw - fuse.farrier farrier ro\n\
             33 22 0:33 / /w/builds/with\\040blank\\134 rw - overlay farrier rw\n\
             34 22 0:34 / /w/buildsx/root rw - overlay farrier rw\n\
+            35 22 0:35 / /w/builds/disk rw - ext4 /dev/sdb rw\n\
             broken\n";
         let found = mount_points(table, Path::new("/w/builds"));
         let expected = [

@@ -19,6 +19,9 @@ use crate::limits::SERVING_THREADS;
 use crate::requests::Requests;
 use crate::{Contents, Observed, Owners};
 
+/// What the table of mounts says of ours in the place of a device.
+pub(crate) const SOURCE: &str = "farrier";
+
 /// What is shown, and to whom it belongs.
 #[derive(Clone, Debug)]
 pub struct RootOptions {
@@ -61,7 +64,7 @@ pub fn mount<C: Contents>(
     );
     let data = CString::new(data).expect("there is no NUL in it");
     let flags = MountFlags::RDONLY | MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOATIME;
-    rustix::mount::mount("farrier", at, "fuse.farrier", flags, data.as_c_str())
+    rustix::mount::mount(SOURCE, at, "fuse.farrier", flags, data.as_c_str())
         .map_err(|errno| failed("mounting a FUSE file system", errno))?;
     let mounted = Mounted { at: at.to_owned() };
     let mut config = Config::default();

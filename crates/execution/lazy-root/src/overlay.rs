@@ -9,7 +9,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::mount::MountFlags;
 
 use crate::Mounted;
-use crate::mount::failed;
+use crate::mount::{SOURCE, failed};
 
 /// The directories of an overlay.
 #[derive(Clone, Copy, Debug)]
@@ -39,14 +39,11 @@ pub fn overlay(at: &Path, layers: Layers<'_>) -> io::Result<Mounted> {
             "lowerdir=/proc/self/fd/{lower},upperdir=/proc/self/fd/{upper},workdir=/proc/self/fd/{work},{options}"
         );
         let data = CString::new(data).expect("there is no NUL in it");
-        rustix::mount::mount("farrier", at, "overlay", flags, data.as_c_str())
+        rustix::mount::mount(SOURCE, at, "overlay", flags, data.as_c_str())
     };
-    let mounted = OPTIONS
-        .into_iter()
-        .map(mount)
-        .reduce(|first, next| first.or(next));
-    mounted
-        .expect("there are options")
+    let [best, least] = OPTIONS;
+    mount(best)
+        .or_else(|_| mount(least))
         .map_err(|errno| failed("mounting an overlay", errno))?;
     Ok(Mounted::at(at))
 }

@@ -457,3 +457,76 @@ async fn what_a_command_read_before_is_fetched_ahead() {
     );
     fixture.farm.end().await;
 }
+
+/// A whole system as input root, of which a command reads a shell and what that is linked with.
+#[tokio::test]
+async fn a_root_of_its_own_comes_lazily_too() {
+    let mut fixture = fixture("best-effort", ON_REQUEST).await;
+    if !can_be_lazy(&mut fixture).await {
+        return;
+    }
+    let mut tree = TreeBuilder::new();
+    tree.insert_symlink("bin", "usr/bin").unwrap();
+    tree.insert_file("mark", fixture.farm.put("mine").await, false)
+        .unwrap();
+    tree.insert_file("usr/share/unread", fixture.farm.put("unread").await, false)
+        .unwrap();
+    let mut placed = HashSet::new();
+    for program in ["sh", "cat", "ls"] {
+        let host = format!("/usr/bin/{program}");
+        let libraries = std::process::Command::new("ldd")
+            .arg(&host)
+            .output()
+            .unwrap()
+            .stdout;
+        let libraries = String::from_utf8(libraries).unwrap();
+        let libraries = libraries.split_whitespace().filter(|word| word.starts_with('/'));
+        for file in libraries.chain([host.as_str()]).map(str::to_owned) {
+            let bytes = std::fs::read(&file).unwrap();
+            if placed.insert(file.clone()) {
+                let place = file.trim_start_matches('/');
+                tree.insert_file(place, fixture.farm.put(bytes).await, true)
+                    .unwrap();
+            }
+        }
+    }
+    let input_root = fixture.farm.put_tree(tree).await;
+    let script = "cat /mark; echo made > /install; for name in /*; do echo $name; done";
+    let command = proto::Command {
+        arguments: ["/bin/sh", "-c", script].map(String::from).to_vec(),
+        output_paths: vec!["install".into()],
+        ..Default::default()
+    };
+    let response = fixture
+        .run(observed(with(command, "root", "inputs")), input_root)
+        .await;
+    let result = result(&response);
+    let said = String::from_utf8_lossy(&result.stdout_raw).into_owned();
+    assert_eq!(
+        (result.exit_code, result.output_files.len()),
+        (0, 1),
+        "{response:?}"
+    );
+    assert!(
+        said.starts_with("mine") && said.contains("/install\n") && said.contains("/proc\n"),
+        "{said}"
+    );
+    let observed = observed_inputs(&response).unwrap();
+    for path in ["usr/bin/sh", "usr/bin/cat", "mark"] {
+        assert!(
+            observed.files_read.contains(&path.to_owned()),
+            "{path}: {observed:?}"
+        );
+    }
+    assert!(observed.symlinks_read.contains(&"bin".to_owned()), "{observed:?}");
+    assert!(
+        observed.directories_listed.contains(&String::new()),
+        "{observed:?}"
+    );
+    assert!(
+        !observed.files_read.contains(&"usr/bin/ls".to_owned()),
+        "{observed:?}"
+    );
+    assert_eq!(fixture.store.reads(&[digest("unread")].into()), 0);
+    fixture.farm.end().await;
+}

@@ -406,8 +406,8 @@ pub struct ObservedInputs {
     /// Directories of the input root whose names were listed.
     #[prost(string, repeated, tag = "3")]
     pub directories_listed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
-    /// Names that were looked for and were not there. What the action then made itself may be among them; declared outputs
-    /// and what is below them are not.
+    /// Names that were looked for in directories of the input root and were not there. What the action then made itself may
+    /// be among them; declared outputs and what is below them are not.
     #[prost(string, repeated, tag = "4")]
     pub lookups_failed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     /// What was made or changed beside the declared outputs, directories left out.

@@ -16,6 +16,15 @@ use crate::blocking::blocking;
 use crate::build_directory::{BuildDirectory, LazyInputs, LazyLayout};
 use crate::lazy_inputs::{FromCache, Laziness, LazyError, Observe, message, unobserved};
 
+impl Laziness {
+    /// Where it was asked for and could not be done.
+    pub(super) fn tell_impossible(&self, timeline: &mut Timeline) {
+        if let Observe::Impossible(reason) = &self.observe {
+            timeline.observed(&unobserved(reason.clone()));
+        }
+    }
+}
+
 impl Local {
     /// Mounts the input root; nothing is fetched but, in the background, what such a command has read before.
     pub(super) async fn lay_out_lazily(
@@ -87,9 +96,7 @@ impl Local {
     ) -> Result<Report, Failure> {
         let (build_directory, inputs, laziness) = laid_out;
         let Some(lazy) = build_directory.lazy() else {
-            if let Observe::Impossible(reason) = &laziness.observe {
-                timeline.observed(&unobserved(reason.clone()));
-            }
+            laziness.tell_impossible(timeline);
             return report;
         };
         if let Some(error) = lazy.root.failure() {

@@ -104,9 +104,10 @@ impl Local {
         let inputs = unless(cancel, self.collect_inputs(assignment, &*blobs)).await?;
         let laziness = self.laziness(assignment)?;
         // A process that serves several actions cannot be observed for one of them.
-        if inputs.surroundings.are_ordinary() && laziness.observe == Observe::No {
+        if inputs.surroundings.are_ordinary() && laziness.observe != Observe::Yes {
             let served = self.journey_in_process(assignment, &inputs, &*blobs, timeline, progress, cancel);
             if let Some(report) = served.await? {
+                laziness.tell_impossible(timeline);
                 return Ok(report);
             }
         }
