@@ -102,7 +102,7 @@ fn a_worker_that_is_killed_leaves_nothing_that_hinders_the_next() -> Result<()> 
         let output = exec(
             &farrier,
             project.path(),
-            &script("cat input; echo more > input; cat input"),
+            &script("cat input; rm input; echo more > input; cat input"),
         )?
         .output()?;
         ensure!(
