@@ -84,3 +84,28 @@ impl LazyParts {
 
 /// Below a worker's directory, while it starts.
 const PROBE: &str = "probe";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// On a machine where nothing can be mounted below `directory`.
+    fn check(when: LazyInputs, expected: Result<bool, ()>) {
+        let scratch = tempfile::tempdir().unwrap();
+        let no_directory = scratch.path().join("file");
+        std::fs::write(&no_directory, "").unwrap();
+        let options = LazyOptions { when, observe: false };
+        let opened = LazyParts::open(options, &no_directory, &Group::new("test"));
+        let possible = opened.map(|parts| parts.possible.is_ok()).map_err(|why| {
+            assert!(!why.is_empty());
+        });
+        assert_eq!(possible, expected, "{when:?}");
+    }
+
+    #[tokio::test]
+    async fn who_wants_it_for_every_action_is_told_that_it_cannot_be() {
+        check(LazyInputs::Always, Err(()));
+        check(LazyInputs::OnRequest, Ok(false));
+        check(LazyInputs::Never, Ok(false));
+    }
+}
