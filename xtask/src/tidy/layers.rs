@@ -43,9 +43,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("journal", &["scheduler", "worker-api", "action", "blob", "reapi"]),
     ("runner-api", &[]),
     ("runner", &["runner-api"]),
+    ("lazy-root", &["merkle", "blob", "tasks"]),
     (
         "worker",
         &[
+            "lazy-root",
             "worker-api",
             "runner-api",
             "cas",

@@ -21,7 +21,13 @@ pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const CONVERSATION_DESCRIPTORS: usize = 2;
 
 /// Changes whenever the meaning of any byte does.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
+
+/// What a client may say after [`Request::Run`], a byte each time: from now on the command's time stands still.
+pub const CLOCK_STANDS_STILL: u8 = b's';
+
+/// The opposite: it goes on. That is how it begins.
+pub const CLOCK_GOES: u8 = b'g';
 
 /// What a client sends, once per connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -335,6 +341,7 @@ fn write_run_response(to: &mut Writer, response: &RunResponse) {
         stdout_truncated,
         stderr_truncated,
         processes_refused,
+        clock_stopped_ns,
     } = response;
     match outcome {
         Outcome::Exited(code) => {
@@ -365,6 +372,7 @@ fn write_run_response(to: &mut Writer, response: &RunResponse) {
     to.bool(*stdout_truncated);
     to.bool(*stderr_truncated);
     to.u64(*processes_refused);
+    to.u64(*clock_stopped_ns);
 }
 
 fn read_run_response(from: &mut Reader<'_>) -> Result<RunResponse, FrameError> {
@@ -395,6 +403,7 @@ fn read_run_response(from: &mut Reader<'_>) -> Result<RunResponse, FrameError> {
         stdout_truncated: from.bool()?,
         stderr_truncated: from.bool()?,
         processes_refused: from.u64()?,
+        clock_stopped_ns: from.u64()?,
     })
 }
 

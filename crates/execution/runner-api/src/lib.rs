@@ -10,7 +10,8 @@
 //! - with the feature `client`: the port `Runner` and `UnixRunner`, which speaks to a runner's socket.
 //!
 //! One connection carries one request and one reply. Closing it early cancels: the runner kills every process of the
-//! command. Without the feature `client` the crate needs nothing but std, so the runner stays small.
+//! command. Between the two the client may say that the command's time stands still, because it waits for something that
+//! is not its own to bring, and that it goes on. Without the feature `client` the crate needs nothing but std, so the runner stays small.
 //!
 //! What it never does: start, confine or touch anything. Read `run.rs` first.
 //!
@@ -34,11 +35,12 @@ mod unix_runner;
 
 pub use capabilities::{Availability, Capabilities, Mechanism, UidMode};
 pub use frame::{
-    CONVERSATION_DESCRIPTORS, FRAME_BYTES_MAX, FrameError, Refusal, Reply, Request, read_frame, write_frame,
+    CLOCK_GOES, CLOCK_STANDS_STILL, CONVERSATION_DESCRIPTORS, FRAME_BYTES_MAX, FrameError, Refusal, Reply,
+    Request, read_frame, write_frame,
 };
 pub use run::{
-    BUILD_PATH, DEFAULT_PATH, DEFAULT_USER, InvalidRequest, LOG_MARKER_BYTES_MAX, MOUNT_POINTS, Outcome,
-    ResourceUsage, Root, RunRequest, RunResponse, User, log_marker,
+    BUILD_PATH, CLOCK_STOPPED_MAX, DEFAULT_PATH, DEFAULT_USER, InvalidRequest, LOG_MARKER_BYTES_MAX,
+    MOUNT_POINTS, Outcome, ResourceUsage, Root, RunRequest, RunResponse, User, log_marker,
 };
 #[cfg(feature = "client")]
 pub use runner::{Conversation, RunError, Runner};

@@ -12,6 +12,9 @@ pub const BUILD_PATH: &str = "/build";
 /// Where a bare `argv[0]` is looked up when the command's environment has no `PATH`.
 pub const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin";
 
+/// How long a command's clock can stand still, all in all; then it goes on whatever the client says.
+pub const CLOCK_STOPPED_MAX: Duration = Duration::from_secs(3600);
+
 /// No marker line that replaces dropped output is longer than this, so a log file never exceeds
 /// [`RunRequest::output_log_bytes_max`] by more.
 pub const LOG_MARKER_BYTES_MAX: usize = 160;
@@ -243,6 +246,16 @@ pub struct RunResponse {
     pub stderr_truncated: bool,
     /// How often it could not start a process because it had as many as it may.
     pub processes_refused: u64,
+    /// For how much of the time between start and end its clock stood still, nanoseconds.
+    pub clock_stopped_ns: u64,
+}
+
+impl RunResponse {
+    /// How long it ran by the clock that its timeout counts by.
+    pub fn time_counted(&self) -> Duration {
+        let ran = self.finished_unix_ns.saturating_sub(self.started_unix_ns);
+        Duration::from_nanos(ran.saturating_sub(self.clock_stopped_ns))
+    }
 }
 
 /// How a command ended. All but [`SetupFailed`](Outcome::SetupFailed) are the command's own doing.

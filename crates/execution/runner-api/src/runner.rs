@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use async_trait::async_trait;
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::{FrameError, InvalidRequest, RunRequest, RunResponse};
@@ -19,6 +20,15 @@ pub trait Runner: Send + Sync + 'static {
     /// When `cancel` fires, the command is killed and [`RunError::Cancelled`] returned once it is dead, so that its
     /// build directory can be removed at once. Dropping the future kills it too, but then nobody knows when.
     async fn run(&self, request: RunRequest, cancel: &CancellationToken) -> Result<RunResponse, RunError>;
+
+    /// The same for a command that waits now and then for what the client brings: while `stands_still` is true its time
+    /// does not run, for [`CLOCK_STOPPED_MAX`](crate::CLOCK_STOPPED_MAX) at most.
+    async fn run_by_clock(
+        &self,
+        request: RunRequest,
+        stands_still: watch::Receiver<bool>,
+        cancel: &CancellationToken,
+    ) -> Result<RunResponse, RunError>;
 
     /// The same for a command whose standard input and output are `conversation`. What it says there is bounded and kept
     /// by whoever holds the other ends.

@@ -10,12 +10,13 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::UnixStream;
 use tokio::net::unix::WriteHalf;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::frame::{framed, payload_length};
 use crate::{
-    CONVERSATION_DESCRIPTORS, Capabilities, Conversation, FrameError, Refusal, Reply, Request, RunError,
-    RunRequest, RunResponse, Runner,
+    CLOCK_GOES, CLOCK_STANDS_STILL, CONVERSATION_DESCRIPTORS, Capabilities, Conversation, FrameError,
+    Refusal, Reply, Request, RunError, RunRequest, RunResponse, Runner,
 };
 
 /// Speaks to the runner process that listens at a socket. One connection per call.
@@ -35,7 +36,7 @@ impl UnixRunner {
     /// Asks which confinement the runner gives, and whose id commands run as.
     pub async fn capabilities(&self) -> Result<Capabilities, RunError> {
         let never = CancellationToken::new();
-        match self.call(&Request::Hello, None, &never).await? {
+        match self.call(&Request::Hello, Along::Nothing, &never).await? {
             Reply::Capabilities(capabilities) => Ok(capabilities),
             reply => Err(unexpected(reply)),
         }
@@ -44,13 +45,18 @@ impl UnixRunner {
     async fn call(
         &self,
         request: &Request,
-        conversation: Option<Conversation>,
+        along: Along,
         cancel: &CancellationToken,
     ) -> Result<Reply, RunError> {
         let frame = framed(&request.encode())?;
         let mut connection = self.connect().await?;
         let (mut from_runner, mut to_runner) = connection.split();
         let mut read = std::pin::pin!(read_reply(&mut from_runner));
+        let (conversation, clock) = match along {
+            Along::Nothing => (None, None),
+            Along::Conversation(conversation) => (Some(conversation), None),
+            Along::Clock(clock) => (None, Some(clock)),
+        };
         let exchange = async {
             // A runner that refuses does not wait for the whole request; its answer explains the failed write.
             if let Err(failed_write) = send(&mut to_runner, &frame, conversation).await {
@@ -58,6 +64,18 @@ impl UnixRunner {
                     ReadFailure::Io(_) => ReadFailure::Io(failed_write),
                     frame => frame,
                 });
+            }
+            let said = async {
+                match clock {
+                    Some(clock) => tell(clock, &mut to_runner).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                reply = read.as_mut() => return reply,
+                // Nothing more to be said, or nobody to hear it: then the answer says why.
+                () = said => {}
             }
             read.as_mut().await
         };
@@ -108,7 +126,21 @@ impl UnixRunner {
 impl Runner for UnixRunner {
     async fn run(&self, request: RunRequest, cancel: &CancellationToken) -> Result<RunResponse, RunError> {
         request.check()?;
-        match self.call(&Request::Run(request), None, cancel).await? {
+        match self.call(&Request::Run(request), Along::Nothing, cancel).await? {
+            Reply::Run(response) => Ok(response),
+            reply => Err(unexpected(reply)),
+        }
+    }
+
+    async fn run_by_clock(
+        &self,
+        request: RunRequest,
+        stands_still: watch::Receiver<bool>,
+        cancel: &CancellationToken,
+    ) -> Result<RunResponse, RunError> {
+        request.check()?;
+        let request = Request::Run(request);
+        match self.call(&request, Along::Clock(stands_still), cancel).await? {
             Reply::Run(response) => Ok(response),
             reply => Err(unexpected(reply)),
         }
@@ -122,9 +154,38 @@ impl Runner for UnixRunner {
     ) -> Result<RunResponse, RunError> {
         request.check()?;
         let request = Request::Converse(request);
-        match self.call(&request, Some(conversation), cancel).await? {
+        match self
+            .call(&request, Along::Conversation(conversation), cancel)
+            .await?
+        {
             Reply::Run(response) => Ok(response),
             reply => Err(unexpected(reply)),
+        }
+    }
+}
+
+/// What goes to the runner beside a request.
+enum Along {
+    Nothing,
+    Conversation(Conversation),
+    Clock(watch::Receiver<bool>),
+}
+
+/// Says whether the command's time stands still, each time that changes. Ends when it changes no more, or when nobody
+/// listens.
+async fn tell(mut stands_still: watch::Receiver<bool>, to: &mut WriteHalf<'_>) {
+    let mut last = false;
+    loop {
+        let now = *stands_still.borrow_and_update();
+        if now != last {
+            let word = if now { CLOCK_STANDS_STILL } else { CLOCK_GOES };
+            if to.write_all(&[word]).await.is_err() {
+                return;
+            }
+            last = now;
+        }
+        if stands_still.changed().await.is_err() {
+            return;
         }
     }
 }
@@ -238,6 +299,7 @@ mod tests {
             finished_unix_ns: 2,
             stdout_truncated: false,
             processes_refused: 0,
+            clock_stopped_ns: 0,
             stderr_truncated: true,
         };
         let sent = response.clone();
@@ -250,6 +312,26 @@ mod tests {
             runner.run(request(), &CancellationToken::new()).await.unwrap(),
             response
         );
+        thread.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn the_runner_hears_when_the_clock_stands_still() {
+        let (clock, stands_still) = watch::channel(true);
+        let (runner, _directory, thread) = scripted(move |mut connection| {
+            let mut word = [0];
+            read_frame(&mut connection).unwrap();
+            io::Read::read_exact(&mut connection, &mut word).unwrap();
+            assert_eq!(word[0], CLOCK_STANDS_STILL);
+            clock.send(false).unwrap();
+            io::Read::read_exact(&mut connection, &mut word).unwrap();
+            assert_eq!(word[0], CLOCK_GOES);
+            drop(clock);
+            write_frame(&mut connection, &Reply::Cancelled.encode()).unwrap();
+        });
+        let cancel = CancellationToken::new();
+        let run = runner.run_by_clock(request(), stands_still, &cancel);
+        assert!(matches!(run.await, Err(RunError::Cancelled)));
         thread.join().unwrap();
     }
 

@@ -36,6 +36,7 @@
 mod args;
 mod cgroup;
 mod channel;
+mod clock;
 mod confinement;
 mod descendants;
 mod descriptors;

@@ -37,6 +37,9 @@ pub(crate) const CGROUPS_LEFT_MAX: usize = 4096;
 /// How much of a stream is copied at a time.
 pub(crate) const COPY_BYTES: usize = 64 * 1024;
 
+/// How many words of a client are read at a time; of those only the last counts.
+pub(crate) const CLIENT_WORDS_PER_TURN: usize = 64;
+
 /// How many copies are made before the other descriptors get a turn; also bounds the last look after death, when a
 /// pipe (1 MiB at most) may still be full.
 pub(crate) const COPIES_PER_TURN: usize = 32;

@@ -6,18 +6,21 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use runner_api::{
-    CONVERSATION_DESCRIPTORS, Mechanism, Outcome, Reply, ResourceUsage, RunRequest, RunResponse, UidMode,
+    CLOCK_GOES, CLOCK_STANDS_STILL, CONVERSATION_DESCRIPTORS, Mechanism, Outcome, Reply, ResourceUsage,
+    RunRequest, RunResponse, UidMode,
 };
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use rustix::thread::{Gid, Uid};
 
 use crate::cgroup::{Counts, Limits};
 use crate::channel::{Culprit, Message};
+use crate::clock::Clock;
 use crate::confinement::{Confinement, Ids};
 use crate::descendants;
 use crate::init::{Command, Errand, World};
-use crate::limits::{COPY_BYTES, DEATH_TIMEOUT, SETUP_TIMEOUT, STOP_TIMEOUT};
+use crate::limits::{CLIENT_WORDS_PER_TURN, COPY_BYTES, DEATH_TIMEOUT, SETUP_TIMEOUT, STOP_TIMEOUT};
 use crate::log_file::LogFile;
 use crate::mounts::BuildDirectory;
 use crate::program::{self, Program};
@@ -32,6 +35,8 @@ pub(crate) struct Run {
     logs: [LogFile; 2],
     buffer: Vec<u8>,
     timeout: Option<Duration>,
+    /// What the timeout counts by.
+    clock: Clock,
     /// Whether there is a pid namespace.
     init_owns_pids: bool,
     /// What is started, for messages about it.
@@ -97,6 +102,7 @@ impl Conversation {
 struct Woken {
     init_died: bool,
     client_left: bool,
+    client_spoke: bool,
 }
 
 impl Run {
@@ -157,6 +163,7 @@ impl Run {
             logs,
             buffer: Vec::with_capacity(COPY_BYTES),
             timeout: request.timeout,
+            clock: Clock::new(),
             init_owns_pids: confinement.has(Mechanism::PidNamespace),
             executable: program::executable(request, &confinement.through),
             phase: Phase::Setup,
@@ -182,6 +189,9 @@ impl Run {
                 self.init.kill();
                 format!("waiting for the command: {errno}")
             })?;
+            if let (true, Some(client)) = (woken.client_spoke, client) {
+                self.listen_to_client(client);
+            }
             if woken.client_left {
                 client = None;
                 self.kill(KilledFor::Cancel);
@@ -201,8 +211,9 @@ impl Run {
         let [stdout, stderr] = &self.logs;
         let readable = |descriptor| PollFd::from_borrowed_fd(descriptor, PollFlags::IN);
         let death = readable(self.init.death());
-        // Nothing more is expected from the client, so only its leaving is of interest.
-        let client = client.map(|client| PollFd::from_borrowed_fd(client.as_fd(), PollFlags::RDHUP));
+        // It may stop the clock, and it may leave.
+        let client =
+            client.map(|client| PollFd::from_borrowed_fd(client.as_fd(), PollFlags::IN | PollFlags::RDHUP));
         let has_client = client.is_some();
         // An init that is dying has closed its end, which would wake us for nothing again and again.
         let words = (self.phase != Phase::Dying).then(|| readable(self.init.channel.as_fd()));
@@ -219,15 +230,21 @@ impl Run {
             .map(|deadline| deadline.saturating_duration_since(Instant::now()));
         match rustix::event::poll(&mut descriptors, left.map(timespec).as_ref()) {
             Ok(_) => {
-                let woke = |index: usize| !descriptors[index].revents().is_empty();
+                let woke = |index: usize| descriptors[index].revents();
+                let client = match has_client {
+                    true => woke(1),
+                    false => PollFlags::empty(),
+                };
                 Ok(Woken {
-                    init_died: woke(0),
-                    client_left: has_client && woke(1),
+                    init_died: !woke(0).is_empty(),
+                    client_left: !(client - PollFlags::IN).is_empty(),
+                    client_spoke: client.contains(PollFlags::IN),
                 })
             }
             Err(Errno::INTR) => Ok(Woken {
                 init_died: false,
                 client_left: false,
+                client_spoke: false,
             }),
             Err(errno) => Err(errno),
         }
@@ -285,6 +302,30 @@ impl Run {
         }
     }
 
+    /// Takes all that the client has said; the last word counts.
+    fn listen_to_client(&mut self, client: &UnixStream) {
+        let mut words = [0; CLIENT_WORDS_PER_TURN];
+        match rustix::net::recv(client, &mut words[..], RecvFlags::DONTWAIT) {
+            // Its leaving is seen elsewhere.
+            Ok((0, _)) | Err(Errno::AGAIN | Errno::INTR | Errno::CONNRESET) => {}
+            Ok((length, _)) => match words[..length].last() {
+                Some(&CLOCK_STANDS_STILL) => self.set_clock(true),
+                Some(&CLOCK_GOES) => self.set_clock(false),
+                word => self.kill(KilledFor::Trouble(format!(
+                    "the client said {word:?}, which means nothing"
+                ))),
+            },
+            Err(errno) => self.kill(KilledFor::Trouble(format!("listening to the client: {errno}"))),
+        }
+    }
+
+    fn set_clock(&mut self, stands_still: bool) {
+        self.clock.set(stands_still, Instant::now());
+        if self.phase == Phase::Running {
+            self.deadline = self.clock.deadline(self.timeout);
+        }
+    }
+
     fn listen_to_init(&mut self) {
         loop {
             match self.init.channel.receive() {
@@ -294,9 +335,8 @@ impl Run {
                     self.started_unix_ns = unix_ns();
                     if self.phase == Phase::Setup {
                         self.phase = Phase::Running;
-                        self.deadline = self
-                            .timeout
-                            .and_then(|timeout| Instant::now().checked_add(timeout));
+                        self.clock.start(Instant::now());
+                        self.deadline = self.clock.deadline(self.timeout);
                     }
                 }
                 Ok(Some(words)) => {
@@ -320,6 +360,7 @@ impl Run {
         self.copy_logs();
         self.listen_to_init();
         let finished_unix_ns = unix_ns();
+        let clock_stopped = self.clock.stopped(Instant::now());
         let counts = self.init.group.counts();
         let [stdout, stderr] = self.logs;
         let logs = (stdout.finish(), stderr.finish());
@@ -366,6 +407,7 @@ impl Run {
             stdout_truncated,
             stderr_truncated,
             processes_refused: counts.refused_processes,
+            clock_stopped_ns: u64::try_from(clock_stopped.as_nanos()).unwrap_or(u64::MAX),
         })
     }
 

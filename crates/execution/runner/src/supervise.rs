@@ -173,6 +173,7 @@ impl Asked<'_> {
                 stdout_truncated: false,
                 stderr_truncated: false,
                 processes_refused: 0,
+                clock_stopped_ns: 0,
             }),
         }
     }

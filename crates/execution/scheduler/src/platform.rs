@@ -15,13 +15,16 @@ const UNMET_SHOWN_MAX: usize = 4;
 const TEXT_SHOWN_CHARS_MAX: usize = 100;
 
 /// Properties that ask a worker to do more where it can, and are met by everyone: an action that names a persistent
-/// worker runs anywhere, as a process of its own where there is none; and whoever has namespaces has all ids.
-const WISHES: [&str; 5] = [
+/// worker runs anywhere, as a process of its own where there is none; and whoever has namespaces has all ids; inputs
+/// that cannot be fetched lazily are laid out, and what cannot be observed is said to be so.
+const WISHES: [&str; 7] = [
     "unixUID",
     "unixGID",
     "persistentWorkerKey",
     "persistentWorkerProtocol",
     "persistentWorkerMultiplex",
+    "lazy-inputs",
+    "observe-inputs",
 ];
 
 /// Begins the names of properties that are preferred: what follows is the name of a property that a worker should have

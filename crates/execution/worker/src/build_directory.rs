@@ -2,6 +2,7 @@
 
 mod copy;
 mod layout;
+mod lazy;
 mod lent;
 mod placement;
 mod sweeper;
@@ -19,6 +20,7 @@ use tasks::Group;
 use thiserror::Error;
 
 pub(crate) use layout::{Layout, LayoutError, OutputPlaces};
+pub(crate) use lazy::{LazyInputs, LazyLayout};
 pub(crate) use lent::Kept;
 pub(crate) use placement::Placement;
 
@@ -41,6 +43,8 @@ pub(crate) struct BuildDirectories {
 pub(crate) struct BuildDirectory {
     path: PathBuf,
     root: Arc<OwnedFd>,
+    /// Where inputs come when they are opened.
+    lazy: Option<LazyInputs>,
     _swept: Swept,
 }
 
@@ -110,14 +114,7 @@ impl BuildDirectories {
         layout: Arc<Layout>,
     ) -> Result<BuildDirectory, PrepareError> {
         for _ in 0..PLACEMENT_ATTEMPTS_MAX {
-            let room = self.sweeper.room().await;
-            let space = Space::of(&self.directory);
-            if space
-                .map_err(|source| disk(&self.path.to_string_lossy(), source))?
-                .is_used_up()
-            {
-                self.sweeper.caught_up().await;
-            }
+            let room = self.room().await?;
             let held = self.cache.hold(store, layout.files()).await?;
             let (this, label, layout) = (self.clone(), label.to_owned(), layout.clone());
             // Everything in one hop: a thread that may block, and nothing to wait for in between.
@@ -137,6 +134,19 @@ impl BuildDirectories {
             }
         }
         Err(PrepareError::Unstable)
+    }
+
+    /// Waits for room for one more.
+    async fn room(&self) -> Result<sweeper::Room, PrepareError> {
+        let room = self.sweeper.room().await;
+        let space = Space::of(&self.directory);
+        if space
+            .map_err(|source| disk(&self.path.to_string_lossy(), source))?
+            .is_used_up()
+        {
+            self.sweeper.caught_up().await;
+        }
+        Ok(room)
     }
 
     fn make(&self, label: &str, room: sweeper::Room) -> Result<BuildDirectory, PrepareError> {
@@ -163,6 +173,7 @@ impl BuildDirectories {
         Ok(BuildDirectory {
             path,
             root: Arc::new(root),
+            lazy: None,
             _swept: swept,
         })
     }
@@ -212,9 +223,14 @@ impl BuildDirectory {
         }
     }
 
+    /// Its lazy input root, if it has one.
+    pub(crate) fn lazy(&self) -> Option<&LazyInputs> {
+        self.lazy.as_ref()
+    }
+
     /// How much more an action can write here.
     pub(crate) fn space(&self) -> io::Result<Space> {
-        Space::of(&self.root)
+        Space::of(self.lazy.as_ref().map_or(&self.root, |lazy| &lazy.upper))
     }
 
     /// Takes away empty directories of the input root that are no part of it. No process of the action may be alive.

@@ -19,9 +19,7 @@ use rustix::fs::{self as sys, AtFlags, Mode, OFlags};
 use thiserror::Error;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-#[cfg(test)]
-pub(crate) use file_id::INPUT_MTIME_S;
-pub(crate) use file_id::{FileId, input_times};
+pub(crate) use file_id::{FileId, INPUT_MTIME_S, input_times};
 
 use crate::blocking::blocking;
 use crate::fetch::{Fetched, Fetcher, is_a_miss, open};

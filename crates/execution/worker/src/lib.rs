@@ -7,7 +7,7 @@
 //!
 //! Read `executor/local.rs` first: the whole journey of one action. Then `sync_loop.rs` (the conversation with the
 //! server) and its pure heart `leases.rs`; `build_directory.rs` and `file_cache.rs` (inputs); `outputs.rs`;
-//! `persistent.rs` (processes that serve many actions). Every number is in `limits.rs`.
+//! `persistent.rs` (processes that serve many actions); `lazy_inputs.rs` (inputs that come when they are opened). Every number is in `limits.rs`.
 
 mod assignment;
 mod blocking;
@@ -16,6 +16,7 @@ mod executor;
 mod fetch;
 mod file_cache;
 mod input_tree;
+mod lazy_inputs;
 mod leases;
 mod limits;
 mod outputs;
@@ -25,5 +26,6 @@ mod sync_loop;
 mod worker;
 
 pub use executor::{InputRootAsRoot, Stores, SurroundingsOptions};
+pub use lazy_inputs::{LazyInputs, LazyOptions};
 pub use sync_loop::SyncError;
 pub use worker::{ActionLimits, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};

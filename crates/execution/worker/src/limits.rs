@@ -19,6 +19,11 @@ pub(crate) const DIRECTORY_CACHE_BYTES_MAX: u64 = 64 << 20;
 /// Piece of a large file that is read or written in one hop to a blocking thread.
 pub(crate) const FILE_PIECE_BYTES: usize = 1 << 20;
 
+/// Bytes of paths that are remembered of what commands have read; those that ran longest ago are forgotten first.
+pub(crate) const READ_BEFORE_BYTES_MAX: u64 = 32 << 20;
+/// Bytes of files that are fetched ahead for one action.
+pub(crate) const PREFETCH_BYTES_MAX: u64 = 256 << 20;
+
 /// Longest path of an input, relative to the input root: `PATH_MAX` less room for where the root is mounted.
 pub(crate) const INPUT_PATH_BYTES_MAX: usize = 3800;
 /// Times an input root is built anew because a cached file turned out to be damaged or gone.

@@ -20,6 +20,7 @@ use crate::executor::{Executor, LiveOutput, Local, Possible, Stores, Surrounding
 use crate::fetch::Fetcher;
 use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
+use crate::lazy_inputs::{LazyOptions, LazyParts};
 use crate::persistent::Persistent;
 use crate::sync_loop::{Identity, Server, SyncError, SyncLoop};
 
@@ -48,6 +49,8 @@ pub struct WorkerOptions {
     pub limits: ActionLimits,
     /// How many processes may outlive the action they were started for, to serve those like it. Zero: none does.
     pub persistent_processes_max: u32,
+    /// Which actions fetch their inputs when they open them.
+    pub lazy_inputs: LazyOptions,
 }
 
 /// What one action may use at most, where the runner can bound it. `None` is no bound of its own: all actions together
@@ -143,6 +146,7 @@ impl Worker {
             surroundings,
             limits,
             persistent_processes_max,
+            lazy_inputs,
         } = options;
         let WorkerParts {
             runner,
@@ -180,17 +184,23 @@ impl Worker {
             reason,
         })?;
         let fetcher = Fetcher::new();
-        let (lock, files, build_directories) = {
+        let (lock, files, build_directories, lazy) = {
             let (directory, fetcher, group) = (directory, fetcher.clone(), group.clone());
             let open = move || {
-                open_directory(
+                let (lock, files, build_directories) = open_directory(
                     &directory,
                     cache_bytes_max,
                     directories_max,
                     fetcher,
                     &capabilities,
                     &group,
-                )
+                )?;
+                let lazy = LazyParts::open(lazy_inputs, &directory, &group);
+                let lazy = lazy.map_err(|reason| WorkerError::Option {
+                    option: "lazy inputs",
+                    reason: format!("this machine cannot have them for every action: {reason}"),
+                })?;
+                Ok::<_, WorkerError>((lock, files, build_directories, lazy))
             };
             blocking(open).await?
         };
@@ -209,6 +219,7 @@ impl Worker {
             limits,
             live_output: LiveOutput::new(output_channel),
             persistent,
+            lazy,
         };
         // Unlike its name, never the same again: a worker that comes back with nothing is another one.
         let worker_id = uuid::Uuid::new_v4().to_string();
@@ -272,6 +283,10 @@ fn open_directory(
     // The runner is given paths, and wants them absolute.
     let directory = std::fs::canonicalize(directory).map_err(failed)?;
     let lock = lock(&directory)?;
+    // Of a worker that was killed; whatever works below would fail on what is dead.
+    if lazy_root::detach_below(&directory).map_err(failed)? > 0 {
+        tracing::info!(directory = %directory.display(), "an earlier worker has left mounts; they are gone");
+    }
     let files = FileCache::open(&directory.join(CACHE), cache_bytes_max, fetcher).map_err(failed)?;
     let files = Arc::new(files);
     let placement = Placement::for_runner(capabilities);

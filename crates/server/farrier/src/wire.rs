@@ -4,6 +4,7 @@ mod action_limits;
 mod action_surroundings;
 mod bucket;
 pub(crate) mod join;
+mod lazy_inputs;
 mod runner_process;
 mod scheduling;
 mod server;

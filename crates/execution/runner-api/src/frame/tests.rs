@@ -65,7 +65,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn run_response() -> impl Strategy<Value = RunResponse> {
-    (outcome(), any::<[u64; 13]>(), any::<bool>(), any::<bool>()).prop_map(|(outcome, n, out, err)| {
+    (outcome(), any::<[u64; 14]>(), any::<bool>(), any::<bool>()).prop_map(|(outcome, n, out, err)| {
         RunResponse {
             outcome,
             usage: ResourceUsage {
@@ -85,6 +85,7 @@ fn run_response() -> impl Strategy<Value = RunResponse> {
             stdout_truncated: out,
             stderr_truncated: err,
             processes_refused: n[12],
+            clock_stopped_ns: n[13],
         }
     })
 }

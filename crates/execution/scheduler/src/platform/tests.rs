@@ -114,5 +114,6 @@ fn wishes_are_met_by_everyone() {
     assert!(offer(&[]).meets(&platform(&wish)));
     assert!(!offer(&[]).meets(&platform(&[wish[0], ("OSFamily", "linux")])));
     assert!(offer(&[]).meets(&platform(&[("unixUID", "0"), ("unixGID", "7")])));
+    assert!(offer(&[]).meets(&platform(&[("lazy-inputs", "true"), ("observe-inputs", "true")])));
     assert!(offer(&[("persistentWorkerKey", "other")]).meets(&platform(&wish[..1])));
 }

@@ -395,6 +395,47 @@ impl ::prost::Name for ResourceUsage {
         "type.googleapis.com/farrier.worker.v1.ResourceUsage".into()
     }
 }
+/// What a command has read of its input root, and what it has looked for there in vain; true of the execution that a result
+/// is of. Travels in ExecutedActionMetadata.auxiliary_metadata of actions that ask for it (platform property
+/// `observe-inputs` = `true`). All paths are relative to the input root, each once, sorted; the root itself is empty.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ObservedInputs {
+    /// Input files that were opened.
+    #[prost(string, repeated, tag = "1")]
+    pub files_read: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Symlinks of the input root that were followed or read.
+    #[prost(string, repeated, tag = "2")]
+    pub symlinks_read: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Directories of the input root whose names were listed.
+    #[prost(string, repeated, tag = "3")]
+    pub directories_listed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Names that were looked for in directories of the input root and were not there. What the action then made itself may
+    /// be among them; declared outputs and what is below them are not.
+    #[prost(string, repeated, tag = "4")]
+    pub lookups_failed: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What was made or changed beside the declared outputs, directories left out.
+    #[prost(string, repeated, tag = "5")]
+    pub undeclared_writes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What was there and was removed, declared outputs left out. What was below a removed directory is not named.
+    #[prost(string, repeated, tag = "6")]
+    pub undeclared_removals: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// There was more than is named here.
+    #[prost(bool, tag = "7")]
+    pub truncated: bool,
+    /// Set where nothing could be observed, with the reason. Then the lists say nothing.
+    #[prost(string, tag = "8")]
+    pub unobserved_reason: ::prost::alloc::string::String,
+}
+impl ::prost::Name for ObservedInputs {
+    const NAME: &'static str = "ObservedInputs";
+    const PACKAGE: &'static str = "farrier.worker.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.worker.v1.ObservedInputs".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.worker.v1.ObservedInputs".into()
+    }
+}
 /// Generated client implementations.
 pub mod workers_client {
     #![allow(

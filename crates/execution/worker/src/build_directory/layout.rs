@@ -166,7 +166,7 @@ impl Layout {
         &self.steps
     }
 
-    pub(super) fn output_parents(&self) -> &[String] {
+    pub(crate) fn output_parents(&self) -> &[String] {
         &self.output_parents
     }
 }

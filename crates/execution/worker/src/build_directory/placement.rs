@@ -101,7 +101,7 @@ impl Placement {
 
     /// Makes a directory and those above it. The input root may hold symlinks, and nothing outside may ever be
     /// touched through one: each component is opened by itself and must be a directory.
-    fn make_output_parent(&self, root: &OwnedFd, parent: &str) -> Result<(), PrepareError> {
+    pub(super) fn make_output_parent(&self, root: &OwnedFd, parent: &str) -> Result<(), PrepareError> {
         let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::PATH | OFlags::CLOEXEC;
         let mut current: Option<OwnedFd> = None;
         let mut end = 0;

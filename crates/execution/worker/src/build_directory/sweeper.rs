@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures::stream::{self, StreamExt};
+use lazy_root::Mounted;
 use tasks::Group;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::time::timeout;
@@ -45,6 +46,8 @@ pub(super) struct Swept {
 
 struct Doomed {
     name: CString,
+    /// What is mounted in it, in the order in which it has to go.
+    mounts: Vec<Mounted>,
     _room: Room,
 }
 
@@ -90,9 +93,22 @@ impl Sweeper {
     pub(super) fn sweeps(&self, name: &str, room: Room) -> Swept {
         let name = CString::new(name).expect("names of build directories are made here, without NUL");
         Swept {
-            doomed: Some(Doomed { name, _room: room }),
+            doomed: Some(Doomed {
+                name,
+                mounts: Vec::new(),
+                _room: room,
+            }),
             to: self.doomed.clone(),
             progress: self.progress.clone(),
+        }
+    }
+}
+
+impl Swept {
+    /// These go before the directory does.
+    pub(super) fn unmounts(&mut self, mounts: Vec<Mounted>) {
+        if let Some(doomed) = &mut self.doomed {
+            doomed.mounts.extend(mounts);
         }
     }
 }
@@ -130,7 +146,9 @@ async fn sweep(
 }
 
 /// Tries several times: processes that are being killed just now may still write a last file.
-async fn remove(directory: &Arc<OwnedFd>, path: &Path, doomed: Doomed) {
+async fn remove(directory: &Arc<OwnedFd>, path: &Path, mut doomed: Doomed) {
+    let mounts = std::mem::take(&mut doomed.mounts);
+    blocking(move || drop(mounts)).await;
     for attempt in 1..=REMOVAL_ATTEMPTS_MAX {
         let (directory, name) = (directory.clone(), doomed.name.clone());
         match blocking(move || remove_tree(directory.as_fd(), &name)).await {

@@ -38,7 +38,7 @@ pub(super) fn account(
     };
     let request = request();
     let usage = &run.usage;
-    let ran = Duration::from_nanos(run.finished_unix_ns.saturating_sub(run.started_unix_ns));
+    let ran = run.time_counted();
     let limit = |what: Option<String>| what.unwrap_or_else(|| "as all actions together".to_owned());
     let lines = [
         ("action", assignment.action_digest.digest().to_string()),

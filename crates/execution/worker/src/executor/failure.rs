@@ -11,6 +11,7 @@ use runner_api::RunError;
 use crate::build_directory::{LayoutError, PrepareError};
 use crate::file_cache::FileCacheError;
 use crate::input_tree::InputTreeError;
+use crate::lazy_inputs::LazyError;
 use crate::outputs::OutputError;
 
 /// The first thing that went wrong. `UNAVAILABLE` and `INTERNAL` are this worker's trouble, so that the server tries
@@ -65,6 +66,16 @@ impl From<PrepareError> for Failure {
             PrepareError::Files(FileCacheError::Disk { .. }) | PrepareError::Disk { .. } => {
                 Failure::Status(Code::Unavailable, format!("this worker's disk: {error}"))
             }
+        }
+    }
+}
+
+impl From<LazyError> for Failure {
+    fn from(error: LazyError) -> Self {
+        match error {
+            LazyError::Prepare(error) => error.into(),
+            LazyError::TooSlow { .. } => Failure::Status(Code::Unavailable, error.to_string()),
+            LazyError::Directory(_) => Failure::Status(Code::Internal, error.to_string()),
         }
     }
 }

@@ -337,6 +337,7 @@ fn said(outcome: Outcome, mut output: String, log_bytes_max: u64) -> (RunRespons
         stdout_truncated: false,
         stderr_truncated: is_cut,
         processes_refused: 0,
+        clock_stopped_ns: 0,
     };
     (run, output)
 }

@@ -26,6 +26,7 @@ use crate::assignment::Assignment;
 use crate::build_directory::{BuildDirectories, BuildDirectory, Layout, OutputPlaces};
 use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
+use crate::lazy_inputs::{Laziness, LazyParts, Observe, leave_out_observed};
 use crate::limits::RESPONSE_BYTES_MAX;
 use crate::persistent::Persistent;
 use crate::worker::ActionLimits;
@@ -48,18 +49,21 @@ pub(crate) struct Local {
     pub(crate) live_output: LiveOutput,
     /// Processes that outlive their action; `None` where there are none.
     pub(crate) persistent: Option<Persistent>,
+    /// Inputs that are fetched when they are opened.
+    pub(crate) lazy: LazyParts,
 }
 
 /// What is ready to run.
 struct Prepared {
     build_directory: BuildDirectory,
-    surroundings: Surroundings,
+    inputs: Inputs,
+    laziness: Laziness,
 }
 
 /// What an action needs beside its command.
 pub(super) struct Inputs {
     /// As the client described it.
-    pub(super) tree: InputTree,
+    pub(super) tree: Arc<InputTree>,
     /// How it is laid out.
     pub(super) layout: Arc<Layout>,
     /// What is around it.
@@ -98,14 +102,19 @@ impl Local {
         timeline.input_fetch_starts();
         progress.enter(Phase::FetchingInputs, timeline.metadata()).await;
         let inputs = unless(cancel, self.collect_inputs(assignment, &*blobs)).await?;
-        if inputs.surroundings.are_ordinary() {
+        let laziness = self.laziness(assignment)?;
+        // A process that serves several actions cannot be observed for one of them.
+        if inputs.surroundings.are_ordinary() && laziness.observe != Observe::Yes {
             let served = self.journey_in_process(assignment, &inputs, &*blobs, timeline, progress, cancel);
             if let Some(report) = served.await? {
+                laziness.tell_impossible(timeline);
                 return Ok(report);
             }
         }
-        let surroundings = inputs.surroundings;
-        let build_directory = unless(cancel, self.lay_out(assignment, &*blobs, inputs.layout)).await?;
+        let build_directory = match laziness.is_lazy {
+            false => unless(cancel, self.lay_out(assignment, &*blobs, inputs.layout.clone())).await?,
+            true => unless(cancel, self.lay_out_lazily(assignment, &blobs, &inputs)).await?,
+        };
         timeline.input_fetch_completed();
 
         let logs = Logs {
@@ -114,7 +123,8 @@ impl Local {
         };
         let prepared = Prepared {
             build_directory,
-            surroundings,
+            inputs,
+            laziness,
         };
         let rest = self.run(assignment, &*blobs, prepared, timeline, progress, cancel);
         self.live_output.beside(progress.followed(), &logs, rest).await
@@ -130,14 +140,42 @@ impl Local {
         progress: &Progress,
         cancel: &CancellationToken,
     ) -> Result<Report, Failure> {
+        let report = self
+            .run_laid_out(assignment, blobs, &prepared, timeline, progress, cancel)
+            .await;
         let Prepared {
             build_directory,
-            surroundings,
-        } = prepared;
+            inputs,
+            laziness,
+        } = &prepared;
+        self.settle(
+            assignment,
+            blobs,
+            (build_directory, inputs, laziness),
+            timeline,
+            report,
+        )
+        .await
+    }
+
+    async fn run_laid_out(
+        &self,
+        assignment: &Assignment,
+        blobs: &dyn BlobStore,
+        prepared: &Prepared,
+        timeline: &mut Timeline,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Report, Failure> {
+        let build_directory = &prepared.build_directory;
+        let surroundings = &prepared.inputs.surroundings;
         progress.enter(Phase::Executing, timeline.metadata()).await;
         // The runner watches `cancel` itself, and answers when every process of the command is dead.
-        let request = || self.run_request(assignment, &build_directory, &surroundings);
-        let run = self.runner.run(request(), cancel).await?;
+        let request = || self.run_request(assignment, build_directory, surroundings);
+        let run = match build_directory.lazy() {
+            None => self.runner.run(request(), cancel).await?,
+            Some(lazy) => self.run_lazily(request(), lazy, cancel).await?,
+        };
         timeline.execution_completed(&run, self.limits.memory_bytes_max.is_none());
         self.make_room_after(&run).await?;
         build_directory
@@ -145,11 +183,18 @@ impl Local {
             .map_err(|error| Failure::disk("removing mount points", error))?;
         let hand_over = HandOver {
             assignment,
-            build_directory: &build_directory,
+            build_directory,
             ending: Ending::of(&run, &self.limits)?,
             account: account(&self.worker, assignment, request, &run),
         };
         hand_over.report(blobs, timeline, progress, cancel).await
+    }
+
+    /// Whether this action's inputs are fetched when they are opened.
+    fn laziness(&self, assignment: &Assignment) -> Result<Laziness, Failure> {
+        let platform = Platform::of(&assignment.action, &assignment.command);
+        Laziness::of(self.lazy.options, &self.lazy.possible, &platform)
+            .map_err(|message| Failure::Status(Code::InvalidArgument, message))
     }
 
     /// Finds out what belongs where. All missing blobs are found before this gives up.
@@ -183,7 +228,7 @@ impl Local {
         places.parents.extend(mount_points.map(|name| (*name).to_owned()));
         let layout = Arc::new(Layout::new(&input, places)?);
         Ok(Inputs {
-            tree: input,
+            tree: Arc::new(input),
             layout,
             surroundings,
         })
@@ -238,8 +283,16 @@ impl Local {
     }
 }
 
-/// A response that no client could receive would be worse than an error.
-fn bounded(response: ExecuteResponse) -> ExecuteResponse {
+/// A response that no client could receive would be worse than an error. What was observed goes first.
+fn bounded(mut response: ExecuteResponse) -> ExecuteResponse {
+    if response.encoded_len() > RESPONSE_BYTES_MAX
+        && let Some(metadata) = response
+            .result
+            .as_mut()
+            .and_then(|result| result.execution_metadata.as_mut())
+    {
+        leave_out_observed(&mut metadata.auxiliary_metadata);
+    }
     let size_bytes = response.encoded_len();
     if size_bytes <= RESPONSE_BYTES_MAX {
         return response;
@@ -251,7 +304,7 @@ fn bounded(response: ExecuteResponse) -> ExecuteResponse {
     Report::failed(Code::ResourceExhausted, message).into_response()
 }
 
-fn output_places(command: &Command) -> OutputPlaces {
+pub(super) fn output_places(command: &Command) -> OutputPlaces {
     OutputPlaces {
         outputs: command
             .outputs()
@@ -266,7 +319,7 @@ fn output_places(command: &Command) -> OutputPlaces {
     }
 }
 
-fn without_empty(digests: DigestSet) -> DigestSet {
+pub(super) fn without_empty(digests: DigestSet) -> DigestSet {
     digests.into_iter().filter(|digest| !digest.is_empty()).collect()
 }
 

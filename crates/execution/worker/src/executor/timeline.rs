@@ -53,10 +53,15 @@ impl Timeline {
         self.metadata.execution_completed_timestamp = Some(timestamp(completed));
         let crowded_out = shares_memory && run.outcome == Outcome::OutOfMemory;
         // The clock that the timeout counts by (E14).
-        self.metadata.virtual_execution_duration = ran.try_into().ok();
+        self.metadata.virtual_execution_duration = run.time_counted().try_into().ok();
         self.metadata.auxiliary_metadata = Any::from_msg(&usage(&run.usage, crowded_out))
             .into_iter()
             .collect();
+    }
+
+    /// What a command has read of its inputs, which may be large: to be said last, so that it travels once.
+    pub(super) fn observed(&mut self, observed: &proto::ObservedInputs) {
+        self.metadata.auxiliary_metadata.extend(Any::from_msg(observed));
     }
 
     /// A persistent process has answered, after this time. What it used meanwhile is not known for one action alone.
@@ -160,6 +165,7 @@ mod tests {
                 stdout_truncated: false,
                 stderr_truncated: false,
                 processes_refused: 0,
+                clock_stopped_ns: 0,
             },
             true,
         );

@@ -13,6 +13,15 @@ impl Runner for NoRunner {
         })
     }
 
+    async fn run_by_clock(
+        &self,
+        request: RunRequest,
+        _: tokio::sync::watch::Receiver<bool>,
+        cancel: &CancellationToken,
+    ) -> Result<RunResponse, RunError> {
+        self.run(request, cancel).await
+    }
+
     async fn converse(
         &self,
         request: RunRequest,
@@ -36,6 +45,7 @@ fn options(directory: &Path) -> WorkerOptions {
         memory_bytes: 0,
         resources: Vec::new(),
         persistent_processes_max: 0,
+        lazy_inputs: Default::default(),
     }
 }
 

@@ -5,6 +5,8 @@
     reason = "clippy takes only functions marked as tests for tests"
 )]
 
+pub(crate) mod watched;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,6 +16,7 @@ use std::time::Duration;
 use blob::{Blob, ByteRange, Digest, DigestFunction};
 use cas::BlobStore;
 use merkle::TreeBuilder;
+use prost::Message;
 use reapi::execution as proto;
 use reapi::execution::ExecuteResponse;
 use runner_api::{Capabilities, UnixRunner};
@@ -25,7 +28,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
-use worker::{ActionLimits, Worker, WorkerOptions, WorkerParts, default_properties};
+use worker::{ActionLimits, LazyOptions, Worker, WorkerOptions, WorkerParts, default_properties};
 use worker_api::v1 as wire;
 use worker_api::v1::lease_state::State;
 use worker_api::v1::workers_server::{Workers, WorkersServer};
@@ -61,6 +64,19 @@ impl Farm {
 
     /// The same with as many persistent processes.
     pub(crate) async fn start_with(sandbox: &str, slots: u32, persistent_processes_max: u32) -> Farm {
+        let store = cas::memory(1 << 30);
+        let lazy_inputs = LazyOptions::default();
+        Self::start_by(sandbox, slots, persistent_processes_max, store, lazy_inputs).await
+    }
+
+    /// The same with a store, and inputs that may come when they are opened.
+    pub(crate) async fn start_by(
+        sandbox: &str,
+        slots: u32,
+        persistent_processes_max: u32,
+        store: Arc<dyn BlobStore>,
+        lazy_inputs: LazyOptions,
+    ) -> Farm {
         let scratch = tempfile::tempdir().unwrap();
         let socket = scratch.path().join("runner.sock");
         let runner = start_runner(&socket, sandbox).await;
@@ -82,7 +98,6 @@ impl Farm {
                 .unwrap();
         });
 
-        let store = cas::memory(1 << 30);
         let given = store.clone();
         let options = WorkerOptions {
             name: "test".into(),
@@ -96,6 +111,7 @@ impl Farm {
             memory_bytes: 0,
             resources: Vec::new(),
             persistent_processes_max,
+            lazy_inputs,
         };
         let channel = Channel::from_shared(format!("http://{address}"))
             .unwrap()
@@ -206,9 +222,9 @@ impl Farm {
         self.next_lease += 1;
         let digest = Some(Digest::of(F, &self.next_lease.to_le_bytes()).to_proto());
         let assignment = wire::Assignment {
-            action_digest: digest.clone(),
+            action_digest: digest,
             action: Some(proto::Action {
-                command_digest: digest,
+                command_digest: Some(Digest::of(F, &job.command.encode_to_vec()).to_proto()),
                 input_root_digest: Some(job.input_root.to_proto()),
                 ..Default::default()
             }),

@@ -5,6 +5,7 @@
 
 mod execution;
 mod live;
+mod observed;
 mod prepare;
 mod progress;
 mod result;
@@ -62,6 +63,10 @@ pub(crate) struct ExecOptions {
     /// Execute even if the result is known.
     #[arg(long)]
     skip_cache: bool,
+    /// Say which inputs the command has read and what it has looked for in vain (the platform property `observe-inputs`),
+    /// on standard error.
+    #[arg(long)]
+    observe: bool,
     /// The lower, the sooner.
     #[arg(long, default_value_t = 0, allow_negative_numbers = true, value_name = "N")]
     priority: i32,
@@ -138,6 +143,7 @@ pub(crate) async fn run_command(
         timeout: None,
         no_cache: false,
         skip_cache: false,
+        observe: false,
         priority: 0,
         workdir: String::new(),
         follow: false,
@@ -177,6 +183,12 @@ async fn journey(options: &ExecOptions, operation: &OperationSlot) -> Result<Exi
             result::download(&server, &prepared, action_result, &options.output_dir_to).await?;
         }
         progress.timings(action_result);
+        if options.observe {
+            let observed = observed::of(action_result);
+            observed::lines(observed.as_ref())
+                .iter()
+                .for_each(|line| progress.say(line));
+        }
     }
     let elapsed = seconds(start.elapsed());
     match end {

@@ -13,6 +13,7 @@ use worker::{Stores, Worker, WorkerError, WorkerOptions, WorkerParts, default_pr
 
 use super::action_limits::LimitOptions;
 use super::action_surroundings::SurroundingsArguments;
+use super::lazy_inputs::LazyArguments;
 use super::runner_process::RunnerProcess;
 use super::signals::{EndSignals, stdin_closed};
 use crate::bad_options::BadOptions;
@@ -47,6 +48,8 @@ pub(crate) struct JoinOptions {
     limits: LimitOptions,
     #[command(flatten)]
     surroundings: SurroundingsArguments,
+    #[command(flatten)]
+    lazy: LazyArguments,
     /// Name shown to people [default: the host's name].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
@@ -179,6 +182,7 @@ fn worker_options(
         surroundings,
         limits: options.limits.of_one_action(),
         persistent_processes_max: options.limits.persistent_processes_max(),
+        lazy_inputs: options.lazy.to_options(),
     }
 }
 

@@ -19,6 +19,7 @@ use super::action_limits::LimitOptions;
 use super::action_surroundings::SurroundingsArguments;
 use super::bucket::{self, BucketChoice};
 use super::join::SandboxChoice;
+use super::lazy_inputs::LazyArguments;
 use super::scheduling::SchedulingArguments;
 use super::server::{ServerOptions, serve};
 use super::signals::EndSignals;
@@ -96,6 +97,8 @@ pub(crate) struct UpOptions {
     limits: LimitOptions,
     #[command(flatten)]
     surroundings: SurroundingsArguments,
+    #[command(flatten)]
+    lazy: LazyArguments,
     /// Whether clients may write the action cache themselves [default: only when listening on loopback].
     #[arg(long, value_enum, value_name = "WHO")]
     client_results: Option<ClientResults>,
@@ -350,6 +353,7 @@ fn worker_process(
     ];
     arguments.extend(options.limits.to_arguments());
     arguments.extend(options.surroundings.to_arguments());
+    arguments.extend(options.lazy.to_arguments());
     Ok(WorkerProcess {
         program,
         arguments,

@@ -46,7 +46,17 @@ impl Runner for Played {
             stdout_truncated: false,
             stderr_truncated: false,
             processes_refused: 0,
+            clock_stopped_ns: 0,
         })
+    }
+
+    async fn run_by_clock(
+        &self,
+        request: RunRequest,
+        _: tokio::sync::watch::Receiver<bool>,
+        cancel: &CancellationToken,
+    ) -> Result<RunResponse, RunError> {
+        self.run(request, cancel).await
     }
 
     async fn converse(
@@ -100,6 +110,7 @@ fn fixture(play: impl Fn(&RunRequest) -> Outcome + Send + Sync + 'static) -> Fix
         // Nobody follows anything here.
         live_output: LiveOutput::new(Channel::from_static("http://127.0.0.1:1").connect_lazy()),
         persistent: None,
+        lazy: LazyParts::none(&group),
     };
     Fixture {
         scratch,

@@ -8,6 +8,7 @@ use prost::Message;
 use reapi::execution as proto;
 
 use super::ExecOptions;
+use super::observed::OBSERVE;
 use crate::commands::local_files::{Input, collect};
 use crate::commands::sources::Sources;
 
@@ -96,14 +97,15 @@ fn without_slash(path: &str) -> String {
 }
 
 fn platform(options: &ExecOptions) -> Result<Option<proto::Platform>> {
-    if options.platform.is_empty() {
+    let mut properties = options.platform.clone();
+    if options.observe {
+        properties.retain(|(name, _)| name != OBSERVE);
+        properties.push((OBSERVE.to_owned(), "true".to_owned()));
+    }
+    if properties.is_empty() {
         return Ok(None);
     }
-    Ok(Some(
-        Platform::new(options.platform.iter().cloned())
-            .context("--platform")?
-            .to_proto(),
-    ))
+    Ok(Some(Platform::new(properties).context("--platform")?.to_proto()))
 }
 
 fn timeout(timeout: std::time::Duration) -> Result<prost_types::Duration> {
