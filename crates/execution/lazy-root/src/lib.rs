@@ -16,6 +16,7 @@
 mod attributes;
 mod contents;
 mod file_system;
+mod large_buffers;
 mod left_over;
 mod limits;
 mod mount;
@@ -29,6 +30,7 @@ mod waits;
 
 pub use attributes::{Id, Owners};
 pub use contents::{Contents, InputFile};
+pub use large_buffers::keep_large_buffers_apart;
 pub use left_over::detach_below;
 pub use limits::{OBSERVED_BYTES_MAX, OBSERVED_PATHS_MAX, WAIT_MAX};
 pub use mount::{LazyRoot, Mounted, RootOptions, mount};

@@ -21,6 +21,8 @@ fn main() -> ExitCode {
     if arguments.next().as_deref() == Some(OsStr::new("runner")) {
         return run_runner(arguments);
     }
+    // While there is one thread.
+    lazy_root::keep_large_buffers_apart();
     cli::run()
 }
 
