@@ -13,6 +13,7 @@ mod host;
 mod lifecycle;
 mod limits;
 mod outcomes;
+mod overlays;
 mod roots;
 mod spares;
 mod speed;

@@ -51,6 +51,7 @@ fn parts() -> WorkerParts {
             runs_max: 8,
             memory_limit: Availability::Available,
             process_limit: Availability::Available,
+            overlays: Availability::Available,
         },
         stores: Arc::new(|_| cas::memory(1)),
         channel: Channel::from_static("http://127.0.0.1:9").connect_lazy(),
