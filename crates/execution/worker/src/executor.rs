@@ -6,6 +6,7 @@ mod failure;
 mod fault_guarded;
 mod hand_over;
 mod in_process;
+mod inputs;
 mod left_behind;
 mod live_output;
 mod local;

@@ -6,7 +6,7 @@
 //! behind: no symlink is followed, nothing but regular files is opened.
 //!
 //! Read `executor/local.rs` first: the whole journey of one action. Then `sync_loop.rs` (the conversation with the
-//! server) and its pure heart `leases.rs`; `build_directory.rs` and `file_cache.rs` (inputs); `outputs.rs`;
+//! server) and its pure heart `leases.rs`; `build_directory.rs`, `file_cache.rs` and `tree_cache.rs` (inputs); `outputs.rs`;
 //! `persistent.rs` (processes that serve many actions). Every number is in `limits.rs`.
 
 mod assignment;
@@ -22,6 +22,7 @@ mod outputs;
 mod persistent;
 mod removal;
 mod sync_loop;
+mod tree_cache;
 mod worker;
 
 pub use executor::{InputRootAsRoot, Stores, SurroundingsOptions};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use runner_api::{Capabilities, Runner};
+use runner_api::{Availability, Capabilities, Runner};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use tasks::Group;
@@ -22,6 +22,7 @@ use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
 use crate::persistent::Persistent;
 use crate::sync_loop::{Identity, Server, SyncError, SyncLoop};
+use crate::tree_cache::TreeCache;
 
 /// What a worker is to be like.
 #[derive(Clone, Debug)]
@@ -40,6 +41,9 @@ pub struct WorkerOptions {
     pub directory: PathBuf,
     /// How many bytes of input files are kept between actions. One action's inputs may not be more.
     pub cache_bytes_max: u64,
+    /// How many bytes of directory trees are kept between actions, to lay input roots over and to run commands in. Zero: none
+    /// are, and no action has an image.
+    pub tree_cache_bytes_max: u64,
     /// How many bytes of stdout and of stderr are kept for each action; the rest is dropped, with a note.
     pub log_bytes_max: u64,
     /// What actions may have around them.
@@ -139,6 +143,7 @@ impl Worker {
             resources,
             directory,
             cache_bytes_max,
+            tree_cache_bytes_max,
             log_bytes_max,
             surroundings,
             limits,
@@ -180,12 +185,18 @@ impl Worker {
             reason,
         })?;
         let fetcher = Fetcher::new();
-        let (lock, files, build_directories) = {
+        let Opened {
+            lock,
+            files,
+            build_directories,
+            trees,
+        } = {
             let (directory, fetcher, group) = (directory, fetcher.clone(), group.clone());
             let open = move || {
                 open_directory(
                     &directory,
                     cache_bytes_max,
+                    tree_cache_bytes_max,
                     directories_max,
                     fetcher,
                     &capabilities,
@@ -203,6 +214,7 @@ impl Worker {
             directories: DirectoryCache::new(fetcher),
             files,
             build_directories,
+            trees,
             runner,
             log_bytes_max,
             surroundings,
@@ -254,11 +266,20 @@ const CACHE: &str = "cache";
 const BUILDS: &str = "builds";
 const LOCK: &str = "lock";
 
-type Opened = (File, Arc<FileCache>, Arc<BuildDirectories>);
+const TREES: &str = "trees";
+
+/// What there is on the disk.
+struct Opened {
+    lock: File,
+    files: Arc<FileCache>,
+    build_directories: Arc<BuildDirectories>,
+    trees: Option<Arc<TreeCache>>,
+}
 
 fn open_directory(
     directory: &Path,
     cache_bytes_max: u64,
+    tree_cache_bytes_max: u64,
     directories_max: usize,
     fetcher: Fetcher,
     capabilities: &Capabilities,
@@ -274,11 +295,41 @@ fn open_directory(
     let lock = lock(&directory)?;
     let files = FileCache::open(&directory.join(CACHE), cache_bytes_max, fetcher).map_err(failed)?;
     let files = Arc::new(files);
-    let placement = Placement::for_runner(capabilities);
+    let placement = Arc::new(Placement::for_runner(capabilities));
     let builds = directory.join(BUILDS);
     let build_directories =
-        BuildDirectories::open(&builds, files.clone(), placement, directories_max, group).map_err(failed)?;
-    Ok((lock, files, Arc::new(build_directories)))
+        BuildDirectories::open(&builds, files.clone(), placement.clone(), directories_max, group)
+            .map_err(failed)?;
+    let opened = TreeCache::open(
+        &directory.join(TREES),
+        files.clone(),
+        placement.clone(),
+        tree_cache_bytes_max,
+        directories_max,
+        group,
+    );
+    let trees = match (opened.map_err(failed)?, &capabilities.overlays) {
+        _ if tree_cache_bytes_max == 0 => None,
+        (Ok(trees), Availability::Available) if placement.links_files => Some(Arc::new(trees)),
+        (Ok(_), Availability::Available) => without_trees("its files would be the actions' own"),
+        (Ok(_), Availability::Missing { why }) => without_trees(why),
+        (Err(error), _) => without_trees(&error.to_string()),
+    };
+    Ok(Opened {
+        lock,
+        files,
+        build_directories: Arc::new(build_directories),
+        trees,
+    })
+}
+
+/// Said once, when the worker starts.
+fn without_trees(why: &str) -> Option<Arc<TreeCache>> {
+    tracing::warn!(
+        why,
+        "input roots are laid out file by file, and no action has an image: this worker cannot make overlays"
+    );
+    None
 }
 
 /// Makes sure that nobody else works here. The lock goes with the process, however that ends.

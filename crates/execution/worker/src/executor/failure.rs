@@ -12,6 +12,7 @@ use crate::build_directory::{LayoutError, PrepareError};
 use crate::file_cache::FileCacheError;
 use crate::input_tree::InputTreeError;
 use crate::outputs::OutputError;
+use crate::tree_cache::TreeError;
 
 /// The first thing that went wrong. `UNAVAILABLE` and `INTERNAL` are this worker's trouble, so that the server tries
 /// another one; everything else is the action's own and would fail anywhere.
@@ -65,6 +66,16 @@ impl From<PrepareError> for Failure {
             PrepareError::Files(FileCacheError::Disk { .. }) | PrepareError::Disk { .. } => {
                 Failure::Status(Code::Unavailable, format!("this worker's disk: {error}"))
             }
+        }
+    }
+}
+
+impl From<TreeError> for Failure {
+    fn from(error: TreeError) -> Self {
+        match error {
+            TreeError::Layout(error) => error.into(),
+            TreeError::Prepare(error) => error.into(),
+            error @ TreeError::TooLarge { .. } => Failure::Status(Code::ResourceExhausted, error.to_string()),
         }
     }
 }

@@ -6,7 +6,6 @@ use action::{Command, Platform, Report};
 use async_trait::async_trait;
 use blob::DigestSet;
 use cas::{BlobStore, Invocation};
-use merkle::InputTree;
 use prost::Message;
 use reapi::execution::ExecuteResponse;
 use reapi::rpc::Code;
@@ -18,6 +17,7 @@ use super::account::account;
 use super::ending::Ending;
 use super::failure::{Failure, store};
 use super::hand_over::HandOver;
+use super::inputs::Inputs;
 use super::live_output::{LiveOutput, Logs};
 use super::surroundings::{Possible, Surroundings};
 use super::timeline::Timeline;
@@ -28,6 +28,7 @@ use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
 use crate::limits::RESPONSE_BYTES_MAX;
 use crate::persistent::Persistent;
+use crate::tree_cache::TreeCache;
 use crate::worker::ActionLimits;
 
 /// Executes here: inputs from the store to a build directory, the command in the runner, outputs to the store.
@@ -37,6 +38,8 @@ pub(crate) struct Local {
     pub(crate) directories: DirectoryCache,
     pub(crate) files: Arc<FileCache>,
     pub(crate) build_directories: Arc<BuildDirectories>,
+    /// Trees that input roots can be laid over; `None` where overlays are not to be had.
+    pub(crate) trees: Option<Arc<TreeCache>>,
     pub(crate) runner: Arc<dyn Runner>,
     /// How many bytes of stdout and of stderr are kept (E28).
     pub(crate) log_bytes_max: u64,
@@ -54,16 +57,6 @@ pub(crate) struct Local {
 struct Prepared {
     build_directory: BuildDirectory,
     surroundings: Surroundings,
-}
-
-/// What an action needs beside its command.
-pub(super) struct Inputs {
-    /// As the client described it.
-    pub(super) tree: InputTree,
-    /// How it is laid out.
-    pub(super) layout: Arc<Layout>,
-    /// What is around it.
-    pub(super) surroundings: Surroundings,
 }
 
 #[async_trait]
@@ -104,8 +97,8 @@ impl Local {
                 return Ok(report);
             }
         }
+        let build_directory = unless(cancel, self.lay_out(assignment, &*blobs, &inputs)).await?;
         let surroundings = inputs.surroundings;
-        let build_directory = unless(cancel, self.lay_out(assignment, &*blobs, inputs.layout)).await?;
         timeline.input_fetch_completed();
 
         let logs = Logs {
@@ -181,23 +174,11 @@ impl Local {
         let mut places = output_places(command);
         let mount_points = surroundings.mount_points.iter();
         places.parents.extend(mount_points.map(|name| (*name).to_owned()));
-        let layout = Arc::new(Layout::new(&input, places)?);
         Ok(Inputs {
-            tree: input,
-            layout,
+            tree: Arc::new(input),
+            places,
             surroundings,
         })
-    }
-
-    /// Fetches what is not here yet and puts everything in its place.
-    async fn lay_out(
-        &self,
-        assignment: &Assignment,
-        blobs: &dyn BlobStore,
-        layout: Arc<Layout>,
-    ) -> Result<BuildDirectory, Failure> {
-        let label = assignment.label();
-        Ok(self.build_directories.create(&label, blobs, layout).await?)
     }
 
     pub(super) fn run_request(
@@ -224,12 +205,14 @@ impl Local {
                 .collect(),
             env,
             input_root: build_directory.root_path(),
+            input_root_base: build_directory.input_root_base(),
             working_directory: command.working_directory().as_str().into(),
             timeout: Some(assignment.timeout),
             stdout_path: build_directory.stdout_path(),
             stderr_path: build_directory.stderr_path(),
             output_log_bytes_max: self.log_bytes_max,
             root: surroundings.root,
+            image: build_directory.image(),
             user: surroundings.user,
             network: surroundings.network,
             memory_bytes_max: self.limits.memory_bytes_max,

@@ -118,7 +118,7 @@ impl Surroundings {
             ));
         }
         let mount_points = match root {
-            Root::Host => Vec::new(),
+            Root::Host | Root::Image => Vec::new(),
             Root::InputRoot => {
                 check_outputs(command)?;
                 missing_mount_points(input)?

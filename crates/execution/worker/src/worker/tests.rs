@@ -30,6 +30,7 @@ fn options(directory: &Path) -> WorkerOptions {
         properties: default_properties(),
         directory: directory.to_owned(),
         cache_bytes_max: 1 << 20,
+        tree_cache_bytes_max: 1 << 30,
         log_bytes_max: 1 << 20,
         surroundings: Default::default(),
         limits: ActionLimits::default(),

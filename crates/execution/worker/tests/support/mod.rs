@@ -90,6 +90,7 @@ impl Farm {
             properties: default_properties(),
             directory: scratch.path().join("worker"),
             cache_bytes_max: 1 << 30,
+            tree_cache_bytes_max: 1 << 30,
             log_bytes_max: 1 << 20,
             surroundings: Default::default(),
             limits: ActionLimits::default(),
@@ -250,9 +251,14 @@ impl Farm {
         }
     }
 
+    /// The worker's own.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.scratch.path().join("worker")
+    }
+
     /// Where the worker lays out inputs.
     pub(crate) fn builds(&self) -> PathBuf {
-        self.scratch.path().join("worker/builds")
+        self.directory().join("builds")
     }
 
     /// Stops everything; nothing of any action is left.

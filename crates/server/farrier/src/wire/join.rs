@@ -175,6 +175,7 @@ fn worker_options(
         resources: options.limits.resources(),
         directory: directory.path().to_owned(),
         cache_bytes_max: options.cache_size.0,
+        tree_cache_bytes_max: options.surroundings.tree_cache_bytes_max(),
         log_bytes_max: options.log_size.0,
         surroundings,
         limits: options.limits.of_one_action(),

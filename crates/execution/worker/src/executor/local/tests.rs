@@ -89,6 +89,7 @@ fn fixture(play: impl Fn(&RunRequest) -> Outcome + Send + Sync + 'static) -> Fix
         directories: DirectoryCache::new(fetcher),
         files,
         build_directories: Arc::new(build_directories),
+        trees: None,
         runner: Arc::new(Played(Box::new(play))),
         log_bytes_max: 1000,
         surroundings: Possible {
