@@ -25,6 +25,6 @@ mod sync_loop;
 mod tree_cache;
 mod worker;
 
-pub use executor::{InputRootAsRoot, Stores, SurroundingsOptions};
+pub use executor::{InputRootAsRoot, Results, Stores, SurroundingsOptions};
 pub use sync_loop::SyncError;
 pub use worker::{ActionLimits, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};

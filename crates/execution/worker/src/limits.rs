@@ -49,6 +49,12 @@ pub(crate) const BASE_PATHS_MIN: u64 = 1000;
 pub(crate) const DIFFERENCE_SHARE: u64 = 8;
 /// Or so many in any case.
 pub(crate) const DIFFERENCE_STEPS_ALWAYS: usize = 64;
+/// Images whose description is kept in memory, least recently used forgotten first.
+pub(crate) const IMAGES_KNOWN_MAX: usize = 64;
+/// How long the server is not asked again whether an image is still there.
+pub(crate) const IMAGE_TRUST: Duration = Duration::from_secs(30);
+/// Largest `Tree` of an image.
+pub(crate) const IMAGE_TREE_BYTES_MAX: u64 = 64 << 20;
 /// Symlinks of an input root followed on the way to one program.
 pub(crate) const SYMLINKS_FOLLOWED_MAX: usize = 40;
 /// Entries of a command's PATH that are looked at for its program in the input root.

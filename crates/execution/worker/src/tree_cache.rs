@@ -233,18 +233,6 @@ impl TreeCache {
         Ok(tree)
     }
 
-    /// The tree of this root, if it is here.
-    pub(crate) fn known(&self, root: &Digest) -> Option<Arc<CachedTree>> {
-        let mut state = self.state.lock();
-        let tree = state
-            .trees
-            .iter()
-            .find(|tree| tree.input.root() == *root)
-            .cloned()?;
-        state.touch(&tree);
-        Some(tree)
-    }
-
     async fn make(
         self: &Arc<Self>,
         store: &dyn BlobStore,

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use action::ContainerImage;
 use runner_api::{Availability, Capabilities, Runner};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -16,7 +17,9 @@ use tonic::transport::Channel;
 
 use crate::blocking::blocking;
 use crate::build_directory::{BuildDirectories, Placement};
-use crate::executor::{Executor, LiveOutput, Local, Possible, Stores, SurroundingsOptions, fault_guarded};
+use crate::executor::{
+    Executor, Images, LiveOutput, Local, Possible, Results, Stores, SurroundingsOptions, fault_guarded,
+};
 use crate::fetch::Fetcher;
 use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
@@ -72,6 +75,8 @@ pub struct WorkerParts {
     pub capabilities: Capabilities,
     /// Where the blobs of an instance are.
     pub stores: Stores,
+    /// Where the results of an instance are, images among them.
+    pub results: Results,
     /// To the server. Keep-alive and TCP_NODELAY are whoever makes it to set.
     pub channel: Channel,
     /// To the same server, for what commands print while somebody reads it. A connection of its own: a reader that takes
@@ -138,7 +143,7 @@ impl Worker {
         let WorkerOptions {
             name,
             slots,
-            properties,
+            mut properties,
             memory_bytes,
             resources,
             directory,
@@ -153,6 +158,7 @@ impl Worker {
             runner,
             capabilities,
             stores,
+            results,
             channel,
             output_channel,
             token,
@@ -178,12 +184,12 @@ impl Worker {
             });
         }
         let directories_max = (slots + persistent_processes_max) as usize;
-        let surroundings = Possible::new(surroundings, &capabilities);
         let token = token.as_deref();
         let server = Server::new(channel, token).map_err(|reason| WorkerError::Option {
             option: "token",
             reason,
         })?;
+        let mut surroundings = Possible::new(surroundings, &capabilities);
         let fetcher = Fetcher::new();
         let Opened {
             lock,
@@ -205,6 +211,21 @@ impl Worker {
             };
             blocking(open).await?
         };
+        // Whoever says which image this machine is has none in it.
+        let names_one = properties
+            .iter()
+            .any(|(name, _)| name == ContainerImage::PROPERTY);
+        let images = trees
+            .clone()
+            .filter(|_| !names_one)
+            .map(|trees| Images::new(trees, results));
+        if images.is_some() {
+            properties.push((
+                ContainerImage::PROPERTY.to_owned(),
+                ContainerImage::ANY.to_owned(),
+            ));
+        }
+        surroundings.images = images.is_some();
         let processes = group.child("persistent processes");
         let persistent = (persistent_processes_max > 0)
             .then(|| Persistent::new(persistent_processes_max as usize, processes.clone()));
@@ -215,6 +236,7 @@ impl Worker {
             files,
             build_directories,
             trees,
+            images,
             runner,
             log_bytes_max,
             surroundings,

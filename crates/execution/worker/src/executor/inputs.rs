@@ -35,8 +35,16 @@ impl Local {
         &self,
         assignment: &Assignment,
         blobs: &dyn BlobStore,
-        inputs: &Inputs,
+        inputs: &mut Inputs,
     ) -> Result<BuildDirectory, Failure> {
+        let image = match (&inputs.surroundings.image, &self.images) {
+            (Some(image), Some(images)) => {
+                let loaded = images.find(assignment, image, blobs).await?;
+                inputs.surroundings.environment = loaded.environment;
+                Some(loaded.tree)
+            }
+            _ => None,
+        };
         let way = match &self.trees {
             Some(trees) => trees.way(blobs, &inputs.tree, &inputs.places).await?,
             None => Way::Link,
@@ -45,10 +53,7 @@ impl Local {
             Way::Over(base, layout) => (Some(base), layout),
             Way::Link => (None, inputs.layout()?),
         };
-        let beneath = Beneath {
-            inputs: base,
-            image: None,
-        };
+        let beneath = Beneath { inputs: base, image };
         let label = assignment.label();
         let created = self.build_directories.create_over(beneath, &label, blobs, layout);
         Ok(created.await?)

@@ -17,6 +17,7 @@ use super::account::account;
 use super::ending::Ending;
 use super::failure::{Failure, store};
 use super::hand_over::HandOver;
+use super::images::Images;
 use super::inputs::Inputs;
 use super::live_output::{LiveOutput, Logs};
 use super::surroundings::{Possible, Surroundings};
@@ -40,6 +41,8 @@ pub(crate) struct Local {
     pub(crate) build_directories: Arc<BuildDirectories>,
     /// Trees that input roots can be laid over; `None` where overlays are not to be had.
     pub(crate) trees: Option<Arc<TreeCache>>,
+    /// Root file systems that actions can have; `None` where they can have none.
+    pub(crate) images: Option<Images>,
     pub(crate) runner: Arc<dyn Runner>,
     /// How many bytes of stdout and of stderr are kept (E28).
     pub(crate) log_bytes_max: u64,
@@ -90,14 +93,14 @@ impl Local {
 
         timeline.input_fetch_starts();
         progress.enter(Phase::FetchingInputs, timeline.metadata()).await;
-        let inputs = unless(cancel, self.collect_inputs(assignment, &*blobs)).await?;
+        let mut inputs = unless(cancel, self.collect_inputs(assignment, &*blobs)).await?;
         if inputs.surroundings.are_ordinary() {
             let served = self.journey_in_process(assignment, &inputs, &*blobs, timeline, progress, cancel);
             if let Some(report) = served.await? {
                 return Ok(report);
             }
         }
-        let build_directory = unless(cancel, self.lay_out(assignment, &*blobs, &inputs)).await?;
+        let build_directory = unless(cancel, self.lay_out(assignment, &*blobs, &mut inputs)).await?;
         let surroundings = inputs.surroundings;
         timeline.input_fetch_completed();
 
@@ -193,6 +196,11 @@ impl Local {
             .iter()
             .map(|(name, value)| (name.clone().into(), value.clone().into()))
             .collect();
+        for (name, value) in &surroundings.environment {
+            if !env.iter().any(|(set, _)| set == name.as_bytes()) {
+                env.push((name.clone().into(), value.clone().into()));
+            }
+        }
         // The one worker default (E18): without it hardly any script finds its tools.
         if !env.iter().any(|(name, _)| name == b"PATH") {
             env.push((b"PATH".to_vec(), DEFAULT_PATH.into()));

@@ -55,6 +55,7 @@ fn parts() -> WorkerParts {
             overlays: Availability::Available,
         },
         stores: Arc::new(|_| cas::memory(1)),
+        results: Arc::new(|_| action_cache::memory(1)),
         channel: Channel::from_static("http://127.0.0.1:9").connect_lazy(),
         output_channel: Channel::from_static("http://127.0.0.1:9").connect_lazy(),
         token: None,

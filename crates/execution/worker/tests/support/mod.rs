@@ -11,6 +11,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use action_cache::ActionCache;
 use blob::{Blob, ByteRange, Digest, DigestFunction};
 use cas::BlobStore;
 use merkle::TreeBuilder;
@@ -38,6 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Farm {
     scratch: TempDir,
     pub(crate) store: Arc<dyn BlobStore>,
+    pub(crate) results: Arc<dyn ActionCache>,
     pub(crate) capabilities: Capabilities,
     states: Streaming<wire::WorkerState>,
     desired: mpsc::Sender<Result<wire::DesiredState, Status>>,
@@ -84,6 +86,8 @@ impl Farm {
 
         let store = cas::memory(1 << 30);
         let given = store.clone();
+        let results = action_cache::memory(1 << 20);
+        let given_results = results.clone();
         let options = WorkerOptions {
             name: "test".into(),
             slots,
@@ -106,6 +110,7 @@ impl Farm {
             runner: Arc::new(unix_runner),
             capabilities: capabilities.clone(),
             stores: Arc::new(move |_| given.clone()),
+            results: Arc::new(move |_| given_results.clone()),
             output_channel: channel.clone(),
             channel,
             token: None,
@@ -122,6 +127,7 @@ impl Farm {
         Farm {
             scratch,
             store,
+            results,
             capabilities,
             states,
             desired,

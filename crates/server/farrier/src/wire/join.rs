@@ -9,7 +9,7 @@ use cas_remote::{ConnectError, RemoteChannel, RemoteOptions};
 use clap::{Args, ValueEnum};
 use runner_api::{Availability, Capabilities, UidMode};
 use tasks::{CancellationToken, Group};
-use worker::{Stores, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};
+use worker::{Results, Stores, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};
 
 use super::action_limits::LimitOptions;
 use super::action_surroundings::SurroundingsArguments;
@@ -121,6 +121,7 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
         runner: Arc::new(runner),
         capabilities,
         stores: stores(remote.clone()),
+        results: results(remote.clone()),
         channel: remote.channel(),
         output_channel: remote.patient_channel(),
         token: Some(token),
@@ -152,6 +153,11 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
 /// Stores by instance name, all over one connection.
 fn stores(remote: RemoteChannel) -> Stores {
     Arc::new(move |instance| remote.blob_store(instance.clone()))
+}
+
+/// Results by instance name: of actions that stand for images.
+fn results(remote: RemoteChannel) -> Results {
+    Arc::new(move |instance| remote.action_cache(instance.clone()))
 }
 
 fn worker_options(
