@@ -48,6 +48,11 @@ impl ContentDigest {
         self.function
     }
 
+    /// Whether it is the digest of these bytes.
+    pub fn is_of(&self, bytes: &[u8]) -> bool {
+        Self::without_size(&Digest::of(self.function, bytes)) == *self
+    }
+
     /// Where an OCI image layout keeps it.
     pub fn layout_path(&self) -> String {
         format!("blobs/{}/{}", self.name(), self.hex)

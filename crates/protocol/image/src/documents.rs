@@ -49,6 +49,8 @@ pub struct Manifest {
 pub struct Config {
     /// Names and values, each name once.
     pub environment: Vec<(String, String)>,
+    /// The digests of the layers' tars before they were compressed, from the lowest to the highest.
+    pub layers: Vec<ContentDigest>,
 }
 
 /// An image as `docker save` writes it: paths in its tar.
@@ -170,7 +172,16 @@ impl Config {
                 return Err(too_many("variables", VARIABLES_MAX));
             }
         }
-        Ok(Config { environment })
+        let layers = json["rootfs"]["diff_ids"].as_array();
+        let layer = |json: &Value| json.as_str().and_then(ContentDigest::parse);
+        let layers: Option<Vec<ContentDigest>> = layers
+            .into_iter()
+            .flatten()
+            .take(LAYERS_MAX + 1)
+            .map(layer)
+            .collect();
+        let layers = layers.ok_or_else(|| document("configuration", "one of `diff_ids` is no digest"))?;
+        Ok(Config { environment, layers })
     }
 }
 
