@@ -41,8 +41,11 @@ impl LeftBehind {
             let stdout = read_log(&stdout_path, None, function, &mut uploads)?;
             let stderr = read_log(&stderr_path, stderr_line.as_deref(), function, &mut uploads)?;
             let outputs = match wanted {
-                Some(wanted) => collect(&wanted, &as_a_whole(root, base)?, &mut uploads),
-                None => Ok(Outputs::default()),
+                // Without anything to look for, nothing has to be put together.
+                Some(wanted) if !wanted.outputs.is_empty() => {
+                    collect(&wanted, &as_a_whole(root, base)?, &mut uploads)
+                }
+                _ => Ok(Outputs::default()),
             };
             Ok(LeftBehind {
                 stdout,

@@ -26,7 +26,11 @@ pub(super) struct Layout {
 enum Files {
     Directory(PathBuf),
     /// Unpacked under names of our own: those in a tar are a stranger's.
-    Unpacked(HashMap<String, PathBuf>, Spool),
+    Unpacked {
+        files: HashMap<String, PathBuf>,
+        /// Keeps them.
+        _spool: Spool,
+    },
 }
 
 const INDEX: &str = "index.json";
@@ -88,7 +92,7 @@ fn unpack(path: &Path, mut spool: Spool) -> Result<Files> {
             files.insert(name, at);
         }
     }
-    Ok(Files::Unpacked(files, spool))
+    Ok(Files::Unpacked { files, _spool: spool })
 }
 
 /// Where a symlink leads: only ever a key to look up, never a path on this machine.
@@ -124,7 +128,7 @@ impl Files {
                 let path = directory.join(name);
                 path.is_file().then_some(path)
             }
-            Files::Unpacked(files, _) => files.get(name).cloned(),
+            Files::Unpacked { files, .. } => files.get(name).cloned(),
         }
     }
 
@@ -144,7 +148,7 @@ impl Files {
     /// Docker calls the image's id.
     fn docker_image(&self) -> Result<Found> {
         ensure!(
-            matches!(self, Files::Unpacked(..)),
+            matches!(self, Files::Unpacked { .. }),
             "what `docker save` writes is to be loaded as the tar that it is"
         );
         let images = DockerImage::parse(&self.read(DOCKER_MANIFEST)?)?;

@@ -149,7 +149,7 @@ mod tests {
             "host.example/../x",
             "host.example/",
             "x:",
-            "x:a/b",
+            "host.example/x:a/b",
             "h?st.example/x",
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text}");
