@@ -108,7 +108,11 @@ impl Surroundings {
         input: &InputTree,
     ) -> Result<Self, Failure> {
         let options = possible.options;
-        let image = image_of(platform).filter(|_| possible.images);
+        let image = if possible.images {
+            image_of(platform)?
+        } else {
+            None
+        };
         let root = match image {
             Some(_) if one_of(platform, ROOT, ["host", "inputs"])?.is_some() => return Err(two_roots()),
             Some(_) => Root::Image,
@@ -169,10 +173,22 @@ fn root_of(
 }
 
 /// The image that a platform names by its content. Other values are not for workers that have images.
-fn image_of(platform: &Platform) -> Option<ContainerImage> {
-    platform
+fn image_of(platform: &Platform) -> Result<Option<ContainerImage>, Failure> {
+    let mut images = platform
         .values(ContainerImage::PROPERTY)
-        .find_map(ContainerImage::parse)
+        .filter_map(ContainerImage::parse);
+    let image = images.next();
+    // The same by another name is no other.
+    match images.find(|other| Some(other) != image.as_ref()) {
+        None => Ok(image),
+        Some(_) => Err(Failure::Status(
+            Code::InvalidArgument,
+            format!(
+                "the platform names several images (`{}`); an action has one",
+                ContainerImage::PROPERTY
+            ),
+        )),
+    }
 }
 
 fn two_roots() -> Failure {
