@@ -13,7 +13,7 @@ fn read(bytes: &[u8]) -> Result<Vec<(String, Kind, u32, Vec<u8>)>, TarError> {
         tar.read_to_end(&mut content)?;
         assert_eq!(content.len() as u64, entry.size_bytes);
         entries.push((
-            String::from_utf8(entry.path).unwrap(),
+            String::from_utf8_lossy(&entry.path).into_owned(),
             entry.kind,
             entry.mode,
             content,
