@@ -59,7 +59,9 @@ mod tests {
     #[test]
     fn small_roots_are_linked_large_ones_over_the_nearest_tree_and_what_recurs_becomes_one() {
         let none: &[Option<usize>] = &[];
-        let table: &[(u64, &[Option<usize>], bool, bool, Choice)] = &[
+        // Paths, differences, whether it recurs, whether it fits.
+        type Row = (u64, &'static [Option<usize>], bool, bool, Choice);
+        let table: &[Row] = &[
             // Too small, whatever is there.
             (OVERLAY_PATHS_MIN - 1, &[Some(0)], true, true, Choice::Link),
             // The same root again, a near one, the nearest of several.

@@ -10,6 +10,7 @@ use image::ContentDigest;
 use merkle::Tree;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
+use tasks::Group;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -239,14 +240,18 @@ async fn damaged_images_leave_no_name() {
 }
 
 /// A registry that gives tokens to everybody, and nothing to who has none.
-async fn registry(made: Arc<Made>) -> (String, Arc<Mutex<Vec<String>>>) {
+async fn registry(made: Arc<Made>, group: &Group) -> (String, Arc<Mutex<Vec<String>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let host = listener.local_addr().unwrap().to_string();
     let calls: Arc<Mutex<Vec<String>>> = Arc::default();
     let (told, address) = (calls.clone(), host.clone());
-    tokio::spawn(async move {
+    let stopping = group.stopping();
+    group.spawn("registry", async move {
         loop {
-            let (mut stream, _) = listener.accept().await.unwrap();
+            let (mut stream, _) = tokio::select! {
+                accepted = listener.accept() => accepted.unwrap(),
+                () = stopping.cancelled() => return,
+            };
             let mut request = Vec::new();
             while !request.ends_with(b"\r\n\r\n") {
                 request.push(stream.read_u8().await.unwrap());
@@ -304,7 +309,8 @@ async fn pull(server: &TestServer, reference: String) -> Result<()> {
 #[tokio::test]
 async fn an_image_of_a_registry_by_tag_and_by_digest() {
     let made = Arc::new(made());
-    let (host, calls) = registry(made.clone()).await;
+    let group = Group::new("test");
+    let (host, calls) = registry(made.clone(), &group).await;
     for version in [":good".to_owned(), format!("@{}", made.manifest)] {
         let server = TestServer::start(vec![]).await;
         pull(&server, format!("{host}/tools/some{version}"))
@@ -338,7 +344,8 @@ async fn a_registry_that_lies_is_found_out() {
     other.resize(lying.blobs[&upper].len(), 0);
     lying.blobs.insert(upper, other);
     let manifest = lying.manifest.clone();
-    let (host, _) = registry(Arc::new(lying)).await;
+    let group = Group::new("test");
+    let (host, _) = registry(Arc::new(lying), &group).await;
     let server = TestServer::start(vec![]).await;
     let error = format!(
         "{:#}",
