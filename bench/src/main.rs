@@ -6,6 +6,7 @@
 mod byte_stream;
 mod client;
 mod doors;
+mod large_roots;
 mod memory;
 mod report;
 mod server;
@@ -14,7 +15,7 @@ mod storage;
 
 use anyhow::{Result, bail};
 
-const SCENARIOS: [&str; 4] = ["small-actions", "doors", "byte-stream", "memory"];
+const SCENARIOS: [&str; 5] = ["small-actions", "large-roots", "doors", "byte-stream", "memory"];
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -32,6 +33,7 @@ async fn main() -> Result<()> {
         println!("\n## {scenario}\n");
         match *scenario {
             "small-actions" => small_actions::run().await?,
+            "large-roots" => large_roots::run().await?,
             "doors" => doors::run().await?,
             "byte-stream" => byte_stream::run().await?,
             _ => memory::run().await?,

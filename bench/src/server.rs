@@ -12,7 +12,7 @@ use tempfile::TempDir;
 pub(crate) struct Server {
     child: Child,
     pub(crate) address: SocketAddr,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 const START_MAX: Duration = Duration::from_secs(30);
@@ -36,7 +36,7 @@ impl Server {
         let mut server = Server {
             child,
             address,
-            _directory: directory,
+            directory,
         };
         server.wait_until_up()?;
         Ok(server)
@@ -44,6 +44,11 @@ impl Server {
 
     pub(crate) fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where the worker makes build directories.
+    pub(crate) fn builds(&self) -> PathBuf {
+        self.directory.path().join("worker/builds")
     }
 
     /// Resident memory of the server process (not of its worker), in bytes, with its peak.

@@ -77,9 +77,9 @@ pub(crate) async fn run() -> Result<()> {
     Ok(())
 }
 
-type Phase = fn(&proto::ExecutedActionMetadata) -> Option<Duration>;
+pub(crate) type Phase = fn(&proto::ExecutedActionMetadata) -> Option<Duration>;
 
-const PHASES: [(&str, Phase); 6] = [
+pub(crate) const PHASES: [(&str, Phase); 6] = [
     ("queued", |m| {
         between(&m.queued_timestamp, &m.worker_start_timestamp)
     }),
@@ -111,7 +111,7 @@ fn between(from: &Option<prost_types::Timestamp>, to: &Option<prost_types::Times
     u64::try_from(difference).ok().map(Duration::from_nanos)
 }
 
-fn phase_median(results: &[proto::ActionResult], phase: Phase) -> String {
+pub(crate) fn phase_median(results: &[proto::ActionResult], phase: Phase) -> String {
     let values: Vec<f64> = results
         .iter()
         .filter_map(|result| phase(result.execution_metadata.as_ref()?))

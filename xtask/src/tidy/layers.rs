@@ -15,6 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("chunking", &[]),
     ("blob", &["reapi"]),
     ("merkle", &["blob", "reapi"]),
+    ("image", &["merkle", "compression", "blob"]),
     ("action", &["merkle", "blob", "reapi"]),
     ("cas", &["blob", "merkle"]),
     ("action-cache", &["cas", "action", "merkle", "blob", "reapi"]),
@@ -50,7 +51,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "lazy-root",
             "worker-api",
             "runner-api",
+            "action-cache",
             "cas",
+            "image",
             "action",
             "merkle",
             "blob",
@@ -82,12 +85,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that run in a simulation and a fuzzer at full speed, and what they therefore never use.
-const PURE: [&str; 10] = [
+const PURE: [&str; 11] = [
     "reapi",
     "compression",
     "chunking",
     "blob",
     "merkle",
+    "image",
     "action",
     "scheduler",
     "worker-api",

@@ -21,6 +21,9 @@ pub struct Capabilities {
     pub memory_limit: Availability,
     /// Whether [`RunRequest::processes_max`](crate::RunRequest::processes_max) holds.
     pub process_limit: Availability,
+    /// Whether a build directory may have a [base](crate::RunRequest::input_root_base), and a command an
+    /// [image](crate::RunRequest::image).
+    pub overlays: Availability,
 }
 
 /// Whose id commands run as.

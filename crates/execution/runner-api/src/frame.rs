@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::codec::{Reader, Writer};
 use crate::{
-    Availability, Capabilities, Mechanism, Outcome, ResourceUsage, Root, RunRequest, RunResponse, UidMode,
-    User,
+    Availability, Base, Capabilities, Image, Mechanism, Outcome, ResourceUsage, Root, RunRequest,
+    RunResponse, UidMode, User,
 };
 
 /// The longest payload of a frame. A command with all its arguments and environment must fit; the kernel's own bound
@@ -21,7 +21,7 @@ pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const CONVERSATION_DESCRIPTORS: usize = 2;
 
 /// Changes whenever the meaning of any byte does.
-const VERSION: u8 = 5;
+const VERSION: u8 = 6;
 
 /// What a client may say after [`Request::Run`], a byte each time: from now on the command's time stands still.
 pub const CLOCK_STANDS_STILL: u8 = b's';
@@ -266,12 +266,14 @@ fn write_run_request(to: &mut Writer, request: &RunRequest) {
         argv,
         env,
         input_root,
+        input_root_base,
         working_directory,
         timeout,
         stdout_path,
         stderr_path,
         output_log_bytes_max,
         root,
+        image,
         user,
         network,
         memory_bytes_max,
@@ -285,6 +287,7 @@ fn write_run_request(to: &mut Writer, request: &RunRequest) {
         to.bytes(value);
     }
     to.path(input_root);
+    to.optional(input_root_base.as_ref(), write_base);
     to.path(working_directory);
     to.bool(timeout.is_some());
     // Saturates after 584 years.
@@ -292,7 +295,15 @@ fn write_run_request(to: &mut Writer, request: &RunRequest) {
     to.path(stdout_path);
     to.path(stderr_path);
     to.u64(*output_log_bytes_max);
-    to.bool(*root == Root::InputRoot);
+    to.u8(match root {
+        Root::Host => 0,
+        Root::InputRoot => 1,
+        Root::Image => 2,
+    });
+    to.optional(image.as_ref(), |to, image| {
+        to.path(&image.upper);
+        write_base(to, &image.base);
+    });
     to.optional(user.as_ref(), |to, user| {
         to.u32(user.uid);
         to.u32(user.gid);
@@ -302,11 +313,36 @@ fn write_run_request(to: &mut Writer, request: &RunRequest) {
     to.optional(processes_max.as_ref(), |to, processes| to.u32(*processes));
 }
 
+fn write_base(to: &mut Writer, base: &Base) {
+    to.path(&base.tree);
+    to.path(&base.work);
+}
+
+fn read_base(from: &mut Reader<'_>) -> Result<Base, FrameError> {
+    Ok(Base {
+        tree: from.path()?,
+        work: from.path()?,
+    })
+}
+
+fn read_root(from: &mut Reader<'_>) -> Result<Root, FrameError> {
+    match from.u8()? {
+        0 => Ok(Root::Host),
+        1 => Ok(Root::InputRoot),
+        2 => Ok(Root::Image),
+        value => Err(FrameError::Value {
+            what: "root",
+            value: value.into(),
+        }),
+    }
+}
+
 fn read_run_request(from: &mut Reader<'_>) -> Result<RunRequest, FrameError> {
     Ok(RunRequest {
         argv: from.list(Reader::bytes)?,
         env: from.list(|from| Ok((from.bytes()?, from.bytes()?)))?,
         input_root: from.path()?,
+        input_root_base: from.optional(read_base)?,
         working_directory: from.path()?,
         timeout: {
             let limited = from.bool()?;
@@ -316,10 +352,13 @@ fn read_run_request(from: &mut Reader<'_>) -> Result<RunRequest, FrameError> {
         stdout_path: from.path()?,
         stderr_path: from.path()?,
         output_log_bytes_max: from.u64()?,
-        root: match from.bool()? {
-            true => Root::InputRoot,
-            false => Root::Host,
-        },
+        root: read_root(from)?,
+        image: from.optional(|from| {
+            Ok(Image {
+                upper: from.path()?,
+                base: read_base(from)?,
+            })
+        })?,
         user: from.optional(|from| {
             Ok(User {
                 uid: from.u32()?,
@@ -425,6 +464,7 @@ fn write_capabilities(to: &mut Writer, capabilities: &Capabilities) {
         runs_max,
         memory_limit,
         process_limit,
+        overlays,
     } = capabilities;
     to.count(mechanisms.len());
     for (mechanism, availability) in mechanisms {
@@ -438,6 +478,7 @@ fn write_capabilities(to: &mut Writer, capabilities: &Capabilities) {
     to.u32(*runs_max);
     write_availability(to, memory_limit);
     write_availability(to, process_limit);
+    write_availability(to, overlays);
 }
 
 fn write_availability(to: &mut Writer, availability: &Availability) {
@@ -479,6 +520,7 @@ fn read_capabilities(from: &mut Reader<'_>) -> Result<Capabilities, FrameError> 
         runs_max: from.u32()?,
         memory_limit: read_availability(from)?,
         process_limit: read_availability(from)?,
+        overlays: read_availability(from)?,
     })
 }
 

@@ -22,7 +22,8 @@
 //! [`UidMode::Rootless`] and the id is the worker's own). When [`Capabilities::hardlinks_safe`] is true, input files
 //! may be hard links into a shared cache as long as they belong to somebody else (root) and are not writable for
 //! others: no command can then write them or change their mode. When it is false, the command's user owns the files it
-//! can see, so inputs must be copies.
+//! can see, so inputs must be copies. A tree beneath a build directory or of an image ([`Base`]) is made in the same way;
+//! overlayfs keeps it as it is whoever owns it.
 
 mod capabilities;
 mod codec;
@@ -39,8 +40,9 @@ pub use frame::{
     Request, read_frame, write_frame,
 };
 pub use run::{
-    BUILD_PATH, CLOCK_STOPPED_MAX, DEFAULT_PATH, DEFAULT_USER, InvalidRequest, LOG_MARKER_BYTES_MAX,
-    MOUNT_POINTS, Outcome, ResourceUsage, Root, RunRequest, RunResponse, User, log_marker,
+    BUILD_PATH, Base, CLOCK_STOPPED_MAX, DEFAULT_PATH, DEFAULT_USER, Image, InvalidRequest,
+    LOG_MARKER_BYTES_MAX, MOUNT_POINTS, Outcome, ResourceUsage, Root, RunRequest, RunResponse, User,
+    log_marker,
 };
 #[cfg(feature = "client")]
 pub use runner::{Conversation, RunError, Runner};

@@ -38,6 +38,9 @@ pub struct RunRequest {
     pub env: Vec<(Vec<u8>, Vec<u8>)>,
     /// The build directory of this action: an absolute path on the host. The command sees it at [`BUILD_PATH`].
     pub input_root: PathBuf,
+    /// What shows through where the build directory has nothing, by overlayfs. What the command writes, changes or
+    /// removes is in `input_root` all the same. Takes a runner that has [overlays](crate::Capabilities::overlays).
+    pub input_root_base: Option<Base>,
     /// Where the command starts: relative to the build directory, without `..`; empty is the build directory itself.
     pub working_directory: PathBuf,
     /// How long the command may run, counted from when it is about to start. `None`: as long as it likes.
@@ -53,6 +56,8 @@ pub struct RunRequest {
     pub output_log_bytes_max: u64,
     /// What the command sees at `/`.
     pub root: Root,
+    /// The file system of [`Root::Image`]; given with it and only with it.
+    pub image: Option<Image>,
     /// Who the command sees itself as, in a user namespace; `None` for the same user on every worker.
     pub user: Option<User>,
     /// Whether the command keeps the host's network. Otherwise it has a loopback interface of its own and nothing else.
@@ -75,6 +80,27 @@ pub enum Root {
     /// The build directory itself and nothing of the host but `/dev`, `/proc` and a private `/tmp`. Directories of these
     /// names must be in it.
     InputRoot,
+    /// A file system of its own that goes with the command, with the build directory at [`BUILD_PATH`] and nothing of the
+    /// host but `/dev`, `/proc` and a private `/tmp`. Directories of these names must be in it.
+    Image,
+}
+
+/// The lower part of an overlay. Absolute paths on the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Base {
+    /// A directory tree that is read and never written; many commands may have it at once.
+    pub tree: PathBuf,
+    /// An empty directory for overlayfs itself, on the file system of what lies above the tree, and no other command's.
+    pub work: PathBuf,
+}
+
+/// A root file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Image {
+    /// The directory that takes what the command writes: an absolute path on the host.
+    pub upper: PathBuf,
+    /// What is there before.
+    pub base: Base,
 }
 
 /// The directories that have to be in a build directory to be a root.
@@ -105,11 +131,22 @@ impl RunRequest {
             });
         }
         self.check_env()?;
+        if (self.root == Root::Image) != self.image.is_some() {
+            return Err(InvalidRequest::Image);
+        }
+        let bases = self.input_root_base.iter();
+        let bases = bases.chain(self.image.as_ref().map(|image| &image.base));
+        let more = bases
+            .flat_map(|base| [("base", &base.tree), ("base", &base.work)])
+            .chain(self.image.as_ref().map(|image| ("image", &image.upper)));
         for (what, path) in [
             ("input_root", &self.input_root),
             ("stdout_path", &self.stdout_path),
             ("stderr_path", &self.stderr_path),
-        ] {
+        ]
+        .into_iter()
+        .chain(more)
+        {
             check_path(what, path)?;
             if !path.is_absolute() {
                 return Err(InvalidRequest::NotAbsolute {
@@ -192,6 +229,8 @@ pub enum InvalidRequest {
         /// The path.
         path: PathBuf,
     },
+    /// There is an image and the root is another, or the other way round.
+    Image,
     /// The working directory is absolute or leaves the build directory.
     WorkingDirectory {
         /// The path.
@@ -216,6 +255,9 @@ impl fmt::Display for InvalidRequest {
             }
             InvalidRequest::NotAbsolute { what, path } => {
                 write!(f, "{what} {path:?} is not an absolute path")
+            }
+            InvalidRequest::Image => {
+                write!(f, "the root is to be an image exactly if there is one")
             }
             InvalidRequest::WorkingDirectory { path } => {
                 write!(
@@ -382,6 +424,8 @@ mod tests {
             stderr_path: "/e".into(),
             output_log_bytes_max: 1,
             root: Root::Host,
+            image: None,
+            input_root_base: None,
             user: None,
             network: false,
             memory_bytes_max: None,

@@ -57,6 +57,9 @@ impl Confinement {
         if request.root == Root::InputRoot && !self.has(Mechanism::MountNamespace) {
             return Err("no mount namespace to make the input root the root in".to_owned());
         }
+        if (request.root == Root::Image || request.input_root_base.is_some()) && !self.clones_mounts {
+            return Err("no rights over mounts to make an overlay with".to_owned());
+        }
         if let Some(user) = request.user {
             if !self.has(Mechanism::UserNamespace) {
                 return Err("no user namespace to be another user in".to_owned());

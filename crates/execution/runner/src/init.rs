@@ -90,7 +90,7 @@ fn build(world: World<'_>, channel: &Channel) -> Result<Option<Program>> {
     if let Some(tree) = tree {
         tree.complete(build, root)?;
     }
-    complete(confinement, stdin)?;
+    complete(confinement, stdin, root)?;
     Ok(program)
 }
 
@@ -131,7 +131,7 @@ fn prepare(confinement: &Confinement, errand: &Errand) -> Result<Option<Tree>> {
 }
 
 /// The end of every right.
-fn complete(confinement: &Confinement, stdin: Option<OwnedFd>) -> Result<()> {
+fn complete(confinement: &Confinement, stdin: Option<OwnedFd>, root: Root) -> Result<()> {
     if !confinement.has(Mechanism::UserNamespace) {
         id_map::become_host(&confinement.ids)?;
     }
@@ -143,7 +143,7 @@ fn complete(confinement: &Confinement, stdin: Option<OwnedFd>) -> Result<()> {
     die_with_parent()?;
     connect_stdin(stdin)?;
     if confinement.has(Mechanism::Landlock) {
-        landlock::restrict()?;
+        landlock::restrict(root)?;
     }
     // Last: the world was built with some of what is refused.
     match confinement.has(Mechanism::SystemCallFilter) {
@@ -205,9 +205,10 @@ fn arrived(
         stdout: descriptors.next()?,
         stderr: descriptors.next()?,
     };
-    let build = match descriptors.next() {
-        Some(tree) => BuildDirectory::Tree(tree),
-        None => BuildDirectory::Path(request.input_root),
+    let build = match (descriptors.next(), descriptors.next()) {
+        (Some(tree), None) => BuildDirectory::Tree(tree),
+        (Some(tree), Some(image)) => BuildDirectory::InImage { tree, image },
+        (None, _) => BuildDirectory::Path(request.input_root),
     };
     Some((build, Some(command)))
 }
@@ -223,9 +224,7 @@ fn keep_only_what_is_needed(channel: &Channel, errand: &Errand) -> Result<()> {
     if let Errand::Given { build, command } = errand {
         keep.extend([command.stdout.as_raw_fd(), command.stderr.as_raw_fd()]);
         keep.extend(command.stdin.as_ref().map(AsRawFd::as_raw_fd));
-        if let BuildDirectory::Tree(tree) = build {
-            keep.push(tree.as_raw_fd());
-        }
+        keep.extend(build.descriptors().iter().map(AsRawFd::as_raw_fd));
     }
     sys::close_all_but(&keep).step("closing the supervisor's descriptors")
 }

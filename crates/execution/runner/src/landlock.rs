@@ -6,6 +6,7 @@
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
+use runner_api::Root;
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -31,7 +32,7 @@ const FILES: &[&str] = &["/dev", "/proc"];
 
 /// Init, with the build directory as current directory: from here on neither this process nor anything it starts can
 /// write elsewhere.
-pub(crate) fn restrict() -> Result<()> {
+pub(crate) fn restrict(root: Root) -> Result<()> {
     let abi = landlock_abi().step("asking for Landlock")?;
     let since = |version: u32, bits: u64| if abi >= version { bits } else { 0 };
     let files = WRITE_FILE | since(3, TRUNCATE);
@@ -43,6 +44,10 @@ pub(crate) fn restrict() -> Result<()> {
     })
     .step("making Landlock rules")?;
     allow(&ruleset, Path::new("."), all)?;
+    // All of an image is the command's own.
+    if root == Root::Image {
+        allow(&ruleset, Path::new("/"), all)?;
+    }
     for path in SCRATCH {
         allow(&ruleset, Path::new(path), all)?;
     }

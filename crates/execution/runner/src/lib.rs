@@ -9,8 +9,8 @@
 //!   supervisor ── reads the request, copies logs, watches the         supervise.rs, run.rs
 //!     │           clock and the client, kills, answers; bounds and counts   cgroup.rs
 //!     init ── pid 1 of the command's world: builds it, drops          spawn.rs, init.rs, namespaces.rs,
-//!       │     every right, starts the command, reaps, reports         mounts.rs, id_map.rs, privileges.rs,
-//!       │                                                             system_calls.rs
+//!       │     every right, starts the command, reaps, reports         mounts.rs, overlay.rs, id_map.rs,
+//!       │                                                             privileges.rs, system_calls.rs
 //!       command                                                       program.rs
 //! ```
 //!
@@ -49,6 +49,7 @@ mod mount_table;
 mod mounts;
 mod namespaces;
 mod options;
+mod overlay;
 mod privileges;
 mod probe;
 mod program;

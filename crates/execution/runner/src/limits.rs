@@ -70,6 +70,6 @@ pub(crate) const SPARE_AGE_MAX: Duration = Duration::from_secs(30);
 /// what sockets take by default.
 pub(crate) const ERRAND_BYTES_MAX: usize = 96 * 1024;
 
-/// How many descriptors a message carries at most: between our processes two logs and the build directory, from a client
-/// the two ends of a conversation.
-pub(crate) const DESCRIPTORS_MAX: usize = 3;
+/// How many descriptors a message carries at most: between our processes two logs, the build directory and an image; from a
+/// client the two ends of a conversation.
+pub(crate) const DESCRIPTORS_MAX: usize = 4;

@@ -4,7 +4,7 @@
 //! the host's own tree is then unmounted. Mounts are cloned with `open_tree(2)` and restricted with
 //! `mount_setattr(2)` before they are attached, so none is ever visible without its restrictions. Linux 5.12 is needed.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use runner_api::{BUILD_PATH, MOUNT_POINTS, Mechanism, Root};
@@ -17,7 +17,7 @@ use rustix::mount::{
 
 use crate::confinement::Confinement;
 use crate::limits::TMPFS_SIZE;
-use crate::setup_error::{Result, Step};
+use crate::setup_error::{Result, SetupError, Step};
 use crate::sys;
 
 /// Host paths that commands see, read-only, unless options say otherwise: where tools, their libraries and their
@@ -26,6 +26,9 @@ use crate::sys;
 pub const HOST_PATHS: &[&str] = &[
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/nix",
 ];
+
+/// Where an image is mounted before it becomes the root: any directory of our own tree that is there and not needed then.
+const IMAGE_PATH: &str = "/var";
 
 /// Devices that do nothing but give and take bytes.
 const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom"];
@@ -42,6 +45,8 @@ const DEVICE_LINKS: &[(&str, &str)] = &[
 pub(crate) enum BuildDirectory {
     /// A clone of its mount that the runner made while it was root: no directory above it needs to be open to others.
     Tree(OwnedFd),
+    /// The same, and the file system that is to be the root around it.
+    InImage { tree: OwnedFd, image: OwnedFd },
     /// Its path on the host, for init to clone, or to just go to.
     Path(PathBuf),
     /// Nothing: an empty directory takes its place (when probing).
@@ -52,6 +57,15 @@ impl BuildDirectory {
     /// A privileged supervisor's way to pass it in.
     pub(crate) fn clone_as_root(path: &Path) -> Result<Self> {
         clone_tree(path).map(BuildDirectory::Tree)
+    }
+
+    /// What has to be passed on with it.
+    pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            BuildDirectory::Tree(tree) => vec![tree.as_fd()],
+            BuildDirectory::InImage { tree, image } => vec![tree.as_fd(), image.as_fd()],
+            BuildDirectory::Path(_) | BuildDirectory::None => Vec::new(),
+        }
     }
 }
 
@@ -108,41 +122,53 @@ impl Tree {
     /// Init: puts the build directory into it, leaves the host, and stands in the build directory; or makes that the root,
     /// if it is to be.
     pub(crate) fn complete(mut self, build: BuildDirectory, shown_as: Root) -> Result<()> {
-        let build = match build {
-            BuildDirectory::Tree(tree) => Some(tree),
-            BuildDirectory::Path(path) => Some(clone_tree(&path)?),
-            BuildDirectory::None => None,
+        let (build, image) = match build {
+            BuildDirectory::Tree(tree) => (Some(tree), None),
+            BuildDirectory::InImage { tree, image } => (Some(tree), Some(image)),
+            BuildDirectory::Path(path) => (Some(clone_tree(&path)?), None),
+            BuildDirectory::None => (None, None),
         };
         self.leave_host()?;
         if let Some(tree) = build {
             restrict(&tree, no_surprises(), true).step("restricting the build directory")?;
             attach(&tree, BUILD_PATH).step("mounting the build directory")?;
         }
-        rustix::process::chdir(BUILD_PATH).step("entering the build directory")?;
-        match shown_as {
-            Root::Host => Ok(()),
-            Root::InputRoot => become_root(),
+        match (shown_as, image) {
+            (Root::Host, _) => rustix::process::chdir(BUILD_PATH).step("entering the build directory"),
+            (Root::InputRoot, _) => {
+                rustix::process::chdir(BUILD_PATH).step("entering the build directory")?;
+                become_root(&MOUNT_POINTS)
+            }
+            (Root::Image, Some(image)) => {
+                restrict(&image, no_surprises(), true).step("restricting the image")?;
+                attach(&image, IMAGE_PATH).step("mounting the image")?;
+                rustix::process::chdir(IMAGE_PATH).step("entering the image")?;
+                let build = BUILD_PATH.trim_start_matches('/');
+                become_root(&[&MOUNT_POINTS[..], &[build]].concat())?;
+                rustix::process::chdir(BUILD_PATH).step("entering the build directory")
+            }
+            (Root::Image, None) => Err(SetupError::new("looking for the image", Errno::NOENT)),
         }
     }
 }
 
-/// Makes the current directory the root, with what every command has of devices, processes and scratch space over the
-/// directories that are in it for that. What was the root until now, and with it the host's tools, is gone then.
-fn become_root() -> Result<()> {
-    for name in MOUNT_POINTS {
+/// Makes the current directory the root, with these directories of the present one over those that are in it for that.
+/// What was the root until now, and with it the host's tools, is gone then.
+fn become_root(names: &[&str]) -> Result<()> {
+    for name in names {
         let place = || {
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_XDEV;
-            let target = rustix::fs::openat2(CWD, name, flags, Mode::empty(), resolve)?;
+            let target = rustix::fs::openat2(CWD, *name, flags, Mode::empty(), resolve)?;
             let tree = clone_tree_raw(Path::new(&format!("/{name}")))?;
             let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
             rustix::mount::move_mount(&tree, "", &target, "", flags)
         };
-        place().step_with(|| format!("putting /{name} into the input root"))?;
+        place().step_with(|| format!("putting /{name} into the new root"))?;
     }
-    rustix::process::pivot_root(".", ".").step("making the input root the root")?;
+    rustix::process::pivot_root(".", ".").step("making it the root")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).step("unmounting the root before it")?;
-    rustix::process::chdir("/").step("entering the input root")
+    rustix::process::chdir("/").step("entering the new root")
 }
 
 /// Whether this process, as it is, can clone mounts.

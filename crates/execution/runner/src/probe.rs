@@ -13,6 +13,7 @@ use crate::init::{Errand, World};
 use crate::limits::{DEATH_TIMEOUT, RUNS_MAX, SETUP_TIMEOUT};
 use crate::mounts;
 use crate::options::{RunnerOptions, Sandbox};
+use crate::overlay;
 use crate::spawn::Init;
 use crate::sys::CommandLine;
 
@@ -74,6 +75,14 @@ pub(crate) fn probe(options: &RunnerOptions) -> (Confinement, Capabilities) {
         Some((_, why)) => Availability::Missing { why: why.clone() },
         None => Availability::Available,
     };
+    let confinement = Confinement {
+        cgroups,
+        ..confinement(options, mechanisms, ids)
+    };
+    let why_no_overlays = match confinement.clones_mounts {
+        true => overlay::why_not(),
+        false => Some("the runner has no rights over mounts".to_owned()),
+    };
     let capabilities = Capabilities {
         mechanisms: Mechanism::ALL
             .into_iter()
@@ -86,10 +95,7 @@ pub(crate) fn probe(options: &RunnerOptions) -> (Confinement, Capabilities) {
         runs_max: RUNS_MAX,
         memory_limit: bounded(why_no_memory),
         process_limit: bounded(why_no_processes),
-    };
-    let confinement = Confinement {
-        cgroups,
-        ..confinement(options, mechanisms, ids)
+        overlays: bounded(why_no_overlays),
     };
     (confinement, capabilities)
 }

@@ -103,6 +103,8 @@ mod tests {
             stderr_path: "/e".into(),
             output_log_bytes_max: 0,
             root: Root::Host,
+            image: None,
+            input_root_base: None,
             user: None,
             network: false,
             memory_bytes_max: None,

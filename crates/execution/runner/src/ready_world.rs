@@ -63,9 +63,7 @@ impl ReadyWorld {
             return Err(error.to_string());
         }
         let mut descriptors = vec![stdout.as_fd(), stderr.as_fd()];
-        if let BuildDirectory::Tree(tree) = build {
-            descriptors.push(tree.as_fd());
-        }
+        descriptors.extend(build.descriptors());
         let sent = match encoded_request.len() <= ERRAND_BYTES_MAX {
             true => self.init.channel.send_errand(encoded_request, &descriptors),
             false => Err(Errno::MSGSIZE),

@@ -2,7 +2,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
 use runner_api::{
@@ -23,9 +23,11 @@ use crate::init::{Command, Errand, World};
 use crate::limits::{CLIENT_WORDS_PER_TURN, COPY_BYTES, DEATH_TIMEOUT, SETUP_TIMEOUT, STOP_TIMEOUT};
 use crate::log_file::LogFile;
 use crate::mounts::BuildDirectory;
+use crate::overlay;
 use crate::program::{self, Program};
 use crate::ready_world::ReadyWorld;
 use crate::rusage::resource_usage;
+use crate::setup_error::SetupError;
 use crate::spawn::Init;
 use crate::sys;
 
@@ -118,7 +120,7 @@ impl Run {
             descendants::adopt_orphans().map_err(|error| format!("becoming a subreaper: {error}"))?;
         }
         let (logs, [stdout, stderr]) = logs(request, confinement)?;
-        let build = build_directory(&request.input_root, confinement);
+        let build = build_directory(request, confinement)?;
         let (stdin, stdout) = match conversation {
             None => (None, stdout),
             // The log's pipe has nobody to write to it then, and the log stays empty.
@@ -150,7 +152,7 @@ impl Run {
         confinement: &Confinement,
     ) -> Result<Run, String> {
         let (logs, [stdout, stderr]) = logs(request, confinement)?;
-        let build = build_directory(&request.input_root, confinement);
+        let build = build_directory(request, confinement)?;
         let init = world
             .enter(encoded_request, Limits::of(request), &build, &stdout, &stderr)
             .map_err(|error| format!("entering a world that was ready: {error}"))?;
@@ -504,13 +506,26 @@ fn logs(request: &RunRequest, confinement: &Confinement) -> Result<([LogFile; 2]
 }
 
 /// The way in for the build directory. A runner without rights over mounts lets init try.
-fn build_directory(path: &Path, confinement: &Confinement) -> BuildDirectory {
-    match confinement
-        .clones_mounts
-        .then(|| BuildDirectory::clone_as_root(path))
-    {
-        Some(Ok(tree)) => tree,
-        Some(Err(_)) | None => BuildDirectory::Path(path.to_path_buf()),
+fn build_directory(request: &RunRequest, confinement: &Confinement) -> Result<BuildDirectory, String> {
+    let path = &request.input_root;
+    let failed = |error: SetupError| error.to_string();
+    let build = match &request.input_root_base {
+        Some(base) => BuildDirectory::Tree(overlay::over_base(path, base).map_err(failed)?),
+        None => match confinement
+            .clones_mounts
+            .then(|| BuildDirectory::clone_as_root(path))
+        {
+            Some(Ok(tree)) => tree,
+            Some(Err(_)) | None => BuildDirectory::Path(path.clone()),
+        },
+    };
+    match (&request.image, build) {
+        (Some(image), BuildDirectory::Tree(tree)) => {
+            let image = overlay::image(image).map_err(failed)?;
+            Ok(BuildDirectory::InImage { tree, image })
+        }
+        (Some(_), _) => Err(format!("cannot take {path:?} into an image")),
+        (None, build) => Ok(build),
     }
 }
 

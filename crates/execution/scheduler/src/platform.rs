@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use action::Platform;
+use action::{ContainerImage, Platform};
 
 use crate::size::{CPUS, MEMORY, amount};
 
@@ -13,6 +13,10 @@ const VALUES_SHOWN_MAX: usize = 8;
 const UNMET_SHOWN_MAX: usize = 4;
 /// Longest piece of a name or value that a message repeats, in characters.
 const TEXT_SHOWN_CHARS_MAX: usize = 100;
+
+/// Tags change their meaning, and a result that is cached must not.
+const HOW_TO_NAME_AN_IMAGE: &str =
+    " (an image is named by its digest, NAME@sha256:…, after `farrier image load` has put it here)";
 
 /// Properties that ask a worker to do more where it can, and are met by everyone: an action that names a persistent
 /// worker runs anywhere, as a process of its own where there is none; and whoever has namespaces has all ids; inputs
@@ -103,7 +107,18 @@ impl Offer {
     fn has(&self, name: &str, value: &str) -> bool {
         let is_enough = |there: &u64| amount(value).is_some_and(|asked| asked <= *there);
         let is_wish = WISHES.contains(&name) || name.starts_with(PREFERRED);
-        is_wish || self.announces(name, value) || self.amounts.get(name).is_some_and(is_enough)
+        is_wish
+            || self.announces(name, value)
+            || self.has_image(name, value)
+            || self.amounts.get(name).is_some_and(is_enough)
+    }
+
+    /// A worker that can run actions in images can do so in any that is named by its content; whether it has been loaded
+    /// is seen when an action comes.
+    fn has_image(&self, name: &str, value: &str) -> bool {
+        name == ContainerImage::PROPERTY
+            && self.announces(name, ContainerImage::ANY)
+            && ContainerImage::parse(value).is_some()
     }
 
     fn announces(&self, name: &str, value: &str) -> bool {
@@ -156,6 +171,9 @@ pub(crate) fn explain_unmatched<'a>(
                 let _ = write!(message, "nor any other value of `{}`", shown(name));
             } else {
                 let _ = write!(message, "only {}", list(values.into_iter(), VALUES_SHOWN_MAX));
+            }
+            if name == ContainerImage::PROPERTY {
+                message.push_str(HOW_TO_NAME_AN_IMAGE);
             }
         }
         None => message.push_str("each of its properties is on offer, but not all on one worker"),

@@ -1,5 +1,6 @@
 //! Where an action runs: its inputs laid out on disk, and room for its outputs.
 
+mod beneath;
 mod copy;
 mod layout;
 mod lazy;
@@ -19,22 +20,23 @@ use rustix::fs::{self as sys, AtFlags, Gid, Mode, OFlags, Uid};
 use tasks::Group;
 use thiserror::Error;
 
-pub(crate) use layout::{Layout, LayoutError, OutputPlaces};
+pub(crate) use crate::blocking::blocking;
+use crate::file_cache::{FileCache, FileCacheError};
+use crate::limits::{DISK_BYTES_WANTED, DISK_FILES_WANTED, PLACEMENT_ATTEMPTS_MAX};
+use crate::tree_cache::CachedTree;
+pub(crate) use beneath::Beneath;
+pub(crate) use layout::{Layout, LayoutError, OutputPlaces, Step};
 pub(crate) use lazy::{LazyInputs, LazyLayout};
 pub(crate) use lent::Kept;
 pub(crate) use placement::Placement;
-
-use crate::blocking::blocking;
-use crate::file_cache::{FileCache, FileCacheError};
-use crate::limits::{DISK_BYTES_WANTED, DISK_FILES_WANTED, PLACEMENT_ATTEMPTS_MAX};
-use sweeper::{Sweeper, Swept};
+pub(crate) use sweeper::{Sweeper, Swept};
 
 /// Makes build directories below one directory of its own, and removes them behind everybody's back.
 pub(crate) struct BuildDirectories {
     path: PathBuf,
     directory: Arc<OwnedFd>,
     cache: Arc<FileCache>,
-    placement: Placement,
+    placement: Arc<Placement>,
     sweeper: Sweeper,
     next: AtomicU64,
 }
@@ -45,6 +47,7 @@ pub(crate) struct BuildDirectory {
     root: Arc<OwnedFd>,
     /// Where inputs come when they are opened.
     lazy: Option<LazyInputs>,
+    beneath: Beneath,
     _swept: Swept,
 }
 
@@ -79,27 +82,21 @@ impl BuildDirectories {
     pub(crate) fn open(
         path: &Path,
         cache: Arc<FileCache>,
-        placement: Placement,
+        placement: impl Into<Arc<Placement>>,
         in_use_max: usize,
         group: &Group,
     ) -> io::Result<Self> {
         std::fs::create_dir_all(path)?;
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let directory = Arc::new(sys::open(path, flags, Mode::empty())?);
-        for entry in std::fs::read_dir(path)? {
-            let name = CString::new(entry?.file_name().into_encoded_bytes())
-                .expect("the system's names hold no NUL");
-            if let Err(error) = crate::removal::remove_tree(directory.as_fd(), &name) {
-                tracing::warn!(directory = %path.display(), ?name, %error, "a left-over build directory stays");
-            }
-        }
+        remove_left_over(path, &directory)?;
         let sweeper = Sweeper::start(directory.clone(), path, in_use_max, group);
         let path = path.to_owned();
         Ok(BuildDirectories {
             path,
             directory,
             cache,
-            placement,
+            placement: placement.into(),
             sweeper,
             next: AtomicU64::new(0),
         })
@@ -113,13 +110,25 @@ impl BuildDirectories {
         store: &dyn BlobStore,
         layout: Arc<Layout>,
     ) -> Result<BuildDirectory, PrepareError> {
+        self.create_over(Beneath::default(), label, store, layout).await
+    }
+
+    /// The same above trees that show through.
+    pub(crate) async fn create_over(
+        self: &Arc<Self>,
+        beneath: Beneath,
+        label: &str,
+        store: &dyn BlobStore,
+        layout: Arc<Layout>,
+    ) -> Result<BuildDirectory, PrepareError> {
         for _ in 0..PLACEMENT_ATTEMPTS_MAX {
             let room = self.room().await?;
             let held = self.cache.hold(store, layout.files()).await?;
             let (this, label, layout) = (self.clone(), label.to_owned(), layout.clone());
+            let beneath = beneath.clone();
             // Everything in one hop: a thread that may block, and nothing to wait for in between.
             let placed = blocking(move || {
-                let build_directory = this.make(&label, room)?;
+                let build_directory = this.make(&label, beneath, room)?;
                 let is_complete = this
                     .placement
                     .place(&this.cache, &build_directory.root, &layout)?;
@@ -149,7 +158,12 @@ impl BuildDirectories {
         Ok(room)
     }
 
-    fn make(&self, label: &str, room: sweeper::Room) -> Result<BuildDirectory, PrepareError> {
+    fn make(
+        &self,
+        label: &str,
+        beneath: Beneath,
+        room: sweeper::Room,
+    ) -> Result<BuildDirectory, PrepareError> {
         let name = self
             .make_unique(label)
             .map_err(|source| disk(&self.path.to_string_lossy(), source))?;
@@ -158,15 +172,12 @@ impl BuildDirectories {
         let make = || -> io::Result<OwnedFd> {
             let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let root = format!("{name}/{ROOT}");
-            sys::mkdirat(
-                &self.directory,
-                &*root,
-                Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH,
-            )?;
+            sys::mkdirat(&self.directory, &*root, DIRECTORY_MODE)?;
             let root = sys::openat(&self.directory, &*root, flags, Mode::empty())?;
             if let Some((uid, gid)) = self.placement.owner {
                 sys::fchown(&root, Some(uid), Some(gid))?;
             }
+            beneath.make_places(&self.directory, &name, self.placement.owner)?;
             Ok(root)
         };
         let root = make().map_err(|source| disk(&path.to_string_lossy(), source))?;
@@ -174,6 +185,7 @@ impl BuildDirectories {
             path,
             root: Arc::new(root),
             lazy: None,
+            beneath,
             _swept: swept,
         })
     }
@@ -201,6 +213,21 @@ impl BuildDirectory {
     /// The input root, opened.
     pub(crate) fn root(&self) -> &Arc<OwnedFd> {
         &self.root
+    }
+
+    /// The tree that shows through the input root, which has only what differs from it then.
+    pub(crate) fn base(&self) -> Option<Arc<CachedTree>> {
+        self.beneath.inputs.clone()
+    }
+
+    /// The same for the runner.
+    pub(crate) fn input_root_base(&self) -> Option<runner_api::Base> {
+        self.beneath.input_root_base(&self.path)
+    }
+
+    /// The root file system that was brought, if one was.
+    pub(crate) fn image(&self) -> Option<runner_api::Image> {
+        self.beneath.image(&self.path)
     }
 
     /// Moves the whole input root to where a process works on it, under `name`. It is the same directory there.
@@ -252,6 +279,25 @@ impl BuildDirectory {
     }
 }
 
+/// Of every directory that an action may write to.
+pub(crate) const DIRECTORY_MODE: Mode = Mode::RWXU
+    .union(Mode::RGRP)
+    .union(Mode::XGRP)
+    .union(Mode::ROTH)
+    .union(Mode::XOTH);
+
+/// Removes all that an earlier worker has left in `path`, which `directory` is.
+pub(crate) fn remove_left_over(path: &Path, directory: &OwnedFd) -> io::Result<()> {
+    for entry in std::fs::read_dir(path)? {
+        let name =
+            CString::new(entry?.file_name().into_encoded_bytes()).expect("the system's names hold no NUL");
+        if let Err(error) = crate::removal::remove_tree(directory.as_fd(), &name) {
+            tracing::warn!(directory = %path.display(), ?name, %error, "what an earlier worker has left stays");
+        }
+    }
+    Ok(())
+}
+
 /// What is free on a file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Space {
@@ -275,7 +321,7 @@ impl Space {
     }
 }
 
-fn disk(path: &str, source: io::Error) -> PrepareError {
+pub(crate) fn disk(path: &str, source: io::Error) -> PrepareError {
     PrepareError::Disk {
         path: path.to_owned(),
         source,
@@ -284,8 +330,7 @@ fn disk(path: &str, source: io::Error) -> PrepareError {
 
 /// Makes a directory that the action may write to. Whether it was not there before.
 fn make_directory(at: impl AsFd, path: &str, owner: Option<(Uid, Gid)>) -> io::Result<bool> {
-    let mode = Mode::RWXU | Mode::RGRP | Mode::XGRP | Mode::ROTH | Mode::XOTH;
-    match sys::mkdirat(&at, path, mode) {
+    match sys::mkdirat(&at, path, DIRECTORY_MODE) {
         Ok(()) => {}
         Err(rustix::io::Errno::EXIST) => return Ok(false),
         Err(error) => return Err(error.into()),

@@ -5,7 +5,9 @@ mod ending;
 mod failure;
 mod fault_guarded;
 mod hand_over;
+mod images;
 mod in_process;
+mod inputs;
 mod lazily;
 mod left_behind;
 mod live_output;
@@ -24,6 +26,8 @@ use tokio_util::sync::CancellationToken;
 use worker_api::v1::running::Phase;
 
 pub(crate) use fault_guarded::fault_guarded;
+pub(crate) use images::Images;
+pub use images::Results;
 pub(crate) use live_output::{Followed, LiveOutput};
 pub(crate) use local::Local;
 pub(crate) use surroundings::Possible;

@@ -6,8 +6,8 @@
 //! behind: no symlink is followed, nothing but regular files is opened.
 //!
 //! Read `executor/local.rs` first: the whole journey of one action. Then `sync_loop.rs` (the conversation with the
-//! server) and its pure heart `leases.rs`; `build_directory.rs` and `file_cache.rs` (inputs); `outputs.rs`;
-//! `persistent.rs` (processes that serve many actions); `lazy_inputs.rs` (inputs that come when they are opened). Every number is in `limits.rs`.
+//! server) and its pure heart `leases.rs`; `build_directory.rs`, `file_cache.rs`, `tree_cache.rs` and `lazy_inputs.rs`
+//! (inputs); `outputs.rs`; `persistent.rs` (processes that serve many actions). Every number is in `limits.rs`.
 
 mod assignment;
 mod blocking;
@@ -23,9 +23,10 @@ mod outputs;
 mod persistent;
 mod removal;
 mod sync_loop;
+mod tree_cache;
 mod worker;
 
-pub use executor::{InputRootAsRoot, Stores, SurroundingsOptions};
+pub use executor::{InputRootAsRoot, Results, Stores, SurroundingsOptions};
 pub use lazy_inputs::{LazyInputs, LazyOptions};
 pub use sync_loop::SyncError;
 pub use worker::{ActionLimits, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};

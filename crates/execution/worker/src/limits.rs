@@ -34,6 +34,32 @@ pub(crate) const DISK_BYTES_WANTED: u64 = 32 << 20;
 pub(crate) const DISK_FILES_WANTED: u64 = 1000;
 /// How long a new build directory waits on a full disk for old ones to be removed.
 pub(crate) const DISK_PATIENCE: Duration = Duration::from_secs(10);
+/// Trees that are kept on the disk, least recently used forgotten first.
+pub(crate) const TREES_MAX: usize = 64;
+/// Files, directories and symlinks in all of them together.
+pub(crate) const TREE_PATHS_KEPT_MAX: u64 = 4_000_000;
+/// What each of those is thought to take on the disk beside its content: an entry, and a share of a block.
+pub(crate) const TREE_PATH_BYTES: u64 = 256;
+/// The most recently used trees that an input root is compared with.
+pub(crate) const BASES_COMPARED_MAX: usize = 8;
+/// Large input roots remembered to see whether they come again.
+pub(crate) const SEEN_ROOTS_MAX: usize = 8;
+/// Nodes looked at in one comparison of two input roots; what would take more counts as different.
+pub(crate) const COMPARED_NODES_MAX: usize = 50_000;
+/// With fewer files, directories and symlinks an input root is always linked: an overlay would cost more.
+pub(crate) const OVERLAY_PATHS_MIN: u64 = 200;
+/// With fewer, no tree is made of an input root.
+pub(crate) const BASE_PATHS_MIN: u64 = 1000;
+/// An overlay may take this share of an input root's paths as steps, one in so many.
+pub(crate) const DIFFERENCE_SHARE: u64 = 8;
+/// Or so many in any case.
+pub(crate) const DIFFERENCE_STEPS_ALWAYS: usize = 64;
+/// Images whose description is kept in memory, least recently used forgotten first.
+pub(crate) const IMAGES_KNOWN_MAX: usize = 64;
+/// How long the server is not asked again whether an image is still there.
+pub(crate) const IMAGE_TRUST: Duration = Duration::from_secs(30);
+/// Largest `Tree` of an image.
+pub(crate) const IMAGE_TREE_BYTES_MAX: u64 = 64 << 20;
 /// Symlinks of an input root followed on the way to one program.
 pub(crate) const SYMLINKS_FOLLOWED_MAX: usize = 40;
 /// Entries of a command's PATH that are looked at for its program in the input root.

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use runner_api::{Capabilities, Runner};
+use action::ContainerImage;
+use runner_api::{Availability, Capabilities, Runner};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use tasks::Group;
@@ -16,13 +17,16 @@ use tonic::transport::Channel;
 
 use crate::blocking::blocking;
 use crate::build_directory::{BuildDirectories, Placement};
-use crate::executor::{Executor, LiveOutput, Local, Possible, Stores, SurroundingsOptions, fault_guarded};
+use crate::executor::{
+    Executor, Images, LiveOutput, Local, Possible, Results, Stores, SurroundingsOptions, fault_guarded,
+};
 use crate::fetch::Fetcher;
 use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
 use crate::lazy_inputs::{LazyOptions, LazyParts};
 use crate::persistent::Persistent;
 use crate::sync_loop::{Identity, Server, SyncError, SyncLoop};
+use crate::tree_cache::TreeCache;
 
 /// What a worker is to be like.
 #[derive(Clone, Debug)]
@@ -41,6 +45,9 @@ pub struct WorkerOptions {
     pub directory: PathBuf,
     /// How many bytes of input files are kept between actions. One action's inputs may not be more.
     pub cache_bytes_max: u64,
+    /// How many bytes of directory trees are kept between actions, to lay input roots over and to run commands in. Zero: none
+    /// are, and no action has an image.
+    pub tree_cache_bytes_max: u64,
     /// How many bytes of stdout and of stderr are kept for each action; the rest is dropped, with a note.
     pub log_bytes_max: u64,
     /// What actions may have around them.
@@ -71,6 +78,8 @@ pub struct WorkerParts {
     pub capabilities: Capabilities,
     /// Where the blobs of an instance are.
     pub stores: Stores,
+    /// Where the results of an instance are, images among them.
+    pub results: Results,
     /// To the server. Keep-alive and TCP_NODELAY are whoever makes it to set.
     pub channel: Channel,
     /// To the same server, for what commands print while somebody reads it. A connection of its own: a reader that takes
@@ -137,11 +146,12 @@ impl Worker {
         let WorkerOptions {
             name,
             slots,
-            properties,
+            mut properties,
             memory_bytes,
             resources,
             directory,
             cache_bytes_max,
+            tree_cache_bytes_max,
             log_bytes_max,
             surroundings,
             limits,
@@ -152,6 +162,7 @@ impl Worker {
             runner,
             capabilities,
             stores,
+            results,
             channel,
             output_channel,
             token,
@@ -177,19 +188,20 @@ impl Worker {
             });
         }
         let directories_max = (slots + persistent_processes_max) as usize;
-        let surroundings = Possible::new(surroundings, &capabilities);
         let token = token.as_deref();
         let server = Server::new(channel, token).map_err(|reason| WorkerError::Option {
             option: "token",
             reason,
         })?;
+        let mut surroundings = Possible::new(surroundings, &capabilities);
         let fetcher = Fetcher::new();
-        let (lock, files, build_directories, lazy) = {
+        let (opened, lazy) = {
             let (directory, fetcher, group) = (directory, fetcher.clone(), group.clone());
             let open = move || {
-                let (lock, files, build_directories) = open_directory(
+                let opened = open_directory(
                     &directory,
                     cache_bytes_max,
+                    tree_cache_bytes_max,
                     directories_max,
                     fetcher,
                     &capabilities,
@@ -200,10 +212,31 @@ impl Worker {
                     option: "lazy inputs",
                     reason: format!("this machine cannot have them for every action: {reason}"),
                 })?;
-                Ok::<_, WorkerError>((lock, files, build_directories, lazy))
+                Ok::<_, WorkerError>((opened, lazy))
             };
             blocking(open).await?
         };
+        let Opened {
+            lock,
+            files,
+            build_directories,
+            trees,
+        } = opened;
+        // Whoever says which image this machine is has none in it.
+        let names_one = properties
+            .iter()
+            .any(|(name, _)| name == ContainerImage::PROPERTY);
+        let images = trees
+            .clone()
+            .filter(|_| !names_one)
+            .map(|trees| Images::new(trees, results));
+        if images.is_some() {
+            properties.push((
+                ContainerImage::PROPERTY.to_owned(),
+                ContainerImage::ANY.to_owned(),
+            ));
+        }
+        surroundings.images = images.is_some();
         let processes = group.child("persistent processes");
         let persistent = (persistent_processes_max > 0)
             .then(|| Persistent::new(persistent_processes_max as usize, processes.clone()));
@@ -213,6 +246,8 @@ impl Worker {
             directories: DirectoryCache::new(fetcher),
             files,
             build_directories,
+            trees,
+            images,
             runner,
             log_bytes_max,
             surroundings,
@@ -265,11 +300,20 @@ const CACHE: &str = "cache";
 const BUILDS: &str = "builds";
 const LOCK: &str = "lock";
 
-type Opened = (File, Arc<FileCache>, Arc<BuildDirectories>);
+const TREES: &str = "trees";
+
+/// What there is on the disk.
+struct Opened {
+    lock: File,
+    files: Arc<FileCache>,
+    build_directories: Arc<BuildDirectories>,
+    trees: Option<Arc<TreeCache>>,
+}
 
 fn open_directory(
     directory: &Path,
     cache_bytes_max: u64,
+    tree_cache_bytes_max: u64,
     directories_max: usize,
     fetcher: Fetcher,
     capabilities: &Capabilities,
@@ -289,11 +333,41 @@ fn open_directory(
     }
     let files = FileCache::open(&directory.join(CACHE), cache_bytes_max, fetcher).map_err(failed)?;
     let files = Arc::new(files);
-    let placement = Placement::for_runner(capabilities);
+    let placement = Arc::new(Placement::for_runner(capabilities));
     let builds = directory.join(BUILDS);
     let build_directories =
-        BuildDirectories::open(&builds, files.clone(), placement, directories_max, group).map_err(failed)?;
-    Ok((lock, files, Arc::new(build_directories)))
+        BuildDirectories::open(&builds, files.clone(), placement.clone(), directories_max, group)
+            .map_err(failed)?;
+    let opened = TreeCache::open(
+        &directory.join(TREES),
+        files.clone(),
+        placement.clone(),
+        tree_cache_bytes_max,
+        directories_max,
+        group,
+    );
+    let trees = match (opened.map_err(failed)?, &capabilities.overlays) {
+        _ if tree_cache_bytes_max == 0 => None,
+        (Ok(trees), Availability::Available) if placement.links_files => Some(Arc::new(trees)),
+        (Ok(_), Availability::Available) => without_trees("its files would be the actions' own"),
+        (Ok(_), Availability::Missing { why }) => without_trees(why),
+        (Err(error), _) => without_trees(&error.to_string()),
+    };
+    Ok(Opened {
+        lock,
+        files,
+        build_directories: Arc::new(build_directories),
+        trees,
+    })
+}
+
+/// Said once, when the worker starts.
+fn without_trees(why: &str) -> Option<Arc<TreeCache>> {
+    tracing::warn!(
+        why,
+        "input roots are laid out file by file, and no action has an image: this worker cannot make overlays"
+    );
+    None
 }
 
 /// Makes sure that nobody else works here. The lock goes with the process, however that ends.

@@ -10,6 +10,7 @@ mod action;
 mod action_digest;
 mod action_result;
 mod command;
+mod container_image;
 mod input_path;
 mod limits;
 mod missing_blobs;
@@ -21,6 +22,7 @@ pub use action::{Action, ActionError};
 pub use action_digest::ActionDigest;
 pub use action_result::{ActionResultError, ResultReferences, check_action_result};
 pub use command::{Command, CommandError, OutputNodeProperties};
+pub use container_image::{ContainerImage, ImageAction};
 pub use input_path::{InputPath, InputPathError};
 pub use limits::{
     ARGUMENT_BYTES_MAX, ARGUMENTS_MAX, COMMAND_BYTES_MAX, ENVIRONMENT_VARIABLES_MAX, MISSING_BLOBS_NAMED_MAX,

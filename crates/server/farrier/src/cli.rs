@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::bad_options::{EXIT_BAD_OPTIONS, exit_code};
-use crate::commands::{action, cas, exec, farm};
+use crate::commands::{action, cas, exec, farm, image};
 use crate::wire;
 
 /// Remote Build Execution: run each command of a build once, anywhere, and give everyone else the result.
@@ -55,6 +55,9 @@ enum Command {
     /// Look into the content-addressable storage.
     #[command(subcommand)]
     Cas(cas::CasCommand),
+    /// Upload images for actions to run in.
+    #[command(subcommand)]
+    Image(image::ImageCommand),
     /// Look at actions and their results.
     #[command(subcommand)]
     Action(action::ActionCommand),
@@ -101,6 +104,7 @@ pub(crate) fn run() -> ExitCode {
             }
             Command::Drain(options) => farm::drain(options).await.map(|()| ExitCode::SUCCESS),
             Command::Cas(command) => cas::run(command).await,
+            Command::Image(command) => image::run(command).await.map(|()| ExitCode::SUCCESS),
             Command::Action(command) => action::run(command).await,
         }
     });

@@ -11,6 +11,7 @@ mod destination;
 mod digest_argument;
 pub(crate) mod exec;
 pub(crate) mod farm;
+pub(crate) mod image;
 mod local_files;
 mod output;
 mod shell;

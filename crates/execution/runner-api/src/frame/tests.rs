@@ -16,6 +16,14 @@ fn path() -> impl Strategy<Value = PathBuf> {
     bytes().prop_map(|bytes| PathBuf::from(OsString::from_vec(bytes)))
 }
 
+fn base() -> impl Strategy<Value = Base> {
+    (path(), path()).prop_map(|(tree, work)| Base { tree, work })
+}
+
+fn image() -> impl Strategy<Value = Image> {
+    (path(), base()).prop_map(|(upper, base)| Image { upper, base })
+}
+
 fn run_request() -> impl Strategy<Value = RunRequest> {
     (
         (vec(bytes(), 0..8), vec((bytes(), bytes()), 0..8), path(), path()),
@@ -27,24 +35,32 @@ fn run_request() -> impl Strategy<Value = RunRequest> {
             any::<bool>(),
             option::of(any::<u64>()),
             option::of(any::<u32>()),
-            any::<bool>(),
+            prop_oneof![
+                Just((Root::Host, None)),
+                Just((Root::InputRoot, None)),
+                image().prop_map(|image| (Root::Image, Some(image)))
+            ],
             option::of(any::<(u32, u32)>()),
         ),
+        option::of(base()),
     )
         .prop_map(
             |(
                 (argv, env, input_root, working_directory),
-                (timeout, out, err, max, network, memory_bytes_max, processes_max, own_root, user),
+                (timeout, out, err, max, network, memory_bytes_max, processes_max, (root, image), user),
+                input_root_base,
             )| RunRequest {
                 argv,
                 env,
                 input_root,
+                input_root_base,
                 working_directory,
                 timeout: timeout.map(Duration::from_nanos),
                 stdout_path: out,
                 stderr_path: err,
                 output_log_bytes_max: max,
-                root: if own_root { Root::InputRoot } else { Root::Host },
+                root,
+                image,
                 user: user.map(|(uid, gid)| User { uid, gid }),
                 network,
                 memory_bytes_max,
@@ -98,7 +114,7 @@ fn capabilities() -> impl Strategy<Value = Capabilities> {
     let mechanism = proptest::sample::select(&Mechanism::ALL[..]);
     (
         vec((mechanism, availability.clone()), 0..20),
-        (availability.clone(), availability),
+        (availability.clone(), availability.clone(), availability),
         any::<bool>(),
         any::<bool>(),
         any::<[u32; 3]>(),
@@ -106,7 +122,7 @@ fn capabilities() -> impl Strategy<Value = Capabilities> {
         .prop_map(
             |(
                 mechanisms,
-                (memory_limit, process_limit),
+                (memory_limit, process_limit, overlays),
                 privileged,
                 hardlinks_safe,
                 [action_uid, action_gid, runs_max],
@@ -123,6 +139,7 @@ fn capabilities() -> impl Strategy<Value = Capabilities> {
                 runs_max,
                 memory_limit,
                 process_limit,
+                overlays,
             },
         )
 }

@@ -254,6 +254,8 @@ pub(crate) fn request(build: &Build, argv: &[&str]) -> RunRequest {
         stderr_path: build.stderr.clone(),
         output_log_bytes_max: 1 << 20,
         root: Root::Host,
+        image: None,
+        input_root_base: None,
         user: None,
         network: false,
         memory_bytes_max: None,

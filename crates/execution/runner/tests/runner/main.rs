@@ -14,6 +14,7 @@ mod host;
 mod lifecycle;
 mod limits;
 mod outcomes;
+mod overlays;
 mod roots;
 mod spares;
 mod speed;

@@ -12,7 +12,7 @@ use crate::host::{Build, Host, modes, request};
 const ROOT_USER: User = User { uid: 0, gid: 0 };
 
 /// A small system: these programs of the host and what they are linked with.
-fn fill(root: &Path, programs: &[&str]) {
+pub(crate) fn fill(root: &Path, programs: &[&str]) {
     for name in MOUNT_POINTS.iter().chain(&["usr/bin", "work/deep", "install"]) {
         fs::create_dir_all(root.join(name)).unwrap();
     }

@@ -105,6 +105,35 @@ fn the_message_stays_short_whatever_is_demanded_and_offered() {
 }
 
 #[test]
+fn an_image_by_its_digest_is_met_by_who_has_images() {
+    let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    let by_name = format!("docker://registry.example/tools@{digest}");
+    let has_images = offer(&[("container-image", "*")]);
+    let is_one = offer(&[("container-image", "docker://tools:1")]);
+    for (value, any, one) in [
+        (digest.as_str(), true, false),
+        (&by_name, true, false),
+        ("docker://tools:1", false, true),
+        ("docker://tools:2", false, false),
+    ] {
+        let demand = platform(&[("container-image", value)]);
+        assert_eq!(
+            (has_images.meets(&demand), is_one.meets(&demand)),
+            (any, one),
+            "{value}"
+        );
+        assert!(!offer(&[]).meets(&demand), "{value}");
+    }
+    // Another property is not met by a star.
+    assert!(!offer(&[("other", "*")]).meets(&platform(&[("other", &digest)])));
+    let message = explain(
+        &[("container-image", "docker://tools:2")],
+        &[("near", has_images)],
+    );
+    assert!(message.contains("farrier image load"), "{message}");
+}
+
+#[test]
 fn wishes_are_met_by_everyone() {
     let wish = [
         ("persistentWorkerKey", "abc"),

@@ -14,6 +14,8 @@ pub(crate) struct Layout {
     steps: Vec<Step>,
     /// Every file of the steps, each once.
     files: Vec<FileId>,
+    /// What a tree below has and this one has not: to be hidden.
+    absent: Vec<String>,
     /// Directories to be made after all else, with their parents, unless they are there.
     output_parents: Vec<String>,
 }
@@ -33,6 +35,14 @@ pub(crate) enum Step {
         path: String,
         target: String,
     },
+}
+
+impl Step {
+    pub(crate) fn path(&self) -> &str {
+        match self {
+            Step::Directory { path } | Step::File { path, .. } | Step::Symlink { path, .. } => path,
+        }
+    }
 }
 
 /// Where an action writes, relative to the input root, resolved. The empty path is the root itself.
@@ -108,6 +118,7 @@ impl Layout {
         Ok(Layout {
             steps,
             files: files.into_iter().collect(),
+            absent: Vec::new(),
             output_parents: parents,
         })
     }
@@ -142,6 +153,19 @@ impl Layout {
         Layout::of(steps, self.output_parents.clone())
     }
 
+    /// What has to be put over a tree that shows through, in an order in which each step can be done.
+    pub(crate) fn over(steps: Vec<Step>, absent: Vec<String>, output_parents: Vec<String>) -> Layout {
+        Layout {
+            absent,
+            ..Layout::of(steps, output_parents)
+        }
+    }
+
+    /// How much there is to do.
+    pub(crate) fn len(&self) -> usize {
+        self.steps.len() + self.absent.len()
+    }
+
     fn of(steps: Vec<Step>, output_parents: Vec<String>) -> Layout {
         let files: BTreeSet<FileId> = steps
             .iter()
@@ -153,6 +177,7 @@ impl Layout {
         Layout {
             steps,
             files: files.into_iter().collect(),
+            absent: Vec::new(),
             output_parents,
         }
     }
@@ -162,8 +187,12 @@ impl Layout {
         &self.files
     }
 
-    pub(super) fn steps(&self) -> &[Step] {
+    pub(crate) fn steps(&self) -> &[Step] {
         &self.steps
+    }
+
+    pub(crate) fn absent(&self) -> &[String] {
+        &self.absent
     }
 
     pub(crate) fn output_parents(&self) -> &[String] {

@@ -15,7 +15,7 @@ use rustix::fs::{self as sys, Mode, OFlags};
 use tasks::{CancellationToken, Group};
 use tokio_util::sync::DropGuard;
 
-use super::{BuildDirectories, BuildDirectory, PrepareError, ROOT, disk, sweeper};
+use super::{Beneath, BuildDirectories, BuildDirectory, PrepareError, ROOT, disk, sweeper};
 use crate::blocking::blocking;
 use crate::file_cache::INPUT_MTIME_S;
 use crate::lazy_inputs::FromCache;
@@ -45,6 +45,8 @@ pub(crate) struct LazyLayout {
     pub(crate) parents: Vec<String>,
     /// What fetches run in.
     pub(crate) group: Group,
+    /// What else shows through.
+    pub(crate) beneath: Beneath,
 }
 
 impl BuildDirectories {
@@ -70,8 +72,9 @@ impl BuildDirectories {
             outputs,
             parents,
             group,
+            beneath,
         } = layout;
-        let mut build_directory = self.make(label, room)?;
+        let mut build_directory = self.make(label, beneath, room)?;
         let path = build_directory.path.clone();
         let failed = |source| disk(&path.to_string_lossy(), source);
         let upper = self.make_layers(&path).map_err(failed)?;

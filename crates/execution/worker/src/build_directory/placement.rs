@@ -12,6 +12,7 @@ use super::copy::copy;
 use super::layout::{Layout, Step};
 use super::{PrepareError, disk, make_directory};
 use crate::file_cache::{FileCache, FileId};
+use crate::tree_cache::mark_absent;
 
 /// How input files get into a build directory.
 pub(crate) struct Placement {
@@ -68,6 +69,9 @@ impl Placement {
                     }
                 }
             }
+        }
+        for path in layout.absent() {
+            mark_absent(root, path).map_err(|source| disk(path, source))?;
         }
         for parent in layout.output_parents() {
             self.make_output_parent(root, parent)?;

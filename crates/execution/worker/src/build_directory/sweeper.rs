@@ -18,7 +18,7 @@ use crate::limits::{
 use crate::removal::remove_tree;
 
 /// Removes what it is told to, in the background.
-pub(super) struct Sweeper {
+pub(crate) struct Sweeper {
     /// One for each build directory there may be, in use or waiting for removal: it bounds the queue below.
     rooms: Arc<Semaphore>,
     doomed: mpsc::UnboundedSender<Doomed>,
@@ -33,12 +33,12 @@ struct Progress {
 }
 
 /// The right to have one build directory.
-pub(super) struct Room {
+pub(crate) struct Room {
     _permit: OwnedSemaphorePermit,
 }
 
 /// Has the directory removed when dropped.
-pub(super) struct Swept {
+pub(crate) struct Swept {
     doomed: Option<Doomed>,
     to: mpsc::UnboundedSender<Doomed>,
     progress: watch::Sender<Progress>,
@@ -53,7 +53,7 @@ struct Doomed {
 
 impl Sweeper {
     /// Removes below `directory`, whose path is only for messages.
-    pub(super) fn start(directory: Arc<OwnedFd>, path: &Path, in_use_max: usize, group: &Group) -> Self {
+    pub(crate) fn start(directory: Arc<OwnedFd>, path: &Path, in_use_max: usize, group: &Group) -> Self {
         let (doomed, queue) = mpsc::unbounded_channel();
         let stopping = group.stopping();
         let path = path.to_owned();
@@ -70,7 +70,7 @@ impl Sweeper {
     }
 
     /// Waits until what was to be removed by now is, for [`DISK_PATIENCE`] at most.
-    pub(super) async fn caught_up(&self) {
+    pub(crate) async fn caught_up(&self) {
         let doomed = self.progress.borrow().doomed;
         let mut progress = self.progress.subscribe();
         let caught_up = progress.wait_for(|progress| progress.done >= doomed);
@@ -79,7 +79,7 @@ impl Sweeper {
     }
 
     /// Waits while too many directories are there.
-    pub(super) async fn room(&self) -> Room {
+    pub(crate) async fn room(&self) -> Room {
         let _permit = self
             .rooms
             .clone()
@@ -90,7 +90,7 @@ impl Sweeper {
     }
 
     /// The directory `name` is removed when the answer is dropped; its room is free after that.
-    pub(super) fn sweeps(&self, name: &str, room: Room) -> Swept {
+    pub(crate) fn sweeps(&self, name: &str, room: Room) -> Swept {
         let name = CString::new(name).expect("names of build directories are made here, without NUL");
         Swept {
             doomed: Some(Doomed {

@@ -50,6 +50,7 @@ pub(super) fn account(
             match request.root {
                 Root::Host => "the worker's tools".to_owned(),
                 Root::InputRoot => "the input root".to_owned(),
+                Root::Image => "an image".to_owned(),
             },
         ),
         ("directory", request.working_directory.display().to_string()),

@@ -13,6 +13,7 @@ use crate::file_cache::FileCacheError;
 use crate::input_tree::InputTreeError;
 use crate::lazy_inputs::LazyError;
 use crate::outputs::OutputError;
+use crate::tree_cache::TreeError;
 
 /// The first thing that went wrong. `UNAVAILABLE` and `INTERNAL` are this worker's trouble, so that the server tries
 /// another one; everything else is the action's own and would fail anywhere.
@@ -76,6 +77,16 @@ impl From<LazyError> for Failure {
             LazyError::Prepare(error) => error.into(),
             LazyError::TooSlow { .. } => Failure::Status(Code::Unavailable, error.to_string()),
             LazyError::Directory(_) => Failure::Status(Code::Internal, error.to_string()),
+        }
+    }
+}
+
+impl From<TreeError> for Failure {
+    fn from(error: TreeError) -> Self {
+        match error {
+            TreeError::Layout(error) => error.into(),
+            TreeError::Prepare(error) => error.into(),
+            error @ TreeError::TooLarge { .. } => Failure::Status(Code::ResourceExhausted, error.to_string()),
         }
     }
 }

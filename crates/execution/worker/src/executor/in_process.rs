@@ -16,7 +16,8 @@ use super::Progress;
 use super::ending::Ending;
 use super::failure::Failure;
 use super::hand_over::HandOver;
-use super::local::{Inputs, Local, unless};
+use super::inputs::Inputs;
+use super::local::{Local, unless};
 use super::surroundings::Surroundings;
 use super::timeline::Timeline;
 use crate::assignment::Assignment;
@@ -51,7 +52,7 @@ impl Local {
         let Some(persistent) = &self.persistent else {
             return Ok(None);
         };
-        let plan = match Plan::of(assignment, &inputs.tree, &inputs.layout) {
+        let plan = match Plan::of(assignment, &inputs.tree, || inputs.layout()) {
             None => return Ok(None),
             Some(Ok(plan)) => plan,
             Some(Err(reason)) => {

@@ -9,11 +9,12 @@ use runner_api::{RunRequest, RunResponse};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
-use super::local::{Inputs, Local, output_places, without_empty};
+use super::inputs::Inputs;
+use super::local::{Local, output_places, without_empty};
 use super::timeline::Timeline;
 use crate::assignment::Assignment;
 use crate::blocking::blocking;
-use crate::build_directory::{BuildDirectory, LazyInputs, LazyLayout};
+use crate::build_directory::{Beneath, BuildDirectory, LazyInputs, LazyLayout};
 use crate::lazy_inputs::{FromCache, Laziness, LazyError, Observe, message, unobserved};
 
 impl Laziness {
@@ -31,8 +32,9 @@ impl Local {
         &self,
         assignment: &Assignment,
         blobs: &Arc<dyn BlobStore>,
-        inputs: &Inputs,
+        inputs: &mut Inputs,
     ) -> Result<BuildDirectory, Failure> {
+        let image = self.image(assignment, &**blobs, inputs).await?;
         let contents = FromCache {
             tree: inputs.tree.clone(),
             files: self.files.clone(),
@@ -42,8 +44,9 @@ impl Local {
         let layout = LazyLayout {
             contents: contents.clone(),
             outputs: output_places(&assignment.command).outputs.into_iter().collect(),
-            parents: inputs.layout.output_parents().to_vec(),
+            parents: inputs.layout()?.output_parents().to_vec(),
             group: self.lazy.group.clone(),
+            beneath: Beneath { inputs: None, image },
         };
         let label = assignment.label();
         let build_directory = self.build_directories.create_lazy(&label, layout).await?;
@@ -128,7 +131,10 @@ impl Local {
             Failure::Missing(first) => first,
             other => return other,
         };
-        let absent: DigestSet = without_empty(self.files.absent(inputs.layout.files()));
+        let Ok(layout) = inputs.layout() else {
+            return Failure::Missing(first);
+        };
+        let absent: DigestSet = without_empty(self.files.absent(layout.files()));
         match blobs.find_missing(&absent).await {
             Ok(missing) => Failure::Missing(first.union(&missing)),
             // What is known is enough for the client to go on.

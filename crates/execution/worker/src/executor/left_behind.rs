@@ -1,5 +1,9 @@
 //! What a command has left behind: logs and outputs.
 
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
 use action::{OutputDirectoryFormat, OutputPath, OutputPaths};
 
 use super::ending::Ending;
@@ -11,6 +15,7 @@ use crate::outputs::{
     List, Log, OutputError, OutputWanted, Outputs, OutputsWanted, PropertiesWanted, Uploads, collect,
     read_log,
 };
+use crate::tree_cache::{CachedTree, merged};
 
 /// What was found after the command, and what has to be uploaded for it.
 pub(super) struct LeftBehind {
@@ -29,15 +34,19 @@ impl LeftBehind {
     ) -> Result<LeftBehind, Failure> {
         let (function, stderr_line) = (assignment.function, ending.stderr_line());
         let wanted = ending.started.then(|| outputs_wanted(assignment));
-        let root = build_directory.root().clone();
+        let (root, base) = (build_directory.root().clone(), build_directory.base());
         let (stdout_path, stderr_path) = (build_directory.stdout_path(), build_directory.stderr_path());
         let find = move || {
             let mut uploads = Uploads::default();
             let stdout = read_log(&stdout_path, None, function, &mut uploads)?;
             let stderr = read_log(&stderr_path, stderr_line.as_deref(), function, &mut uploads)?;
-            let outputs = wanted.map_or(Ok(Outputs::default()), |wanted| {
-                collect(&wanted, &root, &mut uploads)
-            });
+            let outputs = match wanted {
+                // Without anything to look for, nothing has to be put together.
+                Some(wanted) if !wanted.outputs.is_empty() => {
+                    collect(&wanted, &as_a_whole(root, base)?, &mut uploads)
+                }
+                _ => Ok(Outputs::default()),
+            };
             Ok(LeftBehind {
                 stdout,
                 stderr,
@@ -47,6 +56,14 @@ impl LeftBehind {
         };
         let found = blocking(find).await;
         found.map_err(|error| Failure::disk("reading what the command printed", error))
+    }
+}
+
+/// The input root as the command saw it at its end.
+fn as_a_whole(root: Arc<OwnedFd>, base: Option<Arc<CachedTree>>) -> io::Result<Arc<OwnedFd>> {
+    match base {
+        None => Ok(root),
+        Some(base) => Ok(Arc::new(merged(&root, base.path())?)),
     }
 }
 

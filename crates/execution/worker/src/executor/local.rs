@@ -6,7 +6,6 @@ use action::{Command, Platform, Report};
 use async_trait::async_trait;
 use blob::DigestSet;
 use cas::{BlobStore, Invocation};
-use merkle::InputTree;
 use prost::Message;
 use reapi::execution::ExecuteResponse;
 use reapi::rpc::Code;
@@ -18,6 +17,8 @@ use super::account::account;
 use super::ending::Ending;
 use super::failure::{Failure, store};
 use super::hand_over::HandOver;
+use super::images::Images;
+use super::inputs::Inputs;
 use super::live_output::{LiveOutput, Logs};
 use super::surroundings::{Possible, Surroundings};
 use super::timeline::Timeline;
@@ -29,6 +30,7 @@ use crate::input_tree::DirectoryCache;
 use crate::lazy_inputs::{Laziness, LazyParts, Observe, leave_out_observed};
 use crate::limits::RESPONSE_BYTES_MAX;
 use crate::persistent::Persistent;
+use crate::tree_cache::TreeCache;
 use crate::worker::ActionLimits;
 
 /// Executes here: inputs from the store to a build directory, the command in the runner, outputs to the store.
@@ -38,6 +40,10 @@ pub(crate) struct Local {
     pub(crate) directories: DirectoryCache,
     pub(crate) files: Arc<FileCache>,
     pub(crate) build_directories: Arc<BuildDirectories>,
+    /// Trees that input roots can be laid over; `None` where overlays are not to be had.
+    pub(crate) trees: Option<Arc<TreeCache>>,
+    /// Root file systems that actions can have; `None` where they can have none.
+    pub(crate) images: Option<Images>,
     pub(crate) runner: Arc<dyn Runner>,
     /// How many bytes of stdout and of stderr are kept (E28).
     pub(crate) log_bytes_max: u64,
@@ -58,16 +64,6 @@ struct Prepared {
     build_directory: BuildDirectory,
     inputs: Inputs,
     laziness: Laziness,
-}
-
-/// What an action needs beside its command.
-pub(super) struct Inputs {
-    /// As the client described it.
-    pub(super) tree: Arc<InputTree>,
-    /// How it is laid out.
-    pub(super) layout: Arc<Layout>,
-    /// What is around it.
-    pub(super) surroundings: Surroundings,
 }
 
 #[async_trait]
@@ -101,7 +97,7 @@ impl Local {
 
         timeline.input_fetch_starts();
         progress.enter(Phase::FetchingInputs, timeline.metadata()).await;
-        let inputs = unless(cancel, self.collect_inputs(assignment, &*blobs)).await?;
+        let mut inputs = unless(cancel, self.collect_inputs(assignment, &*blobs)).await?;
         let laziness = self.laziness(assignment)?;
         // A process that serves several actions cannot be observed for one of them.
         if inputs.surroundings.are_ordinary() && laziness.observe != Observe::Yes {
@@ -112,8 +108,8 @@ impl Local {
             }
         }
         let build_directory = match laziness.is_lazy {
-            false => unless(cancel, self.lay_out(assignment, &*blobs, inputs.layout.clone())).await?,
-            true => unless(cancel, self.lay_out_lazily(assignment, &blobs, &inputs)).await?,
+            false => unless(cancel, self.lay_out(assignment, &*blobs, &mut inputs)).await?,
+            true => unless(cancel, self.lay_out_lazily(assignment, &blobs, &mut inputs)).await?,
         };
         timeline.input_fetch_completed();
 
@@ -226,23 +222,11 @@ impl Local {
         let mut places = output_places(command);
         let mount_points = surroundings.mount_points.iter();
         places.parents.extend(mount_points.map(|name| (*name).to_owned()));
-        let layout = Arc::new(Layout::new(&input, places)?);
         Ok(Inputs {
             tree: Arc::new(input),
-            layout,
+            places,
             surroundings,
         })
-    }
-
-    /// Fetches what is not here yet and puts everything in its place.
-    async fn lay_out(
-        &self,
-        assignment: &Assignment,
-        blobs: &dyn BlobStore,
-        layout: Arc<Layout>,
-    ) -> Result<BuildDirectory, Failure> {
-        let label = assignment.label();
-        Ok(self.build_directories.create(&label, blobs, layout).await?)
     }
 
     pub(super) fn run_request(
@@ -257,6 +241,11 @@ impl Local {
             .iter()
             .map(|(name, value)| (name.clone().into(), value.clone().into()))
             .collect();
+        for (name, value) in &surroundings.environment {
+            if !env.iter().any(|(set, _)| set == name.as_bytes()) {
+                env.push((name.clone().into(), value.clone().into()));
+            }
+        }
         // The one worker default (E18): without it hardly any script finds its tools.
         if !env.iter().any(|(name, _)| name == b"PATH") {
             env.push((b"PATH".to_vec(), DEFAULT_PATH.into()));
@@ -269,12 +258,14 @@ impl Local {
                 .collect(),
             env,
             input_root: build_directory.root_path(),
+            input_root_base: build_directory.input_root_base(),
             working_directory: command.working_directory().as_str().into(),
             timeout: Some(assignment.timeout),
             stdout_path: build_directory.stdout_path(),
             stderr_path: build_directory.stderr_path(),
             output_log_bytes_max: self.log_bytes_max,
             root: surroundings.root,
+            image: build_directory.image(),
             user: surroundings.user,
             network: surroundings.network,
             memory_bytes_max: self.limits.memory_bytes_max,

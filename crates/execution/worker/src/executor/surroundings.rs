@@ -5,7 +5,7 @@
 //! its outputs, and come back with success and nothing made. Such clients name no property that says so, thus an input
 //! root is looked at.
 
-use action::{Command, Platform};
+use action::{Command, ContainerImage, Platform};
 use merkle::{Entry, InputTree};
 use reapi::rpc::Code;
 use runner_api::{Capabilities, DEFAULT_PATH, DEFAULT_USER, MOUNT_POINTS, Mechanism, Root, User};
@@ -69,14 +69,18 @@ pub(crate) struct Possible {
     pub(crate) roots: bool,
     /// Ids of their own.
     pub(crate) users: bool,
+    /// Images. Where there are none, a platform that names one means what the operator says this worker is.
+    pub(crate) images: bool,
 }
 
 impl Possible {
+    /// Without images.
     pub(crate) fn new(options: SurroundingsOptions, capabilities: &Capabilities) -> Self {
         Possible {
             options,
             roots: capabilities.has(Mechanism::MountNamespace),
             users: capabilities.has(Mechanism::UserNamespace),
+            images: false,
         }
     }
 }
@@ -87,6 +91,10 @@ pub(super) struct Surroundings {
     pub(super) root: Root,
     pub(super) user: Option<User>,
     pub(super) network: bool,
+    /// The root file system of [`Root::Image`].
+    pub(super) image: Option<ContainerImage>,
+    /// Variables that the command has unless it sets them itself.
+    pub(super) environment: Vec<(String, String)>,
     /// Directories to be put into the input root before the command and taken away after it.
     pub(super) mount_points: Vec<&'static str>,
 }
@@ -100,7 +108,16 @@ impl Surroundings {
         input: &InputTree,
     ) -> Result<Self, Failure> {
         let options = possible.options;
-        let root = root_of(options.input_root, platform, command, input)?;
+        let image = if possible.images {
+            image_of(platform)?
+        } else {
+            None
+        };
+        let root = match image {
+            Some(_) if one_of(platform, ROOT, ["host", "inputs"])?.is_some() => return Err(two_roots()),
+            Some(_) => Root::Image,
+            None => root_of(options.input_root, platform, command, input)?,
+        };
         let user = user_of(platform)?;
         let network = one_of(platform, NETWORK, ["off", "on"])? == Some("on");
         if network && !options.network {
@@ -118,7 +135,7 @@ impl Surroundings {
             ));
         }
         let mount_points = match root {
-            Root::Host => Vec::new(),
+            Root::Host | Root::Image => Vec::new(),
             Root::InputRoot => {
                 check_outputs(command)?;
                 missing_mount_points(input)?
@@ -128,6 +145,8 @@ impl Surroundings {
             root,
             user,
             network,
+            image,
+            environment: Vec::new(),
             mount_points,
         })
     }
@@ -151,6 +170,33 @@ fn root_of(
         (None, InputRootAsRoot::Detected) if brings_its_program(command, input) => Ok(Root::InputRoot),
         _ => Ok(Root::Host),
     }
+}
+
+/// The image that a platform names by its content. Other values are not for workers that have images.
+fn image_of(platform: &Platform) -> Result<Option<ContainerImage>, Failure> {
+    let mut images = platform
+        .values(ContainerImage::PROPERTY)
+        .filter_map(ContainerImage::parse);
+    let image = images.next();
+    // The same by another name is no other.
+    match images.find(|other| Some(other) != image.as_ref()) {
+        None => Ok(image),
+        Some(_) => Err(Failure::Status(
+            Code::InvalidArgument,
+            format!(
+                "the platform names several images (`{}`); an action has one",
+                ContainerImage::PROPERTY
+            ),
+        )),
+    }
+}
+
+fn two_roots() -> Failure {
+    let message = format!(
+        "the platform names an image (`{}`) and says what the root is (`{ROOT}`); it can have one of both",
+        ContainerImage::PROPERTY
+    );
+    Failure::Status(Code::InvalidArgument, message)
 }
 
 /// Whether the command's program, by an absolute path or a bare name, is where it would be if the input root were the

@@ -11,7 +11,7 @@ use super::command_line::CommandLine;
 use super::message::Input;
 use super::wish::Wish;
 use crate::assignment::Assignment;
-use crate::build_directory::Layout;
+use crate::build_directory::{Layout, LayoutError};
 use crate::limits::{ASK_BYTES_MAX, TOOL_DEPTH_MAX, TOOLS_MAX};
 
 /// Marks input files that belong to the tool.
@@ -58,11 +58,14 @@ impl Plan {
     pub(crate) fn of(
         assignment: &Assignment,
         input: &InputTree,
-        layout: &Arc<Layout>,
+        layout: impl FnOnce() -> Result<Arc<Layout>, LayoutError>,
     ) -> Option<Result<Plan, String>> {
         let platform = Platform::of(&assignment.action, &assignment.command);
         let wish = Wish::of(&platform)?;
-        Some(wish.and_then(|wish| Self::new(wish, platform, assignment, input, layout)))
+        Some(wish.and_then(|wish| {
+            let layout = layout().map_err(|error| error.to_string())?;
+            Self::new(wish, platform, assignment, input, &layout)
+        }))
     }
 
     fn new(

@@ -13,6 +13,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
+use action_cache::ActionCache;
 use blob::{Blob, ByteRange, Digest, DigestFunction};
 use cas::BlobStore;
 use merkle::TreeBuilder;
@@ -41,6 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Farm {
     scratch: TempDir,
     pub(crate) store: Arc<dyn BlobStore>,
+    pub(crate) results: Arc<dyn ActionCache>,
     pub(crate) capabilities: Capabilities,
     states: Streaming<wire::WorkerState>,
     desired: mpsc::Sender<Result<wire::DesiredState, Status>>,
@@ -99,12 +101,15 @@ impl Farm {
         });
 
         let given = store.clone();
+        let results = action_cache::memory(1 << 20);
+        let given_results = results.clone();
         let options = WorkerOptions {
             name: "test".into(),
             slots,
             properties: default_properties(),
             directory: scratch.path().join("worker"),
             cache_bytes_max: 1 << 30,
+            tree_cache_bytes_max: 1 << 30,
             log_bytes_max: 1 << 20,
             surroundings: Default::default(),
             limits: ActionLimits::default(),
@@ -121,6 +126,7 @@ impl Farm {
             runner: Arc::new(unix_runner),
             capabilities: capabilities.clone(),
             stores: Arc::new(move |_| given.clone()),
+            results: Arc::new(move |_| given_results.clone()),
             output_channel: channel.clone(),
             channel,
             token: None,
@@ -137,6 +143,7 @@ impl Farm {
         Farm {
             scratch,
             store,
+            results,
             capabilities,
             states,
             desired,
@@ -266,9 +273,14 @@ impl Farm {
         }
     }
 
+    /// The worker's own.
+    pub(crate) fn directory(&self) -> PathBuf {
+        self.scratch.path().join("worker")
+    }
+
     /// Where the worker lays out inputs.
     pub(crate) fn builds(&self) -> PathBuf {
-        self.scratch.path().join("worker/builds")
+        self.directory().join("builds")
     }
 
     /// Stops everything; nothing of any action is left.

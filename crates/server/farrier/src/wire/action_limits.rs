@@ -189,7 +189,8 @@ mod tests {
             action_gid: 0,
             runs_max: 1,
             memory_limit: missing.clone(),
-            process_limit: missing,
+            process_limit: missing.clone(),
+            overlays: missing,
         };
         assert!(parse(&[]).check(&capabilities).is_ok());
         let error = parse(&["--action-memory=1GiB".into()])

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use clap::{Args, ValueEnum};
 use worker::{InputRootAsRoot, SurroundingsOptions};
 
+use crate::byte_size::ByteSize;
+
 /// The options.
 #[derive(Args, Clone, Debug)]
 pub(super) struct SurroundingsArguments {
@@ -15,6 +17,10 @@ pub(super) struct SurroundingsArguments {
     /// also when it brings the program that it calls by an absolute path or a bare name, as BuildStream's do.
     #[arg(long, value_enum, default_value_t = InputRoot::Detected, value_name = "WHEN")]
     input_root_as_root: InputRoot,
+    /// Most bytes of directory trees that are kept beside cached files: large input roots that come again are laid over
+    /// them, and images unpacked. 0 keeps none, and no action has an image.
+    #[arg(long, default_value = "16GiB", value_name = "SIZE")]
+    tree_cache_size: ByteSize,
     /// Start every action's command through this program (an absolute path), for example an emulator; repeat for its
     /// arguments.
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
@@ -36,7 +42,10 @@ impl SurroundingsArguments {
             InputRoot::Asked => "asked",
             InputRoot::Detected => "detected",
         };
-        let mut arguments = vec![OsString::from(format!("--input-root-as-root={when}"))];
+        let mut arguments = vec![
+            OsString::from(format!("--input-root-as-root={when}")),
+            format!("--tree-cache-size={}", self.tree_cache_size.0).into(),
+        ];
         if self.allow_network {
             arguments.push("--allow-network".into());
         }
@@ -48,6 +57,11 @@ impl SurroundingsArguments {
     pub(super) fn runner_arguments(&self) -> impl Iterator<Item = OsString> {
         let through = |word: &OsString| [OsString::from("--through"), word.clone()];
         self.through.iter().flat_map(through)
+    }
+
+    /// For the worker: how much it may keep of directory trees.
+    pub(super) fn tree_cache_bytes_max(&self) -> u64 {
+        self.tree_cache_size.0
     }
 
     /// For the worker.

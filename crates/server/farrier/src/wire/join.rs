@@ -9,7 +9,7 @@ use cas_remote::{ConnectError, RemoteChannel, RemoteOptions};
 use clap::{Args, ValueEnum};
 use runner_api::{Availability, Capabilities, UidMode};
 use tasks::{CancellationToken, Group};
-use worker::{Stores, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};
+use worker::{Results, Stores, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};
 
 use super::action_limits::LimitOptions;
 use super::action_surroundings::SurroundingsArguments;
@@ -124,6 +124,7 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
         runner: Arc::new(runner),
         capabilities,
         stores: stores(remote.clone()),
+        results: results(remote.clone()),
         channel: remote.channel(),
         output_channel: remote.patient_channel(),
         token: Some(token),
@@ -157,6 +158,11 @@ fn stores(remote: RemoteChannel) -> Stores {
     Arc::new(move |instance| remote.blob_store(instance.clone()))
 }
 
+/// Results by instance name: of actions that stand for images.
+fn results(remote: RemoteChannel) -> Results {
+    Arc::new(move |instance| remote.action_cache(instance.clone()))
+}
+
 fn worker_options(
     options: &JoinOptions,
     directory: &DataDirectory,
@@ -178,6 +184,7 @@ fn worker_options(
         resources: options.limits.resources(),
         directory: directory.path().to_owned(),
         cache_bytes_max: options.cache_size.0,
+        tree_cache_bytes_max: options.surroundings.tree_cache_bytes_max(),
         log_bytes_max: options.log_size.0,
         surroundings,
         limits: options.limits.of_one_action(),

@@ -99,12 +99,15 @@ fn fixture(play: impl Fn(&RunRequest) -> Outcome + Send + Sync + 'static) -> Fix
         directories: DirectoryCache::new(fetcher),
         files,
         build_directories: Arc::new(build_directories),
+        trees: None,
+        images: None,
         runner: Arc::new(Played(Box::new(play))),
         log_bytes_max: 1000,
         surroundings: Possible {
             options: SurroundingsOptions::default(),
             roots: true,
             users: true,
+            images: false,
         },
         limits: ActionLimits::default(),
         // Nobody follows anything here.

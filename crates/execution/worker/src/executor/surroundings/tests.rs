@@ -48,6 +48,7 @@ const EVERYTHING: Possible = Possible {
     },
     roots: true,
     users: true,
+    images: true,
 };
 
 fn code(result: Result<Surroundings, Failure>) -> Code {
@@ -55,6 +56,52 @@ fn code(result: Result<Surroundings, Failure>) -> Code {
         Err(Failure::Status(code, _)) => code,
         other => panic!("{other:?}"),
     }
+}
+
+#[test]
+fn an_image_is_named_once_and_beside_no_other_root() {
+    let image = |digit: &str| format!("sha256:{}", digit.repeat(64));
+    let (one, other) = (image("1"), image("2"));
+    let named = format!("docker://tools@{one}");
+    let of = |possible: &Possible, properties: &[(&str, &str)]| {
+        Surroundings::of(
+            possible,
+            &platform(properties),
+            &command("sh", None),
+            &input(&["bin/sh"]),
+        )
+    };
+    for properties in [
+        &[("container-image", one.as_str())][..],
+        &[("container-image", &named)],
+        &[("container-image", &named), ("container-image", &one)],
+    ] {
+        let found = of(&EVERYTHING, properties).unwrap();
+        // Also where the input root would be taken for one.
+        assert_eq!(
+            (found.root, found.image),
+            (Root::Image, ContainerImage::parse(&one))
+        );
+    }
+    let refused: &[&[(&str, &str)]] = &[
+        &[("container-image", &one), ("container-image", &other)],
+        &[("container-image", &one), ("root", "inputs")],
+        &[("container-image", &one), ("root", "host")],
+    ];
+    for properties in refused {
+        assert_eq!(
+            code(of(&EVERYTHING, properties)),
+            Code::InvalidArgument,
+            "{properties:?}"
+        );
+    }
+    // What has no images is what its operator says it is.
+    let without = Possible {
+        images: false,
+        ..EVERYTHING
+    };
+    let found = of(&without, &[("container-image", &one)]).unwrap();
+    assert_eq!((found.root, found.image), (Root::InputRoot, None));
 }
 
 #[test]
