@@ -19,8 +19,11 @@ use crate::setup_error::{Result, Step};
 /// survive a power cut, and without `volatile` the end of each command would wait until its whole file system is on disk.
 const OPTIONS: &[(&str, &str)] = &[("redirect_dir", "on"), ("index", "off"), ("metacopy", "off")];
 const FLAGS: &[&str] = &["volatile"];
-/// Below the directory for overlayfs itself.
-const VOLATILE_MARK: &str = "work/incompat/volatile";
+/// The mark of what was mounted so, below the directory for overlayfs itself: a directory with a file in it.
+const VOLATILE_MARK: &[(&str, AtFlags)] = &[
+    ("work/incompat/volatile/dirty", AtFlags::empty()),
+    ("work/incompat/volatile", AtFlags::REMOVEDIR),
+];
 
 /// A build directory over its base, attached to nothing yet.
 pub(crate) fn over_base(upper: &Path, base: &Base) -> Result<OwnedFd> {
@@ -59,10 +62,13 @@ fn mount(upper: &Path, base: &Base) -> Result<OwnedFd> {
 /// A world that was ready may have failed after it got its overlay. Overlayfs marks what was mounted as `volatile`, so
 /// that nobody trusts it after a power cut; nothing has written to it here.
 fn forget_earlier_attempt(work: &OwnedFd) -> std::result::Result<(), Errno> {
-    match rustix::fs::unlinkat(work, VOLATILE_MARK, AtFlags::REMOVEDIR) {
-        Ok(()) | Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(errno),
+    for (path, flags) in VOLATILE_MARK {
+        match rustix::fs::unlinkat(work, *path, *flags) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
     }
+    Ok(())
 }
 
 fn open(path: &Path) -> Result<OwnedFd> {

@@ -137,6 +137,19 @@ async fn a_base_shows_through_and_never_changes() {
     );
 }
 
+/// As when a world that was ready got the overlay and then failed.
+#[tokio::test]
+async fn an_overlay_can_be_made_again_in_the_same_place() {
+    let Some(trees) = trees().await else { return };
+    fs::write(trees.base.join("file"), "shared").unwrap();
+    give(trees.ids, &trees.base, true);
+    let build = trees.host.build().await;
+    let first = trees.over_base(&build, "cat file");
+    assert_eq!(trees.host.run(&build, first.clone()).await.ok(), "shared");
+    fs::remove_file(&build.stdout).unwrap();
+    assert_eq!(trees.host.run(&build, first).await.ok(), "shared");
+}
+
 #[tokio::test]
 async fn an_image_is_the_root_and_keeps_nothing() {
     let Some(trees) = trees().await else { return };
