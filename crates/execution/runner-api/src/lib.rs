@@ -10,7 +10,7 @@
 //! - with the feature `client`: the port `Runner` and `UnixRunner`, which speaks to a runner's socket.
 //!
 //! One connection carries one request and one reply. Closing it early cancels: the runner kills every process of the
-//! command. Without the feature `client` the crate needs nothing but std, so the runner stays small.
+//! command. Where some of them do not die, the reply says so, and the end of the connection that they have. Without the feature `client` the crate needs nothing but std, so the runner stays small.
 //!
 //! What it never does: start, confine or touch anything. Read `run.rs` first.
 //!
@@ -26,6 +26,8 @@
 mod capabilities;
 mod codec;
 mod frame;
+#[cfg(feature = "client")]
+mod remains;
 mod run;
 #[cfg(feature = "client")]
 mod runner;
@@ -36,6 +38,8 @@ pub use capabilities::{Availability, Capabilities, Mechanism, UidMode};
 pub use frame::{
     CONVERSATION_DESCRIPTORS, FRAME_BYTES_MAX, FrameError, Refusal, Reply, Request, read_frame, write_frame,
 };
+#[cfg(feature = "client")]
+pub use remains::Remains;
 pub use run::{
     BUILD_PATH, DEFAULT_PATH, DEFAULT_USER, InvalidRequest, LOG_MARKER_BYTES_MAX, MOUNT_POINTS, Outcome,
     ResourceUsage, Root, RunRequest, RunResponse, User, log_marker,

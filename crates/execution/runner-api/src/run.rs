@@ -237,6 +237,9 @@ pub struct RunResponse {
     pub started_unix_ns: u64,
     /// When its last process was dead: nanoseconds since 1970 by the host's clock.
     pub finished_unix_ns: u64,
+    /// How long it ran until its last process was dead, by the clock that [`RunRequest::timeout`] counts by: it does not
+    /// jump when somebody sets the host's. Zero if it never began.
+    pub ran: Duration,
     /// Whether output was dropped; the log file then ends with a marker line.
     pub stdout_truncated: bool,
     /// Whether output was dropped; the log file then ends with a marker line.

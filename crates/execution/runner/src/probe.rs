@@ -74,6 +74,11 @@ pub(crate) fn probe(options: &RunnerOptions) -> (Confinement, Capabilities) {
         Some((_, why)) => Availability::Missing { why: why.clone() },
         None => Availability::Available,
     };
+    let confinement = Confinement {
+        cgroups,
+        ..confinement(options, mechanisms, ids)
+    };
+    let why_no_processes = why_no_processes.filter(|_| !confinement.bounds_own_processes());
     let capabilities = Capabilities {
         mechanisms: Mechanism::ALL
             .into_iter()
@@ -86,10 +91,6 @@ pub(crate) fn probe(options: &RunnerOptions) -> (Confinement, Capabilities) {
         runs_max: RUNS_MAX,
         memory_limit: bounded(why_no_memory),
         process_limit: bounded(why_no_processes),
-    };
-    let confinement = Confinement {
-        cgroups,
-        ..confinement(options, mechanisms, ids)
     };
     (confinement, capabilities)
 }
@@ -104,6 +105,7 @@ fn confinement(options: &RunnerOptions, mechanisms: BTreeSet<Mechanism>, ids: Id
         mechanisms,
         ids,
         host_paths: options.host_paths.clone(),
+        hidden_paths: options.hidden_paths.clone(),
         through: options
             .through
             .iter()
@@ -113,6 +115,7 @@ fn confinement(options: &RunnerOptions, mechanisms: BTreeSet<Mechanism>, ids: Id
         clones_mounts,
         command_line: CommandLine::find(),
         cgroups: Cgroups::none(),
+        death_timeout: options.death_timeout,
     }
 }
 

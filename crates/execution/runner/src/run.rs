@@ -17,7 +17,7 @@ use crate::channel::{Culprit, Message};
 use crate::confinement::{Confinement, Ids};
 use crate::descendants;
 use crate::init::{Command, Errand, World};
-use crate::limits::{COPY_BYTES, DEATH_TIMEOUT, SETUP_TIMEOUT, STOP_TIMEOUT};
+use crate::limits::{COPY_BYTES, SETUP_TIMEOUT, STOP_TIMEOUT};
 use crate::log_file::LogFile;
 use crate::mounts::BuildDirectory;
 use crate::program::{self, Program};
@@ -25,6 +25,7 @@ use crate::ready_world::ReadyWorld;
 use crate::rusage::resource_usage;
 use crate::spawn::Init;
 use crate::sys;
+use crate::undead::{Ended, Undead};
 
 /// A command on its way.
 pub(crate) struct Run {
@@ -32,6 +33,7 @@ pub(crate) struct Run {
     logs: [LogFile; 2],
     buffer: Vec<u8>,
     timeout: Option<Duration>,
+    death_timeout: Duration,
     /// Whether there is a pid namespace.
     init_owns_pids: bool,
     /// What is started, for messages about it.
@@ -40,6 +42,8 @@ pub(crate) struct Run {
     /// When the present phase has taken too long.
     deadline: Option<Instant>,
     started_unix_ns: u64,
+    /// When the command began, by the clock of its timeout.
+    began: Option<Instant>,
     /// Whether the command's world stood.
     was_ready: bool,
     /// What init said last, but for `Ready`.
@@ -157,11 +161,13 @@ impl Run {
             logs,
             buffer: Vec::with_capacity(COPY_BYTES),
             timeout: request.timeout,
+            death_timeout: confinement.death_timeout,
             init_owns_pids: confinement.has(Mechanism::PidNamespace),
             executable: program::executable(request, &confinement.through),
             phase: Phase::Setup,
             deadline: Some(Instant::now() + SETUP_TIMEOUT),
             started_unix_ns: unix_ns(),
+            began: None,
             was_ready: false,
             last_words: None,
             killed_for: None,
@@ -243,7 +249,8 @@ impl Run {
             Phase::Stopping => self.kill(KilledFor::Timeout),
             Phase::Dying => {
                 return Err(format!(
-                    "the command's processes did not die in {DEATH_TIMEOUT:?}"
+                    "the command's processes did not die in {:?}",
+                    self.death_timeout
                 ));
             }
         }
@@ -273,7 +280,7 @@ impl Run {
     fn dying(&mut self) {
         if self.phase != Phase::Dying {
             self.phase = Phase::Dying;
-            self.deadline = Some(Instant::now() + DEATH_TIMEOUT);
+            self.deadline = Some(Instant::now() + self.death_timeout);
         }
     }
 
@@ -292,11 +299,11 @@ impl Run {
                 Ok(Some(Message::Ready)) => {
                     self.was_ready = true;
                     self.started_unix_ns = unix_ns();
+                    let now = Instant::now();
+                    self.began = Some(now);
                     if self.phase == Phase::Setup {
                         self.phase = Phase::Running;
-                        self.deadline = self
-                            .timeout
-                            .and_then(|timeout| Instant::now().checked_add(timeout));
+                        self.deadline = self.timeout.and_then(|timeout| now.checked_add(timeout));
                     }
                 }
                 Ok(Some(words)) => {
@@ -314,26 +321,26 @@ impl Run {
     }
 
     /// Makes sure that nothing is left, completes the logs, and says how it all ended.
-    pub(crate) fn end(mut self, watched: Result<(), String>, request: &RunRequest) -> Reply {
-        let buried = watched.and_then(|()| self.bury());
+    pub(crate) fn end(mut self, watched: Result<(), String>, request: &RunRequest) -> Ended {
+        let remains = match watched.and_then(|()| self.bury()) {
+            Ok(remains) => remains,
+            // Worse than anything the command did.
+            Err(message) => return Undead::new(self.init, self.init_owns_pids).ended(message),
+        };
+        if matches!(self.killed_for, Some(KilledFor::Cancel)) {
+            return Reply::Cancelled.into();
+        }
         // Writers are dead; what they wrote last is still in the pipes.
         self.copy_logs();
         self.listen_to_init();
         let finished_unix_ns = unix_ns();
+        let ran = self.began.map_or(Duration::ZERO, |began| began.elapsed());
         let counts = self.init.group.counts();
         let [stdout, stderr] = self.logs;
         let logs = (stdout.finish(), stderr.finish());
 
-        let (outcome, usage, stdout_truncated, stderr_truncated) = match (buried, logs) {
-            // Worse than anything the command did.
-            (Err(message), _) => (
-                Outcome::SetupFailed { message },
-                ResourceUsage::default(),
-                false,
-                false,
-            ),
-            (Ok(_), _) if matches!(self.killed_for, Some(KilledFor::Cancel)) => return Reply::Cancelled,
-            (Ok(_), (Err(error), _) | (_, Err(error))) => (
+        let (outcome, usage, stdout_truncated, stderr_truncated) = match logs {
+            (Err(error), _) | (_, Err(error)) => (
                 Outcome::SetupFailed {
                     message: error.to_string(),
                 },
@@ -341,7 +348,7 @@ impl Run {
                 false,
                 false,
             ),
-            (Ok(remains), (Ok(stdout_truncated), Ok(stderr_truncated))) => {
+            (Ok(stdout_truncated), Ok(stderr_truncated)) => {
                 let end = End {
                     was_ready: self.was_ready,
                     last_words: self.last_words,
@@ -363,10 +370,12 @@ impl Run {
             usage,
             started_unix_ns,
             finished_unix_ns,
+            ran,
             stdout_truncated,
             stderr_truncated,
             processes_refused: counts.refused_processes,
         })
+        .into()
     }
 
     /// Reaps the dead init. Without a pid namespace, kills and reaps what it left behind.
@@ -376,7 +385,7 @@ impl Run {
             .reap()
             .map_err(|errno| format!("reaping the command's init: {errno}"))?;
         if !self.init_owns_pids {
-            descendants::kill_all(DEATH_TIMEOUT)
+            descendants::kill_all(self.death_timeout)
                 .map_err(|error| format!("killing what the command left behind: {error}"))?;
         }
         Ok(Remains {

@@ -21,6 +21,7 @@ mod limits;
 mod outputs;
 mod persistent;
 mod removal;
+mod slots;
 mod sync_loop;
 mod worker;
 

@@ -17,3 +17,4 @@ mod roots;
 mod spares;
 mod speed;
 mod system_calls;
+mod undead;

@@ -43,6 +43,8 @@ const NATIVE: &[(i64, i32)] = &[
     (libc::SYS_fsmount, EPERM),
     (libc::SYS_fspick, EPERM),
     (libc::SYS_mount_setattr, EPERM),
+    // open_tree_attr, which the C library has no name for yet.
+    (467, EPERM),
     (libc::SYS_quotactl, EPERM),
     (libc::SYS_quotactl_fd, EPERM),
     (libc::SYS_acct, EPERM),
@@ -94,6 +96,7 @@ const I386: &[(u32, u32, i32)] = &[
     (432, 0, EPERM),           // fsmount
     (433, 0, EPERM),           // fspick
     (442, 0, EPERM),           // mount_setattr
+    (467, 0, EPERM),           // open_tree_attr
     (131, 0, EPERM),           // quotactl
     (443, 0, EPERM),           // quotactl_fd
     (51, 0, EPERM),            // acct

@@ -10,7 +10,7 @@ use merkle::InputTree;
 use prost::Message;
 use reapi::execution::ExecuteResponse;
 use reapi::rpc::Code;
-use runner_api::{DEFAULT_PATH, RunRequest, Runner};
+use runner_api::{DEFAULT_PATH, RunError, RunRequest, Runner};
 use tokio_util::sync::CancellationToken;
 use worker_api::v1::running::Phase;
 
@@ -21,6 +21,7 @@ use super::hand_over::HandOver;
 use super::live_output::{LiveOutput, Logs};
 use super::surroundings::{Possible, Surroundings};
 use super::timeline::Timeline;
+use super::undead::undead;
 use super::{Executor, Progress, Stores};
 use crate::assignment::Assignment;
 use crate::build_directory::{BuildDirectories, BuildDirectory, Layout, OutputPlaces};
@@ -137,7 +138,12 @@ impl Local {
         progress.enter(Phase::Executing, timeline.metadata()).await;
         // The runner watches `cancel` itself, and answers when every process of the command is dead.
         let request = || self.run_request(assignment, &build_directory, &surroundings);
-        let run = self.runner.run(request(), cancel).await?;
+        let run = match self.runner.run(request(), cancel).await {
+            Err(RunError::Undead { message, remains }) => {
+                return Err(undead(assignment, message, remains, progress, build_directory));
+            }
+            run => run?,
+        };
         timeline.execution_completed(&run, self.limits.memory_bytes_max.is_none());
         self.make_room_after(&run).await?;
         build_directory
