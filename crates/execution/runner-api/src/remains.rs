@@ -6,12 +6,12 @@ use std::pin::Pin;
 /// Processes that are stuck in the kernel: on a file system that does not answer, or a device. They run no instruction of
 /// the command any more, but hold what they hold. Dropping this changes nothing about them.
 pub struct Remains {
-    gone: Pin<Box<dyn Future<Output = ()> + Send>>,
+    gone: Pin<Box<dyn Future<Output = ()> + Send + Sync>>,
 }
 
 impl Remains {
     /// They are dead when `gone` ends.
-    pub fn new(gone: impl Future<Output = ()> + Send + 'static) -> Self {
+    pub fn new(gone: impl Future<Output = ()> + Send + Sync + 'static) -> Self {
         Remains { gone: Box::pin(gone) }
     }
 

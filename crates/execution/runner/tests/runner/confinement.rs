@@ -277,17 +277,6 @@ async fn processes_of_others_are_hidden() {
 }
 
 #[tokio::test]
-async fn neutral_names() {
-    for mode in modes() {
-        let host = Host::start(*mode).await;
-        assert_eq!(
-            host.shell("uname -n; cat /proc/sys/kernel/domainname").await.ok(),
-            "farrier\n(none)\n"
-        );
-    }
-}
-
-#[tokio::test]
 async fn no_descriptor_and_no_odd_signal_is_inherited() {
     for mode in modes() {
         let host = Host::start(*mode).await;

@@ -12,6 +12,7 @@ mod fallback;
 mod host;
 mod lifecycle;
 mod limits;
+mod neutral;
 mod outcomes;
 mod roots;
 mod spares;
