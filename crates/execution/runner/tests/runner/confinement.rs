@@ -370,28 +370,3 @@ async fn two_commands_do_not_meet() {
         assert_eq!(lines.next(), Some("0"), "{}", second.stdout);
     }
 }
-
-#[tokio::test]
-async fn an_abstract_socket_of_the_host_is_out_of_reach_with_its_network_too() {
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::{SocketAddr, UnixListener};
-
-    let name = format!("farrier-{}", mark(1));
-    let address = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
-    let listener = UnixListener::bind_addr(&address).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    for mode in modes() {
-        let host = Host::start(*mode).await;
-        let build = host.build().await;
-        let script = format!(
-            "use Socket; socket(S, AF_UNIX, SOCK_STREAM, 0) or die; \
-             connect(S, pack('Sa*', AF_UNIX, \"\\0{name}\")) ? print 'in' : print $!"
-        );
-        let asked = RunRequest {
-            network: true,
-            ..request(&build, &["perl", "-e", &script])
-        };
-        assert_eq!(host.run(&build, asked).await.ok(), "Operation not permitted");
-    }
-    assert!(listener.accept().is_err(), "nobody came");
-}
