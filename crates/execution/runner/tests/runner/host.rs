@@ -273,6 +273,14 @@ pub(crate) async fn run_with(host: &Host, script: &str, limit: impl FnOnce(&mut 
     host.run(&build, request).await
 }
 
+/// Leaves processes behind in every way there is, then waits.
+pub(crate) fn clinging(mark: &str) -> String {
+    format!(
+        "sleep {mark} & setsid sleep {mark} & (setsid sh -c 'trap \"\" TERM HUP INT; sleep {mark}; sleep {mark}' &) ; \
+         (setsid sh -c '(setsid sleep {mark} &) ' &); sh -c 'kill -STOP $$' {mark} & echo started; sleep {mark}"
+    )
+}
+
 /// Pids of all processes of the host whose command line contains `mark`.
 pub(crate) fn processes_marked(mark: &str) -> Vec<i32> {
     let mut found = Vec::new();

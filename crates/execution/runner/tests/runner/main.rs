@@ -9,9 +9,12 @@
 mod confinement;
 mod conversation;
 mod fallback;
+mod floods;
 mod host;
+mod killed;
 mod lifecycle;
 mod limits;
+mod neighbours;
 mod network;
 mod neutral;
 mod outcomes;
@@ -22,3 +25,4 @@ mod speed;
 mod system_calls;
 mod tracing;
 mod undead;
+mod writing;
