@@ -202,7 +202,8 @@ fn place_tmp() -> Result<()> {
     mount_scratch("tmp")?;
     // Some programs insist on it; what they put there is as short-lived as the rest.
     make_directories(Path::new("var")).step("making /var")?;
-    rustix::fs::symlinkat("/tmp", CWD, "var/tmp").step("linking /var/tmp to /tmp")
+    // Relative: what is shown below it is put in place while absolute paths are still the host's.
+    rustix::fs::symlinkat("../tmp", CWD, "var/tmp").step("linking /var/tmp to /tmp")
 }
 
 fn place_devices() -> Result<()> {
