@@ -182,14 +182,26 @@ async fn symbolic_links_of_the_host_stay_links() {
 
 #[tokio::test]
 async fn another_host_path_is_shown_when_asked_for() {
-    let tools = tempfile::tempdir().unwrap();
-    fs::set_permissions(tools.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    fs::write(tools.path().join("tool"), "found").unwrap();
-    let path = tools.path().to_str().unwrap();
-    for mode in modes() {
-        let host = Host::start_with(*mode, &["--host-path", path]).await;
-        let script = format!("cat {path}/tool; touch {path}/new 2>/dev/null && echo wrote; true");
-        assert_eq!(host.shell(&script).await.ok(), "found");
+    // Below what is a link in a command's tree too.
+    for place in ["/tmp", "/var/tmp", "/srv"] {
+        let Ok(tools) = tempfile::tempdir_in(place) else {
+            println!("not tried: nothing can be made in {place}");
+            continue;
+        };
+        fs::set_permissions(tools.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(tools.path().join("tool"), "found").unwrap();
+        let path = tools.path().to_str().unwrap();
+        for mode in modes() {
+            let host = Host::start_with(*mode, &["--host-path", path]).await;
+            let script = format!("cat {path}/tool; touch {path}/new 2>/dev/null && echo wrote; true");
+            assert_eq!(host.shell(&script).await.ok(), "found", "{mode:?} {place}");
+        }
+        let elsewhere = std::path::Path::new("/tmp").join(tools.path().file_name().unwrap());
+        assert_eq!(
+            fs::exists(&elsewhere).unwrap(),
+            place == "/tmp",
+            "it was made on the host"
+        );
     }
 }
 
