@@ -13,7 +13,7 @@ const DENY_VERSION: &str = "^0.20";
 /// One step: what it is called, and what runs.
 type Step = (&'static str, &'static [&'static str]);
 
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 10] = [
     ("install", &["e2e/install"]),
     ("format", &["cargo", "fmt", "--all", "--check"]),
     ("tidy", &["cargo", "xtask", "tidy"]),
@@ -39,6 +39,7 @@ const STEPS: [Step; 9] = [
         "tests",
         &["cargo", "test", "--workspace", "--exclude", "e2e", "--locked"],
     ),
+    ("tests without root", &["e2e/without_root"]),
     (
         "documents",
         &["cargo", "doc", "--workspace", "--no-deps", "--locked"],

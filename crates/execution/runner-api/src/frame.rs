@@ -21,7 +21,7 @@ pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const CONVERSATION_DESCRIPTORS: usize = 2;
 
 /// Changes whenever the meaning of any byte does.
-const VERSION: u8 = 6;
+const VERSION: u8 = 7;
 
 /// What a client may say after [`Request::Run`], a byte each time: from now on the command's time stands still.
 pub const CLOCK_STANDS_STILL: u8 = b's';
@@ -51,6 +51,11 @@ pub enum Reply {
     Run(RunResponse),
     /// To the same, when the client closed its sending side: every process of the command is dead.
     Cancelled,
+    /// To the same, whatever ended the command: it was killed, but some of it does not die. The connection ends when it has.
+    Undead {
+        /// What was waited for, and for how long.
+        message: String,
+    },
     /// Nothing was started.
     Refused {
         /// The cause.
@@ -222,6 +227,10 @@ impl Reply {
                 write_run_response(&mut to, response);
             }
             Reply::Cancelled => to.u8(2),
+            Reply::Undead { message } => {
+                to.u8(4);
+                to.string(message);
+            }
             Reply::Refused { refusal, message } => {
                 to.u8(3);
                 to.u8(*refusal as u8);
@@ -240,6 +249,9 @@ impl Reply {
             2 => Reply::Cancelled,
             3 => Reply::Refused {
                 refusal: read_refusal(&mut from)?,
+                message: from.string()?,
+            },
+            4 => Reply::Undead {
                 message: from.string()?,
             },
             kind => {
@@ -377,6 +389,7 @@ fn write_run_response(to: &mut Writer, response: &RunResponse) {
         usage,
         started_unix_ns,
         finished_unix_ns,
+        ran,
         stdout_truncated,
         stderr_truncated,
         processes_refused,
@@ -408,6 +421,7 @@ fn write_run_response(to: &mut Writer, response: &RunResponse) {
     }
     to.u64(*started_unix_ns);
     to.u64(*finished_unix_ns);
+    to.u64(u64::try_from(ran.as_nanos()).unwrap_or(u64::MAX));
     to.bool(*stdout_truncated);
     to.bool(*stderr_truncated);
     to.u64(*processes_refused);
@@ -439,6 +453,7 @@ fn read_run_response(from: &mut Reader<'_>) -> Result<RunResponse, FrameError> {
         usage: read_usage(from)?,
         started_unix_ns: from.u64()?,
         finished_unix_ns: from.u64()?,
+        ran: Duration::from_nanos(from.u64()?),
         stdout_truncated: from.bool()?,
         stderr_truncated: from.bool()?,
         processes_refused: from.u64()?,

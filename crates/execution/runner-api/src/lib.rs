@@ -11,7 +11,8 @@
 //!
 //! One connection carries one request and one reply. Closing it early cancels: the runner kills every process of the
 //! command. Between the two the client may say that the command's time stands still, because it waits for something that
-//! is not its own to bring, and that it goes on. Without the feature `client` the crate needs nothing but std, so the runner stays small.
+//! is not its own to bring, and that it goes on. Where some processes do not die, the reply says so, and the end of the
+//! connection that they have. Without the feature `client` the crate needs nothing but std, so the runner stays small.
 //!
 //! What it never does: start, confine or touch anything. Read `run.rs` first.
 //!
@@ -28,6 +29,8 @@
 mod capabilities;
 mod codec;
 mod frame;
+#[cfg(feature = "client")]
+mod remains;
 mod run;
 #[cfg(feature = "client")]
 mod runner;
@@ -39,6 +42,8 @@ pub use frame::{
     CLOCK_GOES, CLOCK_STANDS_STILL, CONVERSATION_DESCRIPTORS, FRAME_BYTES_MAX, FrameError, Refusal, Reply,
     Request, read_frame, write_frame,
 };
+#[cfg(feature = "client")]
+pub use remains::Remains;
 pub use run::{
     BUILD_PATH, Base, CLOCK_STOPPED_MAX, DEFAULT_PATH, DEFAULT_USER, Image, InvalidRequest,
     LOG_MARKER_BYTES_MAX, MOUNT_POINTS, Outcome, ResourceUsage, Root, RunRequest, RunResponse, User,

@@ -282,6 +282,9 @@ pub struct RunResponse {
     pub started_unix_ns: u64,
     /// When its last process was dead: nanoseconds since 1970 by the host's clock.
     pub finished_unix_ns: u64,
+    /// How long it ran until its last process was dead, by the clock that [`RunRequest::timeout`] counts by: it does not
+    /// jump when somebody sets the host's. Zero if it never began.
+    pub ran: Duration,
     /// Whether output was dropped; the log file then ends with a marker line.
     pub stdout_truncated: bool,
     /// Whether output was dropped; the log file then ends with a marker line.
@@ -295,8 +298,8 @@ pub struct RunResponse {
 impl RunResponse {
     /// How long it ran by the clock that its timeout counts by.
     pub fn time_counted(&self) -> Duration {
-        let ran = self.finished_unix_ns.saturating_sub(self.started_unix_ns);
-        Duration::from_nanos(ran.saturating_sub(self.clock_stopped_ns))
+        self.ran
+            .saturating_sub(Duration::from_nanos(self.clock_stopped_ns))
     }
 }
 

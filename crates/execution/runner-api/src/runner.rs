@@ -9,7 +9,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::{FrameError, InvalidRequest, RunRequest, RunResponse};
+use crate::{FrameError, InvalidRequest, Remains, RunRequest, RunResponse};
 
 /// Runs one command to its end.
 #[async_trait]
@@ -58,6 +58,15 @@ pub enum RunError {
     /// The request cannot be run by any runner.
     #[error("the command cannot be run: {0}")]
     Invalid(#[from] InvalidRequest),
+    /// It was killed, because it was done or had to be, and some of it does not die. Whoever ran it must not take its place
+    /// for free before the remains are gone.
+    #[error("{message}")]
+    Undead {
+        /// What was waited for, and for how long.
+        message: String,
+        /// To wait for.
+        remains: Remains,
+    },
     /// Nobody listens at the runner's socket.
     #[error("cannot reach the runner at {}: {source}", socket.display())]
     Connect {

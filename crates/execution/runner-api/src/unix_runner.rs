@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::frame::{framed, payload_length};
 use crate::{
     CLOCK_GOES, CLOCK_STANDS_STILL, CONVERSATION_DESCRIPTORS, Capabilities, Conversation, FrameError,
-    Refusal, Reply, Request, RunError, RunRequest, RunResponse, Runner,
+    Refusal, Remains, Reply, Request, RunError, RunRequest, RunResponse, Runner,
 };
 
 /// Speaks to the runner process that listens at a socket. One connection per call.
@@ -50,6 +50,24 @@ impl UnixRunner {
     ) -> Result<Reply, RunError> {
         let frame = framed(&request.encode())?;
         let mut connection = self.connect().await?;
+        match self.exchange(&mut connection, &frame, along, cancel).await? {
+            Reply::Undead { message } => Err(RunError::Undead {
+                message,
+                remains: Remains::new(end_of(connection)),
+            }),
+            // It may have ended by itself at the last moment. Whoever cancelled does not want to know.
+            _ if cancel.is_cancelled() => Err(RunError::Cancelled),
+            reply => Ok(reply),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        connection: &mut UnixStream,
+        frame: &[u8],
+        along: Along,
+        cancel: &CancellationToken,
+    ) -> Result<Reply, RunError> {
         let (mut from_runner, mut to_runner) = connection.split();
         let mut read = std::pin::pin!(read_reply(&mut from_runner));
         let (conversation, clock) = match along {
@@ -59,7 +77,7 @@ impl UnixRunner {
         };
         let exchange = async {
             // A runner that refuses does not wait for the whole request; its answer explains the failed write.
-            if let Err(failed_write) = send(&mut to_runner, &frame, conversation).await {
+            if let Err(failed_write) = send(&mut to_runner, frame, conversation).await {
                 return read.as_mut().await.map_err(|failure| match failure {
                     ReadFailure::Io(_) => ReadFailure::Io(failed_write),
                     frame => frame,
@@ -92,11 +110,7 @@ impl UnixRunner {
                 if let Err(error) = to_runner.shutdown().await {
                     return Err(self.lost(error));
                 }
-                match read.await {
-                    // It may have ended by itself at the last moment. Whoever cancelled does not want to know.
-                    Ok(_) => return Err(RunError::Cancelled),
-                    Err(failure) => Err(failure),
-                }
+                read.await
             }
         };
         reply.map_err(|failure| match failure {
@@ -230,6 +244,11 @@ async fn read_reply(from: &mut (impl AsyncReadExt + Unpin)) -> Result<Reply, Rea
     Reply::decode(&payload).map_err(ReadFailure::Frame)
 }
 
+/// Waits until the other side has closed. What it says until then means nothing.
+async fn end_of(mut connection: UnixStream) {
+    while matches!(connection.read(&mut [0]).await, Ok(1..)) {}
+}
+
 /// What a reply means that is not the one asked for.
 fn unexpected(reply: Reply) -> RunError {
     match reply {
@@ -242,6 +261,7 @@ fn unexpected(reply: Reply) -> RunError {
             message,
         } => RunError::Refused { message },
         Reply::Cancelled => RunError::Cancelled,
+        Reply::Undead { message } => RunError::Refused { message },
         Reply::Capabilities(_) => RunError::Frame(FrameError::Value {
             what: "answer to a run",
             value: 0,
@@ -299,6 +319,7 @@ mod tests {
             usage: ResourceUsage::default(),
             started_unix_ns: 1,
             finished_unix_ns: 2,
+            ran: Duration::from_secs(1),
             stdout_truncated: false,
             processes_refused: 0,
             clock_stopped_ns: 0,
@@ -361,6 +382,35 @@ mod tests {
             "run returned before the runner confirmed"
         );
         thread.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_does_not_die_is_waited_for_by_whoever_wants_to_cancelled_or_not() {
+        for cancels in [false, true] {
+            let cancel = CancellationToken::new();
+            let fire = cancel.clone();
+            let (die, dead) = std::sync::mpsc::channel();
+            let (runner, _directory, thread) = scripted(move |mut connection| {
+                read_frame(&mut connection).unwrap();
+                if cancels {
+                    fire.cancel();
+                    read_frame(&mut connection).unwrap_err();
+                }
+                let message = "not dead in 60s".to_owned();
+                write_frame(&mut connection, &Reply::Undead { message }.encode()).unwrap();
+                dead.recv().unwrap();
+            });
+            let Err(RunError::Undead { message, remains }) = runner.run(request(), &cancel).await else {
+                panic!("it is dead");
+            };
+            assert_eq!(message, "not dead in 60s");
+            let mut gone = std::pin::pin!(remains.gone());
+            let early = tokio::time::timeout(Duration::from_millis(20), &mut gone).await;
+            assert!(early.is_err(), "it is not gone yet");
+            die.send(()).unwrap();
+            gone.await;
+            thread.join().unwrap();
+        }
     }
 
     #[tokio::test]

@@ -3,13 +3,17 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use crate::masks::to_hide;
 use crate::{RunnerOptions, Sandbox};
 
 /// What the runner's command line looks like.
 pub const USAGE: &str = "\
 usage: --socket PATH [--sandbox require|best-effort|off] [--action-uid N] [--action-gid N]
-       [--host-path PATH]... [--through WORD]... [--memory BYTES] [--exit-with-stdin]
+       [--host-path PATH]... [--hide PATH]... [--through WORD]...
+       [--memory BYTES] [--death-timeout SECONDS]
+       [--exit-with-stdin]
 
   --socket PATH       listen here (mode 0600; only the same user and root may connect)
   --sandbox require   refuse to serve unless every mechanism works (default)
@@ -18,8 +22,10 @@ usage: --socket PATH [--sandbox require|best-effort|off] [--action-uid N] [--act
   --action-uid N      as root: the host uid that commands run as (default 62000)
   --action-gid N      as root: the host gid that commands run as (default 62000)
   --host-path PATH    one more host path that commands see read-only
+  --hide PATH         show nothing of this host path to commands, wherever it lies
   --through WORD      start every command through this program (an absolute path); further ones are its arguments
   --memory BYTES      let all commands together use this much, where the kernel can bound it
+  --death-timeout SECONDS   how long killed processes may take to die before that is reported (default 60)
   --exit-with-stdin   end when standard input ends
 ";
 
@@ -52,10 +58,12 @@ pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<RunnerOpti
             "--action-uid" => options.action_uid = id(name, &value()?)?,
             "--action-gid" => options.action_gid = id(name, &value()?)?,
             "--host-path" => options.host_paths.push(host_path(value()?)?),
+            "--hide" => options.hidden_paths.extend(to_hide(absolute(name, value()?)?)),
             "--through" => options
                 .through
                 .push(through(value()?, options.through.is_empty())?),
             "--memory" => options.memory_bytes_max = Some(bytes(name, &value()?)?),
+            "--death-timeout" => options.death_timeout = seconds(name, &value()?)?,
             "--exit-with-stdin" => options.exit_with_stdin = true,
             _ => return Err(error(format!("unknown argument {name:?}"))),
         }
@@ -99,6 +107,13 @@ fn bytes(flag: &str, value: &OsStr) -> Result<u64, UsageError> {
     }
 }
 
+fn seconds(flag: &str, value: &OsStr) -> Result<Duration, UsageError> {
+    match value.to_str().and_then(|value| value.parse::<u32>().ok()) {
+        Some(seconds) if seconds > 0 => Ok(Duration::from_secs(seconds.into())),
+        _ => Err(error(format!("{flag} takes a number of seconds, not {value:?}"))),
+    }
+}
+
 fn through(word: OsString, is_program: bool) -> Result<OsString, UsageError> {
     match is_program && !(Path::new(&word).is_absolute() && Path::new(&word).is_file()) {
         true => Err(error(format!(
@@ -110,13 +125,18 @@ fn through(word: OsString, is_program: bool) -> Result<OsString, UsageError> {
 
 /// What is not there is refused here, although absent default paths are not: this one was asked for by name.
 fn host_path(value: OsString) -> Result<PathBuf, UsageError> {
-    let path = PathBuf::from(value);
-    if !path.is_absolute() {
-        return Err(error(format!("--host-path takes an absolute path, not {path:?}")));
-    }
+    let path = absolute("--host-path", value)?;
     match path.symlink_metadata() {
         Ok(_) => Ok(path),
         Err(cause) => Err(error(format!("--host-path {path:?}: {cause}"))),
+    }
+}
+
+fn absolute(flag: &str, value: OsString) -> Result<PathBuf, UsageError> {
+    let path = PathBuf::from(value);
+    match path.is_absolute() {
+        true => Ok(path),
+        false => Err(error(format!("{flag} takes an absolute path, not {path:?}"))),
     }
 }
 
@@ -143,6 +163,10 @@ mod tests {
             "/proc/version",
             "--memory",
             "1048576",
+            "--death-timeout",
+            "5",
+            "--hide",
+            "/nowhere/secret",
             "--through",
             "/bin/sh",
             "--through",
@@ -155,8 +179,10 @@ mod tests {
         assert_eq!((options.action_uid, options.action_gid), (70_000, 70_001));
         assert_eq!(options.host_paths.last(), Some(&PathBuf::from("/proc/version")));
         assert!(options.exit_with_stdin);
+        assert_eq!(options.hidden_paths, [PathBuf::from("/nowhere/secret")]);
         assert_eq!(options.through, ["/bin/sh", "-e"]);
         assert_eq!(options.memory_bytes_max, Some(1 << 20));
+        assert_eq!(options.death_timeout, Duration::from_secs(5));
     }
 
     #[test]
@@ -176,7 +202,12 @@ mod tests {
             &["--action-gid", "-1"],
             "--action-gid takes a number from 1 to 4294967294, not \"-1\"",
         );
+        check(
+            &["--death-timeout", "soon"],
+            "--death-timeout takes a number of seconds, not \"soon\"",
+        );
         check(&["--memory", "0"], "--memory takes a number of bytes, not \"0\"");
+        check(&["--hide", "opt"], "--hide takes an absolute path, not \"opt\"");
         check(
             &["--host-path", "opt"],
             "--host-path takes an absolute path, not \"opt\"",

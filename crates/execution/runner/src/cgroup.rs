@@ -121,6 +121,11 @@ impl Cgroups {
         }
     }
 
+    /// Whether there is a bound on processes here.
+    pub(crate) fn bound_processes(&self) -> bool {
+        self.processes.is_some()
+    }
+
     /// The groups for what this process supervises.
     pub(crate) fn group(&self, supervisor: u32) -> Result<Group> {
         let leaf = |tree: &Tree| tree.leaf(supervisor);

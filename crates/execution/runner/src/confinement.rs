@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use runner_api::{Mechanism, Root, RunRequest, UidMode, User};
 
@@ -28,6 +29,8 @@ pub(crate) struct Confinement {
     pub(crate) mechanisms: BTreeSet<Mechanism>,
     pub(crate) ids: Ids,
     pub(crate) host_paths: Vec<PathBuf>,
+    /// What of them is not shown.
+    pub(crate) hidden_paths: Vec<PathBuf>,
     /// What every command is started through: a program and its first arguments.
     pub(crate) through: Vec<Vec<u8>>,
     /// Whether commands lose the runner's capabilities. Only a sandbox that is switched off leaves them.
@@ -38,11 +41,19 @@ pub(crate) struct Confinement {
     pub(crate) command_line: Option<CommandLine>,
     /// Where commands are bounded and counted.
     pub(crate) cgroups: Cgroups,
+    /// How long killed processes may take to die.
+    pub(crate) death_timeout: Duration,
 }
 
 impl Confinement {
     pub(crate) fn has(&self, mechanism: Mechanism) -> bool {
         self.mechanisms.contains(&mechanism)
+    }
+
+    /// Whether a command's processes have to be bounded by its init, and can be: the kernel counts them for each user of
+    /// a user namespace, but not those of the host's root.
+    pub(crate) fn bounds_own_processes(&self) -> bool {
+        !self.cgroups.bound_processes() && self.has(Mechanism::UserNamespace) && self.ids.uid != 0
     }
 
     /// What this command asks for beside what all get: the host's network, another user. An error says what is not to

@@ -87,6 +87,10 @@ fn build(world: World<'_>, channel: &Channel) -> Result<Option<Program>> {
         }
     };
     let root = program.as_ref().map_or(Root::Host, |program| program.root);
+    let processes_max = program.as_ref().and_then(|program| program.processes_max);
+    if let (true, Some(processes_max)) = (confinement.bounds_own_processes(), processes_max) {
+        privileges::bound_processes(processes_max)?;
+    }
     if let Some(tree) = tree {
         tree.complete(build, root)?;
     }

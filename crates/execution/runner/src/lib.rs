@@ -9,9 +9,9 @@
 //!   supervisor ── reads the request, copies logs, watches the         supervise.rs, run.rs
 //!     │           clock and the client, kills, answers; bounds and counts   cgroup.rs
 //!     init ── pid 1 of the command's world: builds it, drops          spawn.rs, init.rs, namespaces.rs,
-//!       │     every right, starts the command, reaps, reports         mounts.rs, overlay.rs, id_map.rs,
+//!       │     every right, starts the command, reaps, reports         mounts.rs, masks.rs, overlay.rs, id_map.rs,
 //!       │                                                             privileges.rs, system_calls.rs
-//!       command                                                       program.rs
+//!       command                                                       program.rs; one that does not die: undead.rs
 //! ```
 //!
 //! Building a world takes longer than a short command, so a few supervisors are forked, each with an init that has
@@ -45,6 +45,7 @@ mod init;
 mod landlock;
 mod limits;
 mod log_file;
+mod masks;
 mod mount_table;
 mod mounts;
 mod namespaces;
@@ -63,9 +64,10 @@ mod spawn;
 mod supervise;
 mod sys;
 mod system_calls;
+mod undead;
 
 pub use args::{USAGE, UsageError, parse_args};
-pub use limits::{ACTION_ID, RUNS_MAX};
+pub use limits::{ACTION_ID, DEATH_TIMEOUT, RUNS_MAX};
 pub use mounts::HOST_PATHS;
 pub use options::{RunnerOptions, Sandbox};
 pub use serve::serve;

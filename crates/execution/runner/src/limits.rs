@@ -22,8 +22,12 @@ pub(crate) const SETUP_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long an init may take to kill and count a command whose time is over, before it is killed itself.
 pub(crate) const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long killed processes may take to die; only one stuck in the kernel takes more than milliseconds.
-pub(crate) const DEATH_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long killed processes may take to die unless options say otherwise; only one stuck in the kernel takes more than
+/// milliseconds.
+pub const DEATH_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Between two looks at processes that do not die.
+pub(crate) const UNDEAD_PAUSE: Duration = Duration::from_secs(1);
 
 /// How many directories of a `PATH` are looked at for a bare command name; a longer `PATH` is refused.
 pub(crate) const PATH_ENTRIES_MAX: usize = 1024;

@@ -17,6 +17,7 @@ use rustix::mount::{
 
 use crate::confinement::Confinement;
 use crate::limits::TMPFS_SIZE;
+use crate::masks::Masks;
 use crate::setup_error::{Result, SetupError, Step};
 use crate::sys;
 
@@ -95,8 +96,11 @@ impl Tree {
         rustix::process::fchdir(&root).step("entering the new root")?;
         place_tmp()?;
         place_devices()?;
+        make_directories(Path::new("proc")).step("making /proc")?;
+        let masks = Masks::prepare(&confinement.hidden_paths)?;
         place_proc(confinement)?;
         show_host(&confinement.host_paths)?;
+        masks.attach(&root)?;
         make_directories(Path::new(BUILD_PATH.trim_start_matches('/')))
             .step("making the build directory's place")?;
         restrict(&root, MountAttrFlags::MOUNT_ATTR_RDONLY, false).step("making the new root read-only")?;
@@ -224,7 +228,8 @@ fn place_tmp() -> Result<()> {
     mount_scratch("tmp")?;
     // Some programs insist on it; what they put there is as short-lived as the rest.
     make_directories(Path::new("var")).step("making /var")?;
-    rustix::fs::symlinkat("/tmp", CWD, "var/tmp").step("linking /var/tmp to /tmp")
+    // Relative: what is shown below it is put in place while absolute paths are still the host's.
+    rustix::fs::symlinkat("../tmp", CWD, "var/tmp").step("linking /var/tmp to /tmp")
 }
 
 fn place_devices() -> Result<()> {
@@ -246,7 +251,6 @@ fn place_devices() -> Result<()> {
 }
 
 fn place_proc(confinement: &Confinement) -> Result<()> {
-    make_directories(Path::new("proc")).step("making /proc")?;
     if confinement.has(Mechanism::PrivateProc) {
         let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
         return rustix::mount::mount("proc", "proc", "proc", flags, c"").step("mounting a new /proc");

@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use crate::limits::ACTION_ID;
+use crate::limits::{ACTION_ID, DEATH_TIMEOUT};
 use crate::mounts::HOST_PATHS;
 
 /// How a runner serves. Plain values; every field matters.
@@ -20,6 +21,9 @@ pub struct RunnerOptions {
     pub action_gid: u32,
     /// Host files and directories that commands see read-only, at the same path. Those that do not exist are left out.
     pub host_paths: Vec<PathBuf>,
+    /// Host files and directories that commands must not see into although they lie below a path that is shown. What does
+    /// not exist needs not be hidden.
+    pub hidden_paths: Vec<PathBuf>,
     /// Whether the end of standard input ends the runner. Whoever starts it with a pipe there and keeps the other end
     /// need not care how it dies itself: the runner follows.
     pub exit_with_stdin: bool,
@@ -28,6 +32,8 @@ pub struct RunnerOptions {
     pub through: Vec<OsString>,
     /// How much memory all commands together may use, bytes. The capabilities say whether that holds.
     pub memory_bytes_max: Option<u64>,
+    /// How long killed processes may take to die before the client is told that they do not.
+    pub death_timeout: Duration,
 }
 
 impl RunnerOptions {
@@ -39,9 +45,11 @@ impl RunnerOptions {
             action_uid: ACTION_ID,
             action_gid: ACTION_ID,
             host_paths: HOST_PATHS.iter().map(PathBuf::from).collect(),
+            hidden_paths: Vec::new(),
             exit_with_stdin: false,
             through: Vec::new(),
             memory_bytes_max: None,
+            death_timeout: DEATH_TIMEOUT,
         }
     }
 }

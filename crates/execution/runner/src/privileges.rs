@@ -45,6 +45,20 @@ pub(crate) fn hide_from_trace() -> Result<()> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).step("becoming undumpable")
 }
 
+/// Init: the command has at most so many processes and threads at once, for want of a control group that says so. The
+/// kernel counts what this user has in this user namespace (since Linux 5.14), thus nobody else's, and init as one.
+pub(crate) fn bound_processes(processes_max: u32) -> Result<()> {
+    let all = Some(u64::from(processes_max) + 1);
+    rustix::process::setrlimit(
+        Resource::Nproc,
+        Rlimit {
+            current: all,
+            maximum: all,
+        },
+    )
+    .step("bounding its processes")
+}
+
 /// Init: no core files; they would land among the outputs.
 pub(crate) fn no_core_files() -> Result<()> {
     rustix::process::setrlimit(

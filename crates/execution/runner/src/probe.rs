@@ -79,6 +79,7 @@ pub(crate) fn probe(options: &RunnerOptions) -> (Confinement, Capabilities) {
         cgroups,
         ..confinement(options, mechanisms, ids)
     };
+    let why_no_processes = why_no_processes.filter(|_| !confinement.bounds_own_processes());
     let why_no_overlays = match confinement.clones_mounts {
         true => overlay::why_not(),
         false => Some("the runner has no rights over mounts".to_owned()),
@@ -110,6 +111,7 @@ fn confinement(options: &RunnerOptions, mechanisms: BTreeSet<Mechanism>, ids: Id
         mechanisms,
         ids,
         host_paths: options.host_paths.clone(),
+        hidden_paths: options.hidden_paths.clone(),
         through: options
             .through
             .iter()
@@ -119,6 +121,7 @@ fn confinement(options: &RunnerOptions, mechanisms: BTreeSet<Mechanism>, ids: Id
         clones_mounts,
         command_line: CommandLine::find(),
         cgroups: Cgroups::none(),
+        death_timeout: options.death_timeout,
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) struct Program {
     pub(crate) working_directory: CString,
     /// What it sees at `/`.
     pub(crate) root: Root,
+    /// How many processes and threads it may have at once.
+    pub(crate) processes_max: Option<u32>,
 }
 
 impl Program {
@@ -38,6 +40,7 @@ impl Program {
             execution: Execution::new(candidates, argv, env),
             working_directory,
             root: request.root,
+            processes_max: request.processes_max,
         })
     }
 }

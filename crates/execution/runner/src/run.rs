@@ -20,7 +20,7 @@ use crate::clock::Clock;
 use crate::confinement::{Confinement, Ids};
 use crate::descendants;
 use crate::init::{Command, Errand, World};
-use crate::limits::{CLIENT_WORDS_PER_TURN, COPY_BYTES, DEATH_TIMEOUT, SETUP_TIMEOUT, STOP_TIMEOUT};
+use crate::limits::{CLIENT_WORDS_PER_TURN, COPY_BYTES, SETUP_TIMEOUT, STOP_TIMEOUT};
 use crate::log_file::LogFile;
 use crate::mounts::BuildDirectory;
 use crate::overlay;
@@ -30,6 +30,7 @@ use crate::rusage::resource_usage;
 use crate::setup_error::SetupError;
 use crate::spawn::Init;
 use crate::sys;
+use crate::undead::{Ended, Undead};
 
 /// A command on its way.
 pub(crate) struct Run {
@@ -39,6 +40,7 @@ pub(crate) struct Run {
     timeout: Option<Duration>,
     /// What the timeout counts by.
     clock: Clock,
+    death_timeout: Duration,
     /// Whether there is a pid namespace.
     init_owns_pids: bool,
     /// What is started, for messages about it.
@@ -47,6 +49,8 @@ pub(crate) struct Run {
     /// When the present phase has taken too long.
     deadline: Option<Instant>,
     started_unix_ns: u64,
+    /// When the command began, by the clock of its timeout.
+    began: Option<Instant>,
     /// Whether the command's world stood.
     was_ready: bool,
     /// What init said last, but for `Ready`.
@@ -166,11 +170,13 @@ impl Run {
             buffer: Vec::with_capacity(COPY_BYTES),
             timeout: request.timeout,
             clock: Clock::new(),
+            death_timeout: confinement.death_timeout,
             init_owns_pids: confinement.has(Mechanism::PidNamespace),
             executable: program::executable(request, &confinement.through),
             phase: Phase::Setup,
             deadline: Some(Instant::now() + SETUP_TIMEOUT),
             started_unix_ns: unix_ns(),
+            began: None,
             was_ready: false,
             last_words: None,
             killed_for: None,
@@ -262,7 +268,8 @@ impl Run {
             Phase::Stopping => self.kill(KilledFor::Timeout),
             Phase::Dying => {
                 return Err(format!(
-                    "the command's processes did not die in {DEATH_TIMEOUT:?}"
+                    "the command's processes did not die in {:?}",
+                    self.death_timeout
                 ));
             }
         }
@@ -292,7 +299,7 @@ impl Run {
     fn dying(&mut self) {
         if self.phase != Phase::Dying {
             self.phase = Phase::Dying;
-            self.deadline = Some(Instant::now() + DEATH_TIMEOUT);
+            self.deadline = Some(Instant::now() + self.death_timeout);
         }
     }
 
@@ -335,9 +342,11 @@ impl Run {
                 Ok(Some(Message::Ready)) => {
                     self.was_ready = true;
                     self.started_unix_ns = unix_ns();
+                    let now = Instant::now();
+                    self.began = Some(now);
                     if self.phase == Phase::Setup {
                         self.phase = Phase::Running;
-                        self.clock.start(Instant::now());
+                        self.clock.start(now);
                         self.deadline = self.clock.deadline(self.timeout);
                     }
                 }
@@ -356,27 +365,27 @@ impl Run {
     }
 
     /// Makes sure that nothing is left, completes the logs, and says how it all ended.
-    pub(crate) fn end(mut self, watched: Result<(), String>, request: &RunRequest) -> Reply {
-        let buried = watched.and_then(|()| self.bury());
+    pub(crate) fn end(mut self, watched: Result<(), String>, request: &RunRequest) -> Ended {
+        let remains = match watched.and_then(|()| self.bury()) {
+            Ok(remains) => remains,
+            // Worse than anything the command did.
+            Err(message) => return Undead::new(self.init, self.init_owns_pids).ended(message),
+        };
+        if matches!(self.killed_for, Some(KilledFor::Cancel)) {
+            return Reply::Cancelled.into();
+        }
         // Writers are dead; what they wrote last is still in the pipes.
         self.copy_logs();
         self.listen_to_init();
         let finished_unix_ns = unix_ns();
+        let ran = self.began.map_or(Duration::ZERO, |began| began.elapsed());
         let clock_stopped = self.clock.stopped(Instant::now());
         let counts = self.init.group.counts();
         let [stdout, stderr] = self.logs;
         let logs = (stdout.finish(), stderr.finish());
 
-        let (outcome, usage, stdout_truncated, stderr_truncated) = match (buried, logs) {
-            // Worse than anything the command did.
-            (Err(message), _) => (
-                Outcome::SetupFailed { message },
-                ResourceUsage::default(),
-                false,
-                false,
-            ),
-            (Ok(_), _) if matches!(self.killed_for, Some(KilledFor::Cancel)) => return Reply::Cancelled,
-            (Ok(_), (Err(error), _) | (_, Err(error))) => (
+        let (outcome, usage, stdout_truncated, stderr_truncated) = match logs {
+            (Err(error), _) | (_, Err(error)) => (
                 Outcome::SetupFailed {
                     message: error.to_string(),
                 },
@@ -384,7 +393,7 @@ impl Run {
                 false,
                 false,
             ),
-            (Ok(remains), (Ok(stdout_truncated), Ok(stderr_truncated))) => {
+            (Ok(stdout_truncated), Ok(stderr_truncated)) => {
                 let end = End {
                     was_ready: self.was_ready,
                     last_words: self.last_words,
@@ -406,11 +415,13 @@ impl Run {
             usage,
             started_unix_ns,
             finished_unix_ns,
+            ran,
             stdout_truncated,
             stderr_truncated,
             processes_refused: counts.refused_processes,
             clock_stopped_ns: u64::try_from(clock_stopped.as_nanos()).unwrap_or(u64::MAX),
         })
+        .into()
     }
 
     /// Reaps the dead init. Without a pid namespace, kills and reaps what it left behind.
@@ -420,7 +431,7 @@ impl Run {
             .reap()
             .map_err(|errno| format!("reaping the command's init: {errno}"))?;
         if !self.init_owns_pids {
-            descendants::kill_all(DEATH_TIMEOUT)
+            descendants::kill_all(self.death_timeout)
                 .map_err(|error| format!("killing what the command left behind: {error}"))?;
         }
         Ok(Remains {

@@ -18,7 +18,7 @@ use rustix::process::Signal;
 
 use crate::confinement::Confinement;
 use crate::descendants;
-use crate::limits::{BACKLOG, CGROUPS_LEFT_MAX, DEATH_TIMEOUT, RUNS_MAX};
+use crate::limits::{BACKLOG, CGROUPS_LEFT_MAX, RUNS_MAX};
 use crate::mount_table::MountTable;
 use crate::options::{RunnerOptions, Sandbox};
 use crate::probe::probe;
@@ -59,7 +59,7 @@ pub fn serve(options: RunnerOptions) -> io::Result<()> {
     let served = runner.accept_until_told_to_stop();
     // No new commands; then an end to the old ones, whatever the reason.
     let _ = fs::remove_file(&runner.options.socket_path);
-    let killed = descendants::kill_all(DEATH_TIMEOUT);
+    let killed = descendants::kill_all(runner.options.death_timeout);
     runner.confinement.cgroups.remove_all();
     served.and(killed)
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use runner_api::{
     Capabilities, Outcome, Refusal, Reply, Request, ResourceUsage, RunRequest, RunResponse, read_frame,
@@ -18,6 +18,7 @@ use crate::limits::{DESCRIPTORS_MAX, REPLY_TIMEOUT, REQUEST_TIMEOUT};
 use crate::program::Program;
 use crate::ready_world::ReadyWorld;
 use crate::run::{Conversation, Run, unix_ns};
+use crate::undead::{Ended, Undead};
 
 /// Serves one connection. An error means the client is not there to be answered.
 pub(crate) fn supervise(
@@ -27,8 +28,8 @@ pub(crate) fn supervise(
     world: Option<ReadyWorld>,
 ) -> io::Result<()> {
     let (received, descriptors) = read_request(&mut connection)?;
-    let reply = match received {
-        Ok((Request::Hello, _)) => Reply::Capabilities(capabilities.clone()),
+    let Ended { reply, undead } = match received {
+        Ok((Request::Hello, _)) => Reply::Capabilities(capabilities.clone()).into(),
         Ok((Request::Run(request), encoded)) => {
             let asked = Asked {
                 request,
@@ -38,7 +39,7 @@ pub(crate) fn supervise(
             asked.run(confinement, world)
         }
         Ok((Request::Converse(request), encoded)) => match Conversation::of(descriptors) {
-            None => invalid("a conversation needs two descriptors".to_owned()),
+            None => invalid("a conversation needs two descriptors".to_owned()).into(),
             Some(conversation) => {
                 // It lives long, and a world that is built for it costs little beside that.
                 world.into_iter().for_each(ReadyWorld::dismiss);
@@ -50,10 +51,12 @@ pub(crate) fn supervise(
                 asked.converse(conversation, confinement)
             }
         },
-        Err(reply) => reply,
+        Err(reply) => reply.into(),
     };
     connection.set_write_timeout(Some(REPLY_TIMEOUT))?;
     let written = write_frame(&mut connection, &reply.encode());
+    // The client sees the end of this in the end of the connection.
+    undead.into_iter().for_each(Undead::wait);
     // Nobody waits for this any more; what stays is the runner's to remove.
     confinement.cgroups.remove_of(std::process::id());
     written
@@ -128,13 +131,13 @@ struct Asked<'a> {
 
 impl Asked<'_> {
     /// Runs the command and answers when all of it is dead.
-    fn run(&self, confinement: &Confinement, world: Option<ReadyWorld>) -> Reply {
+    fn run(&self, confinement: &Confinement, world: Option<ReadyWorld>) -> Ended {
         if let Err(error) = self.request.check() {
-            return invalid(error.to_string());
+            return invalid(error.to_string()).into();
         }
         let program = match Program::of(&self.request, &confinement.through) {
             Ok(program) => program,
-            Err(message) => return invalid(message),
+            Err(message) => return invalid(message).into(),
         };
         if let Some(reply) = world.and_then(|world| self.run_in(world, confinement)) {
             return reply;
@@ -143,13 +146,13 @@ impl Asked<'_> {
     }
 
     /// The same for a command that talks to the client, always in a new world.
-    fn converse(&self, conversation: Conversation, confinement: &Confinement) -> Reply {
+    fn converse(&self, conversation: Conversation, confinement: &Confinement) -> Ended {
         if let Err(error) = self.request.check() {
-            return invalid(error.to_string());
+            return invalid(error.to_string()).into();
         }
         match Program::of(&self.request, &confinement.through) {
             Ok(program) => self.run_anew(program, Some(conversation), confinement),
-            Err(message) => invalid(message),
+            Err(message) => invalid(message).into(),
         }
     }
 
@@ -158,7 +161,7 @@ impl Asked<'_> {
         program: Program,
         conversation: Option<Conversation>,
         confinement: &Confinement,
-    ) -> Reply {
+    ) -> Ended {
         let created_unix_ns = unix_ns();
         match Run::start(&self.request, program, conversation, confinement) {
             Ok(mut run) => {
@@ -170,17 +173,19 @@ impl Asked<'_> {
                 usage: ResourceUsage::default(),
                 started_unix_ns: created_unix_ns,
                 finished_unix_ns: unix_ns(),
+                ran: Duration::ZERO,
                 stdout_truncated: false,
                 stderr_truncated: false,
                 processes_refused: 0,
                 clock_stopped_ns: 0,
-            }),
+            })
+            .into(),
         }
     }
 
     /// Runs it in a world that is ready. `None` when that world does not do; then nothing ran, and what a new one says
     /// is the truth.
-    fn run_in(&self, world: ReadyWorld, confinement: &Confinement) -> Option<Reply> {
+    fn run_in(&self, world: ReadyWorld, confinement: &Confinement) -> Option<Ended> {
         if !world.suits(&self.request) {
             world.dismiss();
             return None;

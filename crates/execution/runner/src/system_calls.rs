@@ -74,6 +74,7 @@ const TABLE: &[Row] = &[
     (Some(432), Some(432), PERM), // fsmount
     (Some(433), Some(433), PERM), // fspick
     (Some(442), Some(442), PERM), // mount_setattr
+    (Some(467), Some(467), PERM), // open_tree_attr
     (Some(179), Some(131), PERM), // quotactl
     (Some(443), Some(443), PERM), // quotactl_fd
     (Some(163), Some(51), PERM),  // acct
@@ -264,6 +265,8 @@ mod tests {
             libc::SYS_unshare,
             libc::SYS_socket,
             libc::SYS_socketpair,
+            // open_tree_attr: newer than the C library's names.
+            467,
         ]
         .into();
         let listed: BTreeSet<i64> = TABLE.iter().filter_map(|row| Some(row.0?.into())).collect();

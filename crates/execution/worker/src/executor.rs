@@ -14,8 +14,9 @@ mod live_output;
 mod local;
 mod surroundings;
 mod timeline;
+mod undead;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use blob::InstanceName;
@@ -35,6 +36,7 @@ pub use surroundings::{InputRootAsRoot, SurroundingsOptions};
 
 use crate::assignment::Assignment;
 use crate::leases::{RunId, RunReport};
+use crate::slots::Slot;
 
 /// Where the blobs of an instance are. Called for each action, so it should hand out what it has made before.
 pub type Stores = Arc<dyn Fn(&InstanceName) -> Arc<dyn BlobStore> + Send + Sync>;
@@ -57,6 +59,8 @@ pub(crate) struct Progress {
     run: RunId,
     reports: mpsc::Sender<(RunId, RunReport)>,
     followed: Followed,
+    /// Where it runs. `None` when it has left it.
+    slot: Mutex<Option<Slot>>,
 }
 
 impl Progress {
@@ -65,7 +69,30 @@ impl Progress {
             run,
             reports,
             followed,
+            slot: Mutex::default(),
         }
+    }
+
+    /// The same for an action that takes this slot.
+    pub(crate) fn in_slot(mut self, slot: Slot) -> Self {
+        self.slot = Mutex::new(Some(slot));
+        self
+    }
+
+    /// The action needs its slot no more.
+    pub(crate) fn leave_slot(&self) {
+        drop(self.take_slot());
+    }
+
+    /// Something of the action lives on in its slot until `gone` has ended, against everybody's will.
+    pub(crate) fn lose_slot(&self, gone: impl Future<Output = ()> + Send + 'static) {
+        if let Some(slot) = self.take_slot() {
+            slot.take_out_of_service(gone);
+        }
+    }
+
+    fn take_slot(&self) -> Option<Slot> {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// What of the command's output is to be sent on while it runs.

@@ -22,6 +22,7 @@ mod limits;
 mod outputs;
 mod persistent;
 mod removal;
+mod slots;
 mod sync_loop;
 mod tree_cache;
 mod worker;

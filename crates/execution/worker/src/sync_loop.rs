@@ -15,7 +15,7 @@ use action::Report;
 use reapi::rpc::Code;
 use tasks::Group;
 use thiserror::Error;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use worker_api::v1 as proto;
@@ -29,6 +29,7 @@ use crate::limits::{
     HEARTBEAT_BOUNDS, HEARTBEAT_DEFAULT, LEASE_DURATION_BOUNDS, LEASE_DURATION_DEFAULT, LEASES_PER_SLOT_MAX,
     PHASE_DELAY, REPORTS_IN_FLIGHT_MAX, UNACKNOWLEDGED_MAX,
 };
+use crate::slots::Slots;
 use link::{Link, LinkEvent};
 
 /// Why a worker gave up. Whatever may pass by itself is tried again and never gets here.
@@ -66,7 +67,8 @@ pub(crate) struct SyncLoop {
     executor: Arc<dyn Executor>,
     /// Tasks of actions.
     group: Group,
-    slots: Arc<Semaphore>,
+    slots: Slots,
+    slots_out_of_service: watch::Receiver<u32>,
     link: Link,
     leases: Leases,
     reports: mpsc::Receiver<(RunId, RunReport)>,
@@ -97,6 +99,8 @@ enum Drain {
 enum Event {
     Link(LinkEvent),
     Report(RunId, RunReport),
+    /// Slots went out of service or came back.
+    Slots,
     Stop,
     /// Time to send.
     Send,
@@ -106,16 +110,18 @@ enum Event {
 
 impl SyncLoop {
     pub(crate) fn new(identity: Identity, server: Server, executor: Arc<dyn Executor>, group: Group) -> Self {
-        let slots = identity.slots as usize;
+        let slots = Slots::new(identity.slots, group.clone());
+        let leases = Leases::new(identity.slots as usize * LEASES_PER_SLOT_MAX);
         let (to_reports, reports) = mpsc::channel(REPORTS_IN_FLIGHT_MAX);
         let now = Instant::now();
         SyncLoop {
             identity,
             executor,
             group,
-            slots: Arc::new(Semaphore::new(slots)),
+            slots_out_of_service: slots.out_of_service(),
+            slots,
             link: Link::new(server),
-            leases: Leases::new(slots * LEASES_PER_SLOT_MAX),
+            leases,
             reports,
             to_reports,
             sequence: 0,
@@ -144,6 +150,7 @@ impl SyncLoop {
                     let urgency = self.leases.report(run, report);
                     self.schedule(urgency);
                 }
+                Event::Slots => self.schedule(Urgency::Now),
                 Event::Stop => {
                     self.drain = Drain::Wanted;
                     self.schedule(Urgency::Now);
@@ -170,6 +177,8 @@ impl SyncLoop {
             // Leases that ran out come first: whatever else there is to do may take long.
             () = tokio::time::sleep_until(leases_end), if holds_leases => Event::LeasesEnded,
             () = stop.cancelled(), if self.drain == Drain::No => Event::Stop,
+            // The sender lives as long as this.
+            Ok(()) = self.slots_out_of_service.changed() => Event::Slots,
             Some((run, report)) = self.reports.recv() => Event::Report(run, report),
             event = self.link.next(silence_max) => Event::Link(event),
             () = tokio::time::sleep_until(send_at), if self.link.is_up() => Event::Send,
@@ -228,14 +237,15 @@ impl SyncLoop {
             followed,
         } = start;
         let progress = Progress::new(run, self.to_reports.clone(), followed);
-        let (executor, slots) = (self.executor.clone(), self.slots.clone());
+        let (executor, slot) = (self.executor.clone(), self.slots.take());
         self.group.spawn("action", async move {
             // More leases than slots: a withdrawn action may take a moment to die, and its slot is taken until then.
             let slot = tokio::select! {
                 biased;
                 () = cancel.cancelled() => return,
-                slot = slots.acquire_owned() => slot,
+                slot = slot => slot,
             };
+            let progress = progress.in_slot(slot);
             let response = match Assignment::from_proto(assignment) {
                 Ok(assignment) => {
                     tracing::debug!(operation = assignment.operation_name, action = %assignment.action_digest, "starts");
@@ -243,7 +253,7 @@ impl SyncLoop {
                 }
                 Err(wrong) => Report::failed(Code::InvalidArgument, wrong).into_response(),
             };
-            drop(slot);
+            progress.leave_slot();
             progress.completed(response).await;
         });
     }
@@ -301,7 +311,7 @@ impl SyncLoop {
             worker_id: worker_id.clone(),
             name: name.clone(),
             properties: properties.iter().map(property).collect(),
-            slots: *slots,
+            slots: slots.saturating_sub(*self.slots_out_of_service.borrow()),
             memory_bytes: *memory_bytes,
             resources: resources.iter().map(resource).collect(),
             draining: self.drain != Drain::No,

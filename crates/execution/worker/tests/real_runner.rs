@@ -253,6 +253,53 @@ async fn floods_odd_files_and_traps_do_no_harm() {
 }
 
 #[tokio::test]
+async fn what_an_action_heaps_up_is_refused_and_goes_away() {
+    let mut farm = Farm::start("best-effort", 1).await;
+    let deep = "perl -e 'for (1 .. 3000) { mkdir q{d}; chdir q{d} or die }'";
+    for (script, output, word) in [
+        ("truncate -s 1T huge", "huge", "bytes together"),
+        (deep, "d", "deep"),
+    ] {
+        let response = farm.script(script, &[output]).await;
+        assert_eq!(code(&response), Code::ResourceExhausted, "{response:?}");
+        let message = response.status.unwrap().message;
+        assert!(message.contains(word), "{message}");
+    }
+    // The worker goes on, with nothing of it left.
+    let next = farm.script("ls -A; echo fine", &[]).await.result.unwrap();
+    assert_eq!(&next.stdout_raw[..], b"fine\n");
+    farm.end().await;
+}
+
+/// An input that is the cache's own file cannot be made an output that shares it, but its content can.
+#[tokio::test]
+async fn a_link_to_an_input_changes_no_input() {
+    let mut farm = Farm::start("best-effort", 1).await;
+    let mut tree = TreeBuilder::new();
+    tree.insert_file("input", farm.put("original").await, false)
+        .unwrap();
+    let input_root = farm.put_tree(tree).await;
+    let mut run = async |script: &str| {
+        let job = Job {
+            command: shell(script, &["out"]),
+            input_root,
+            timeout: Duration::from_secs(30),
+        };
+        farm.execute(job).await
+    };
+    let stolen = "exec 2>/dev/null; mkdir out; ln input out/stolen; ln /etc/passwd out/passwd; ln /proc/self/exe out/exe; \
+                  ln . out/dir; echo changed > out/stolen; chmod 777 out/stolen; ls out; true";
+    let first = run(stolen).await;
+    assert_eq!(code(&first), Code::Ok, "{first:?}");
+    let listed = String::from_utf8(first.result.unwrap().stdout_raw.to_vec()).unwrap();
+    assert!(["", "stolen\n"].contains(&&*listed), "{listed}");
+    let again = run("cat input; stat -c %a input").await.result.unwrap();
+    let said = String::from_utf8(again.stdout_raw.to_vec()).unwrap();
+    assert!(said.starts_with("original") && !said.contains("777"), "{said}");
+    farm.end().await;
+}
+
+#[tokio::test]
 async fn many_large_and_small_files() {
     let mut farm = Farm::start("best-effort", 2).await;
     let mut tree = TreeBuilder::new();

@@ -1,7 +1,7 @@
 //! The secret that workers show, as an option.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -25,6 +25,11 @@ pub(crate) struct WorkerToken {
 }
 
 impl WorkerToken {
+    /// Where it is, if it is in a file.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.token_file.as_deref()
+    }
+
     /// The token.
     pub(crate) fn read(&self) -> Result<String> {
         if let Some(path) = &self.token_file {

@@ -4,6 +4,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -128,4 +129,65 @@ async fn a_server_that_is_not_there_is_named_once() {
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let told = stderr(&output);
     assert_eq!(told.matches("cannot connect to").count(), 1, "{told}");
+}
+
+/// A data directory below what actions see of the machine (`/opt`), and a worker that is not root, whose user's files
+/// actions can read: they see nothing of the directory, nor of the environment of farrier.
+#[tokio::test]
+async fn an_action_finds_no_secret_of_its_worker() {
+    let Ok(scratch) = tempfile::tempdir_in("/opt") else {
+        return println!("not tried: nothing can be made in /opt");
+    };
+    std::fs::set_permissions(scratch.path(), PermissionsExt::from_mode(0o755)).unwrap();
+    let data = scratch.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    // As a pattern, so that the action's own command line does not hold it.
+    let script = format!(
+        "cd {data}/.. && ls -A data; cat data/worker-token data/*/worker-token 2>/dev/null; \
+         cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' '\\n' | grep canary-[4]711; env; echo end",
+        data = data.display()
+    );
+    for user in [None, Some("65534")] {
+        let mut up = match user {
+            None => Command::new(env!("CARGO_BIN_EXE_farrier")),
+            Some(user) => {
+                std::os::unix::fs::chown(&data, user.parse().ok(), user.parse().ok()).unwrap();
+                let mut up = Command::new("setpriv");
+                up.args(["--clear-groups", "--reuid", user, "--regid", user]);
+                up.arg(env!("CARGO_BIN_EXE_farrier"));
+                up
+            }
+        };
+        let place = data.join(user.unwrap_or("own"));
+        let running = up
+            .args([
+                "up",
+                "--listen=127.0.0.1:0",
+                "--cas-size=1GiB",
+                "--once",
+                "--data-dir",
+            ])
+            .arg(&place)
+            .args(["--", "sh", "-c", &script])
+            .env("FARRIER_SECRET", "canary-4711")
+            .env("HOME", &data)
+            .stdin(Stdio::null())
+            .kill_on_drop(true)
+            .output();
+        let output = timeout(PATIENCE, running)
+            .await
+            .expect("it ends in time")
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{user:?}: {said}{}", stderr(&output));
+        // The banner before it shows the token, to whoever started this.
+        let (_, said) = said.split_once("; echo end\n").expect("the command is shown");
+        assert!(said.contains("\nend\n"), "{said}");
+        assert!(!said.contains("canary-4711"), "{user:?}: {said}");
+        let token = std::fs::read_to_string(place.join("worker-token")).unwrap();
+        assert!(
+            !token.trim().is_empty() && !said.contains(token.trim()),
+            "{user:?}: {said}"
+        );
+    }
 }

@@ -98,6 +98,7 @@ fn run_response() -> impl Strategy<Value = RunResponse> {
             },
             started_unix_ns: n[9],
             finished_unix_ns: n[10],
+            ran: Duration::from_nanos(n[13]),
             stdout_truncated: out,
             stderr_truncated: err,
             processes_refused: n[12],
@@ -150,6 +151,7 @@ fn reply() -> impl Strategy<Value = Reply> {
         capabilities().prop_map(Reply::Capabilities),
         run_response().prop_map(Reply::Run),
         Just(Reply::Cancelled),
+        any::<String>().prop_map(|message| Reply::Undead { message }),
         (refusal, any::<String>()).prop_map(|(refusal, message)| Reply::Refused { refusal, message }),
     ]
 }

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use runner_api::{Mechanism, RunRequest, UidMode};
 
-use crate::host::{Host, Mode, mark, modes, request, shell};
+use crate::host::{Host, Mode, modes, request, shell};
 
 #[tokio::test]
 async fn every_mechanism_is_reported() {
@@ -182,14 +182,26 @@ async fn symbolic_links_of_the_host_stay_links() {
 
 #[tokio::test]
 async fn another_host_path_is_shown_when_asked_for() {
-    let tools = tempfile::tempdir().unwrap();
-    fs::set_permissions(tools.path(), fs::Permissions::from_mode(0o755)).unwrap();
-    fs::write(tools.path().join("tool"), "found").unwrap();
-    let path = tools.path().to_str().unwrap();
-    for mode in modes() {
-        let host = Host::start_with(*mode, &["--host-path", path]).await;
-        let script = format!("cat {path}/tool; touch {path}/new 2>/dev/null && echo wrote; true");
-        assert_eq!(host.shell(&script).await.ok(), "found");
+    // Below what is a link in a command's tree too.
+    for place in ["/tmp", "/var/tmp", "/srv"] {
+        let Ok(tools) = tempfile::tempdir_in(place) else {
+            println!("not tried: nothing can be made in {place}");
+            continue;
+        };
+        fs::set_permissions(tools.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(tools.path().join("tool"), "found").unwrap();
+        let path = tools.path().to_str().unwrap();
+        for mode in modes() {
+            let host = Host::start_with(*mode, &["--host-path", path]).await;
+            let script = format!("cat {path}/tool; touch {path}/new 2>/dev/null && echo wrote; true");
+            assert_eq!(host.shell(&script).await.ok(), "found", "{mode:?} {place}");
+        }
+        let elsewhere = std::path::Path::new("/tmp").join(tools.path().file_name().unwrap());
+        assert_eq!(
+            fs::exists(&elsewhere).unwrap(),
+            place == "/tmp",
+            "it was made on the host"
+        );
     }
 }
 
@@ -262,27 +274,15 @@ async fn no_network_but_loopback() {
 async fn processes_of_others_are_hidden() {
     for mode in modes() {
         let host = Host::start(*mode).await;
-        let script =
-            "echo $$; ls /proc | grep -c '^[0-9]'; kill -0 -1 2>/dev/null; cat /proc/1/comm >/dev/null";
+        let script = "echo $$; ls /proc | grep -c '^[0-9]'; kill -0 -1 2>/dev/null || echo nobody else; cat /proc/1/comm >/dev/null";
         // Pid 1 is init, 2 is the shell, and the pipeline has two more.
-        assert_eq!(host.shell(script).await.ok(), "2\n4\n");
+        assert_eq!(host.shell(script).await.ok(), "2\n4\nnobody else\n");
         // Init is a copy of the runner; the runner's arguments are nobody's business.
         assert_eq!(
             host.shell("tr -d '\\0' < /proc/1/cmdline; cat /proc/1/comm")
                 .await
                 .ok(),
             "farrier-init\n"
-        );
-    }
-}
-
-#[tokio::test]
-async fn neutral_names() {
-    for mode in modes() {
-        let host = Host::start(*mode).await;
-        assert_eq!(
-            host.shell("uname -n; cat /proc/sys/kernel/domainname").await.ok(),
-            "farrier\n(none)\n"
         );
     }
 }
@@ -336,73 +336,4 @@ async fn a_session_of_its_own() {
             "2 2 2 0\n"
         );
     }
-}
-
-#[tokio::test]
-async fn linked_inputs_of_root_cannot_be_changed() {
-    if !modes().contains(&Mode::Privileged) {
-        return;
-    }
-    let host = Host::start(Mode::Privileged).await;
-    assert!(host.capabilities().await.hardlinks_safe);
-    let build = host.build().await;
-    let cached = host.directory.path().join("cached");
-    fs::write(&cached, "precious").unwrap();
-    fs::set_permissions(&cached, fs::Permissions::from_mode(0o444)).unwrap();
-    fs::hard_link(&cached, build.root.join("input")).unwrap();
-    let script = "for try in 'echo x >> input' 'chmod u+w input' 'chown 1000 input' 'truncate -s 0 input' \
-                    'touch -d 2001-01-01 input' 'setfattr -n user.x -v y input'; do \
-                    sh -c \"$try\" 2>/dev/null && echo \"could: $try\"; done; \
-                  cat input; mv input moved; cp moved copy; echo x >> copy; chmod 777 copy; rm -f moved";
-    assert_eq!(host.run(&build, shell(&build, script)).await.ok(), "precious");
-    assert_eq!(fs::read_to_string(&cached).unwrap(), "precious");
-    assert_eq!(
-        fs::metadata(&cached).unwrap().permissions().mode() & 0o7777,
-        0o444
-    );
-}
-
-#[tokio::test]
-async fn two_commands_do_not_meet() {
-    for mode in modes() {
-        let host = Host::start(*mode).await;
-        let mark = mark(1);
-        let (one, two) = (host.build().await, host.build().await);
-        let first = format!("echo secret > /tmp/shared; ipcmk -M 64 >/dev/null; sleep 0.4; : {mark}");
-        let second =
-            format!("sleep 0.2; ls /tmp; ipcs -m | grep -c 0x; grep -al {mark} /proc/[0-9]*/cmdline | wc -l");
-        let (first, second) = tokio::join!(
-            host.run(&one, shell(&one, &first)),
-            host.run(&two, shell(&two, &second))
-        );
-        first.ok();
-        // Only itself and its own shells carry the mark.
-        let mut lines = second.stdout.lines();
-        assert_eq!(lines.next(), Some("0"), "{}", second.stdout);
-    }
-}
-
-#[tokio::test]
-async fn an_abstract_socket_of_the_host_is_out_of_reach_with_its_network_too() {
-    use std::os::linux::net::SocketAddrExt;
-    use std::os::unix::net::{SocketAddr, UnixListener};
-
-    let name = format!("farrier-{}", mark(1));
-    let address = SocketAddr::from_abstract_name(name.as_bytes()).unwrap();
-    let listener = UnixListener::bind_addr(&address).unwrap();
-    listener.set_nonblocking(true).unwrap();
-    for mode in modes() {
-        let host = Host::start(*mode).await;
-        let build = host.build().await;
-        let script = format!(
-            "use Socket; socket(S, AF_UNIX, SOCK_STREAM, 0) or die; \
-             connect(S, pack('Sa*', AF_UNIX, \"\\0{name}\")) ? print 'in' : print $!"
-        );
-        let asked = RunRequest {
-            network: true,
-            ..request(&build, &["perl", "-e", &script])
-        };
-        assert_eq!(host.run(&build, asked).await.ok(), "Operation not permitted");
-    }
-    assert!(listener.accept().is_err(), "nobody came");
 }

@@ -267,6 +267,22 @@ pub(crate) fn shell(build: &Build, script: &str) -> RunRequest {
     request(build, &["/bin/sh", "-c", script])
 }
 
+/// Runs a shell script in a fresh build directory, within limits.
+pub(crate) async fn run_with(host: &Host, script: &str, limit: impl FnOnce(&mut RunRequest)) -> Ran {
+    let build = host.build().await;
+    let mut request = shell(&build, script);
+    limit(&mut request);
+    host.run(&build, request).await
+}
+
+/// Leaves processes behind in every way there is, then waits.
+pub(crate) fn clinging(mark: &str) -> String {
+    format!(
+        "sleep {mark} & setsid sleep {mark} & (setsid sh -c 'trap \"\" TERM HUP INT; sleep {mark}; sleep {mark}' &) ; \
+         (setsid sh -c '(setsid sleep {mark} &) ' &); sh -c 'kill -STOP $$' {mark} & echo started; sleep {mark}"
+    )
+}
+
 /// Pids of all processes of the host whose command line contains `mark`.
 pub(crate) fn processes_marked(mark: &str) -> Vec<i32> {
     let mut found = Vec::new();
@@ -284,6 +300,23 @@ pub(crate) fn processes_marked(mark: &str) -> Vec<i32> {
             File::open(format!("/proc/{pid}/cmdline")).and_then(|mut file| file.read_to_end(&mut line));
         if read.is_ok() && String::from_utf8_lossy(&line).contains(mark) {
             found.push(pid);
+        }
+    }
+    found
+}
+
+/// The control groups of a runner, wherever they are.
+pub(crate) fn groups_of(runner: i32) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![PathBuf::from("/sys/fs/cgroup")];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+                if entry.file_name() == format!("farrier-{runner}").as_str() {
+                    found.push(entry.path());
+                }
+                open.push(entry.path());
+            }
         }
     }
     found

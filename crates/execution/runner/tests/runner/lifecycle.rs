@@ -10,16 +10,9 @@ use runner_api::{Outcome, Refusal, Reply, Request, RunError, RunRequest, Runner,
 use tokio_util::sync::CancellationToken;
 
 use crate::host::{
-    Host, assert_invalid, children, descendants, eventually, kill, mark, modes, processes_marked, shell,
+    Host, assert_invalid, children, clinging, descendants, eventually, kill, mark, modes, processes_marked,
+    shell,
 };
-
-/// Leaves processes behind in every way there is, then waits.
-fn clinging(mark: &str) -> String {
-    format!(
-        "sleep {mark} & setsid sleep {mark} & (setsid sh -c 'trap \"\" TERM HUP INT; sleep {mark}; sleep {mark}' &) ; \
-         (setsid sh -c '(setsid sleep {mark} &) ' &); sh -c 'kill -STOP $$' {mark} & echo started; sleep {mark}"
-    )
-}
 
 #[tokio::test]
 async fn a_timeout_kills_the_whole_tree() {

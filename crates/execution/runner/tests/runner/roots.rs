@@ -9,7 +9,7 @@ use runner_api::{MOUNT_POINTS, Outcome, Root, RunRequest, User};
 
 use crate::host::{Build, Host, modes, request};
 
-const ROOT_USER: User = User { uid: 0, gid: 0 };
+pub(crate) const ROOT_USER: User = User { uid: 0, gid: 0 };
 
 /// A small system: these programs of the host and what they are linked with.
 pub(crate) fn fill(root: &Path, programs: &[&str]) {
@@ -31,14 +31,14 @@ pub(crate) fn fill(root: &Path, programs: &[&str]) {
     }
 }
 
-fn in_root(build: &Build, argv: &[&str]) -> RunRequest {
+pub(crate) fn in_root(build: &Build, argv: &[&str]) -> RunRequest {
     RunRequest {
         root: Root::InputRoot,
         ..request(build, argv)
     }
 }
 
-async fn system(host: &Host, programs: &[&str]) -> Build {
+pub(crate) async fn system(host: &Host, programs: &[&str]) -> Build {
     let build = host.build().await;
     fill(&build.root, programs);
     // As a worker does with directories: they are the command's.

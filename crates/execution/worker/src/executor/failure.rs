@@ -96,7 +96,10 @@ impl From<RunError> for Failure {
         let code = match &error {
             RunError::Cancelled => return Failure::Cancelled,
             RunError::Invalid(_) => Code::InvalidArgument,
-            RunError::Connect { .. } | RunError::Busy { .. } | RunError::Lost { .. } => Code::Unavailable,
+            RunError::Connect { .. }
+            | RunError::Busy { .. }
+            | RunError::Lost { .. }
+            | RunError::Undead { .. } => Code::Unavailable,
             RunError::Refused { .. } | RunError::Frame(_) => Code::Internal,
         };
         Failure::Status(code, error.to_string())

@@ -335,6 +335,7 @@ fn said(outcome: Outcome, mut output: String, log_bytes_max: u64) -> (RunRespons
         usage: ResourceUsage::default(),
         started_unix_ns: 0,
         finished_unix_ns: 0,
+        ran: Duration::ZERO,
         stdout_truncated: false,
         stderr_truncated: is_cut,
         processes_refused: 0,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use action::Report;
 use blob::DigestSet;
 use cas::BlobStore;
-use runner_api::{RunRequest, RunResponse};
+use runner_api::{RunError, RunRequest, RunResponse};
 use tokio_util::sync::CancellationToken;
 
 use super::failure::Failure;
@@ -64,7 +64,7 @@ impl Local {
         request: RunRequest,
         lazy: &LazyInputs,
         cancel: &CancellationToken,
-    ) -> Result<RunResponse, Failure> {
+    ) -> Result<RunResponse, RunError> {
         let ending = cancel.child_token();
         let failed = lazy.root.failed();
         lazy.root.observe(true);
@@ -84,7 +84,7 @@ impl Local {
             }
         };
         lazy.root.observe(false);
-        Ok(ran?)
+        ran
     }
 
     /// Sees to it that inputs that could not be had are told instead of what the command made of that; remembers and tells

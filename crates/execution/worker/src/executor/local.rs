@@ -9,7 +9,7 @@ use cas::{BlobStore, Invocation};
 use prost::Message;
 use reapi::execution::ExecuteResponse;
 use reapi::rpc::Code;
-use runner_api::{DEFAULT_PATH, RunRequest, Runner};
+use runner_api::{DEFAULT_PATH, RunError, RunRequest, Runner};
 use tokio_util::sync::CancellationToken;
 use worker_api::v1::running::Phase;
 
@@ -22,6 +22,7 @@ use super::inputs::Inputs;
 use super::live_output::{LiveOutput, Logs};
 use super::surroundings::{Possible, Surroundings};
 use super::timeline::Timeline;
+use super::undead::undead;
 use super::{Executor, Progress, Stores};
 use crate::assignment::Assignment;
 use crate::build_directory::{BuildDirectories, BuildDirectory, Layout, OutputPlaces};
@@ -61,7 +62,7 @@ pub(crate) struct Local {
 
 /// What is ready to run.
 struct Prepared {
-    build_directory: BuildDirectory,
+    build_directory: Arc<BuildDirectory>,
     inputs: Inputs,
     laziness: Laziness,
 }
@@ -118,7 +119,7 @@ impl Local {
             stderr: build_directory.stderr_path(),
         };
         let prepared = Prepared {
-            build_directory,
+            build_directory: Arc::new(build_directory),
             inputs,
             laziness,
         };
@@ -169,8 +170,20 @@ impl Local {
         // The runner watches `cancel` itself, and answers when every process of the command is dead.
         let request = || self.run_request(assignment, build_directory, surroundings);
         let run = match build_directory.lazy() {
-            None => self.runner.run(request(), cancel).await?,
-            Some(lazy) => self.run_lazily(request(), lazy, cancel).await?,
+            None => self.runner.run(request(), cancel).await,
+            Some(lazy) => self.run_lazily(request(), lazy, cancel).await,
+        };
+        let run = match run {
+            Err(RunError::Undead { message, remains }) => {
+                return Err(undead(
+                    assignment,
+                    message,
+                    remains,
+                    progress,
+                    build_directory.clone(),
+                ));
+            }
+            run => run?,
         };
         timeline.execution_completed(&run, self.limits.memory_bytes_max.is_none());
         self.make_room_after(&run).await?;

@@ -42,7 +42,7 @@ impl Timeline {
 
     /// The command has ended, after the time that the runner measured. `shares_memory`: it had no bound of its own.
     pub(super) fn execution_completed(&mut self, run: &RunResponse, shares_memory: bool) {
-        let ran = Duration::from_nanos(run.finished_unix_ns.saturating_sub(run.started_unix_ns));
+        let ran = run.ran;
         let completed = self.base + self.since.elapsed();
         let fetched = self
             .metadata
@@ -52,7 +52,7 @@ impl Timeline {
         self.metadata.execution_start_timestamp = Some(timestamp(completed.saturating_sub(ran).max(fetched)));
         self.metadata.execution_completed_timestamp = Some(timestamp(completed));
         let crowded_out = shares_memory && run.outcome == Outcome::OutOfMemory;
-        // The clock that the timeout counts by (E14).
+        // By the clock that the timeout counts by (E14), not by the host's, which may be set meanwhile.
         self.metadata.virtual_execution_duration = run.time_counted().try_into().ok();
         self.metadata.auxiliary_metadata = Any::from_msg(&usage(&run.usage, crowded_out))
             .into_iter()
@@ -160,8 +160,10 @@ mod tests {
                     max_rss_bytes: 7,
                     ..Default::default()
                 },
-                started_unix_ns: 1_000_000_000,
+                // Somebody has set the host's clock back by an hour.
+                started_unix_ns: 3_601_000_000_000,
                 finished_unix_ns: 61_000_000_000,
+                ran: Duration::from_secs(60),
                 stdout_truncated: false,
                 stderr_truncated: false,
                 processes_refused: 0,

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::{Buf, BytesMut};
-use runner_api::{Conversation, Outcome, RunError, RunRequest, RunResponse, Runner};
+use runner_api::{Conversation, Outcome, Remains, RunError, RunRequest, RunResponse, Runner};
 use tasks::{CancellationToken, Group};
 use thiserror::Error;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -109,24 +109,39 @@ impl Process {
         };
         let (reason, ended) = (process.reason.clone(), process.ended.clone().drop_guard());
         let directory = process.directory.clone();
+        let stopping = group.stopping();
         group.spawn("persistent process", async move {
-            let why = {
+            let (why, remains) = {
                 let mut run = std::pin::pin!(runner.converse(request, conversation, &stop));
                 tokio::select! {
                     outcome = &mut run => end_of(outcome),
                     why = talk.hold(asked) => {
                         stop.cancel();
                         match run.await {
-                            Err(RunError::Cancelled) => why,
-                            outcome => format!("{why}: {}", end_of(outcome)),
+                            Err(RunError::Cancelled) => (why, None),
+                            outcome => {
+                                let (end, remains) = end_of(outcome);
+                                (format!("{why}: {end}"), remains)
+                            }
                         }
                     }
                 }
             };
             tracing::debug!(reason = %why, "a persistent process has ended");
             let _first = reason.set(why);
-            // Only now is nobody in it any more.
-            drop(directory);
+            match remains {
+                // Only now is nobody in it any more.
+                None => drop(directory),
+                // Nobody who asks it something can wait for that.
+                Some(remains) => {
+                    drop(ended);
+                    tokio::select! {
+                        () = stopping.cancelled() => {}
+                        () = remains.gone() => {}
+                    }
+                    return drop(directory);
+                }
+            }
             drop(ended);
         });
         Ok(process)
@@ -231,9 +246,10 @@ fn last_words(path: &Path) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).trim().to_owned())
 }
 
-/// How a process ended that nobody had told to.
-fn end_of(outcome: Result<RunResponse, RunError>) -> String {
-    match outcome {
+/// How a process ended that nobody had told to, and what is left of it.
+fn end_of(outcome: Result<RunResponse, RunError>) -> (String, Option<Remains>) {
+    let why = match outcome {
+        Err(RunError::Undead { message, remains }) => return (message, Some(remains)),
         Err(RunError::Cancelled) => "it was stopped".to_owned(),
         Err(error) => error.to_string(),
         Ok(run) => match run.outcome {
@@ -247,7 +263,8 @@ fn end_of(outcome: Result<RunResponse, RunError>) -> String {
                 format!("cannot run `{}`: {error}", path.display())
             }
         },
-    }
+    };
+    (why, None)
 }
 
 /// Both directions at once: a process may answer one request while it is being told another.

@@ -125,6 +125,8 @@ struct Stage {
     running: AtomicUsize,
     cancelled: AtomicUsize,
     finish: tokio::sync::Notify,
+    /// What the next action leaves behind is gone when this fires.
+    undead_until: std::sync::Mutex<Option<CancellationToken>>,
     changed: tokio::sync::Notify,
 }
 
@@ -142,9 +144,13 @@ impl Executor for Arc<Stage> {
     async fn execute(
         &self,
         assignment: Assignment,
-        _: &Progress,
+        progress: &Progress,
         cancel: &CancellationToken,
     ) -> ExecuteResponse {
+        if let Some(gone) = self.undead_until.lock().unwrap().take() {
+            progress.lose_slot(async move { gone.cancelled().await });
+            return Report::failed(Code::Unavailable, "undead").into_response();
+        }
         self.started.fetch_add(1, Ordering::SeqCst);
         self.running.fetch_add(1, Ordering::SeqCst);
         let _running = Running(self);
@@ -515,4 +521,31 @@ async fn when_the_loop_is_dropped_everything_stops() {
     assert_eq!(response.status.unwrap().message, "Assignment.action is not set");
     drop(sync_loop);
     assert!(group.shut_down(PATIENCE).await);
+}
+
+#[tokio::test]
+async fn a_slot_with_something_undead_in_it_is_announced_no_more_until_that_is_dead() {
+    let mut fixture = fixture(None, None).await;
+    let gone = CancellationToken::new();
+    *fixture.stage.undead_until.lock().unwrap() = Some(gone.clone());
+    let mut stream = fixture.stream().await;
+    assert_eq!(stream.state().await.slots, 2);
+    stream.desire(&[7], 1).await;
+    let state = stream.state_where(completed).await;
+    assert_eq!(state.slots, 1, "told together with the end of the action");
+    stream.desire(&[8, 9], state.sequence).await;
+    let only_one_runs = fixture
+        .stage
+        .until(|stage| stage.running.load(Ordering::SeqCst) == 1);
+    only_one_runs.await;
+    for _ in 0..2 {
+        assert_eq!(stream.state_where(|state| state.leases.len() == 2).await.slots, 1);
+    }
+    assert_eq!(fixture.stage.started.load(Ordering::SeqCst), 1);
+    gone.cancel();
+    stream.state_where(|state| state.slots == 2).await;
+    let both_run = fixture
+        .stage
+        .until(|stage| stage.running.load(Ordering::SeqCst) == 2);
+    both_run.await;
 }

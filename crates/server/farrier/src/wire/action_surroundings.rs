@@ -1,6 +1,8 @@
 //! What actions may have around them, as options of whoever starts a worker.
 
 use std::ffi::OsString;
+use std::iter;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use worker::{InputRootAsRoot, SurroundingsOptions};
@@ -21,6 +23,11 @@ pub(super) struct SurroundingsArguments {
     /// them, and images unpacked. 0 keeps none, and no action has an image.
     #[arg(long, default_value = "16GiB", value_name = "SIZE")]
     tree_cache_size: ByteSize,
+    /// Show actions nothing of this file or directory, even where they see what it is in (/etc, /opt, /nix, /usr); repeat
+    /// for several. The worker's own directory and its token file are hidden anyway. For a worker that is not root and whose
+    /// user has secrets there.
+    #[arg(long, value_name = "PATH")]
+    hide: Vec<PathBuf>,
     /// Start every action's command through this program (an absolute path), for example an emulator; repeat for its
     /// arguments.
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
@@ -49,14 +56,33 @@ impl SurroundingsArguments {
         if self.allow_network {
             arguments.push("--allow-network".into());
         }
-        arguments.extend(self.runner_arguments());
+        arguments.extend(self.runner_arguments(&[]));
         arguments
     }
 
-    /// For the command line of a runner.
-    pub(super) fn runner_arguments(&self) -> impl Iterator<Item = OsString> {
-        let through = |word: &OsString| [OsString::from("--through"), word.clone()];
-        self.through.iter().flat_map(through)
+    /// For the command line of a runner, which hides `secrets` too.
+    pub(super) fn runner_arguments(&self, secrets: &[&Path]) -> Vec<OsString> {
+        let hidden = self
+            .hide
+            .iter()
+            .map(PathBuf::as_path)
+            .chain(secrets.iter().copied());
+        let hide = hidden.map(|path| {
+            // It fails for an empty path only, which hides nothing as it is.
+            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            [OsString::from("--hide"), absolute.into()]
+        });
+        let through = self
+            .through
+            .iter()
+            .map(|word| [OsString::from("--through"), word.clone()]);
+        hide.chain(through).flatten().collect()
+    }
+
+    /// The same, with this hidden too.
+    pub(super) fn hiding(&self, path: PathBuf) -> Self {
+        let hide = self.hide.iter().cloned().chain(iter::once(path)).collect();
+        SurroundingsArguments { hide, ..self.clone() }
     }
 
     /// For the worker: how much it may keep of directory trees.

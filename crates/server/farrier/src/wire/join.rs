@@ -1,6 +1,6 @@
 //! `farrier join`: this machine as a worker of a running farrier.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -96,9 +96,16 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
     let directory = DataDirectory::open(&path)?;
     let mut signals = EndSignals::listen()?;
     let memory_bytes_max = options.limits.memory_bytes_max();
-    let more = options.surroundings.runner_arguments();
-    let mut runner_process =
-        RunnerProcess::start(directory.path(), options.sandbox, memory_bytes_max, more).await?;
+    let secrets = [Some(directory.path()), options.token.file()];
+    let secrets: Vec<&Path> = secrets.into_iter().flatten().collect();
+    let more = options.surroundings.runner_arguments(&secrets);
+    let mut runner_process = RunnerProcess::start(
+        directory.path(),
+        options.sandbox,
+        memory_bytes_max,
+        more.into_iter(),
+    )
+    .await?;
     let runner = runner_process.client();
     let capabilities = runner
         .capabilities()

@@ -352,7 +352,9 @@ fn worker_process(
         format!("--drain={}ms", options.drain.as_millis()).into(),
     ];
     arguments.extend(options.limits.to_arguments());
-    arguments.extend(options.surroundings.to_arguments());
+    // What the server has there is none of an action's business either.
+    let surroundings = options.surroundings.hiding(directory.path().to_owned());
+    arguments.extend(surroundings.to_arguments());
     arguments.extend(options.lazy.to_arguments());
     Ok(WorkerProcess {
         program,

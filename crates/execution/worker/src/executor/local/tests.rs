@@ -43,6 +43,7 @@ impl Runner for Played {
             },
             started_unix_ns: 1_000,
             finished_unix_ns: 2_000,
+            ran: Duration::from_nanos(1_500),
             stdout_truncated: false,
             stderr_truncated: false,
             processes_refused: 0,
@@ -288,7 +289,7 @@ async fn inputs_in_outputs_out() {
         assert!(result.stderr_raw.is_empty() && result.stderr_digest.is_none());
         let metadata = result.execution_metadata.unwrap();
         assert_eq!(metadata.worker, "tester");
-        assert_eq!(metadata.virtual_execution_duration.unwrap().nanos, 1_000);
+        assert_eq!(metadata.virtual_execution_duration.unwrap().nanos, 1_500);
         assert!(metadata.worker_completed_timestamp.is_some() && metadata.auxiliary_metadata.len() == 1);
     }
     fixture.leaves_nothing().await;
