@@ -21,7 +21,11 @@ fn identity(authority: &Authority, name: &str) -> Identity {
     let certificate = authority.certify(request.der(), name, noon(), WEEK).unwrap();
     let certificate = certificate.to_vec();
     request
-        .granted(certificate, authority.certificate().to_vec(), authority.fingerprint())
+        .granted(
+            certificate,
+            authority.certificate().to_vec(),
+            authority.fingerprint(),
+        )
         .unwrap()
 }
 
@@ -35,7 +39,11 @@ impl TimeProvider for Clock {
 }
 
 /// Whose certificate the server has seen at the end, or what either side says.
-fn shake(mut client: ClientConfig, mut server: ServerConfig, at: SystemTime) -> Result<Option<String>, String> {
+fn shake(
+    mut client: ClientConfig,
+    mut server: ServerConfig,
+    at: SystemTime,
+) -> Result<Option<String>, String> {
     client.time_provider = Arc::new(Clock(at));
     server.time_provider = Arc::new(Clock(at));
     shake_as_set(client, server)
@@ -101,16 +109,23 @@ fn an_authority_survives_its_file_and_another_one_is_not_trusted() {
     assert_eq!(again.fingerprint(), authority.fingerprint());
     let worker = identity(&authority, "a");
     let server = server_config(&again, None, noon()).unwrap();
-    assert_eq!(shake(known(&worker).unwrap(), server, noon()), Ok(Some("a".to_owned())));
+    assert_eq!(
+        shake(known(&worker).unwrap(), server, noon()),
+        Ok(Some("a".to_owned()))
+    );
 
     let other = Authority::new(noon()).unwrap();
     let server = || server_config(&other, None, noon()).unwrap();
     let error = shake(known(&worker).unwrap(), server(), noon()).unwrap_err();
-    assert!(error.starts_with("client: ") && error.contains("not the server that the token is for"), "{error}");
+    assert!(
+        error.starts_with("client: ") && error.contains("not the server that the token is for"),
+        "{error}"
+    );
     // One who trusts the server, but whom the server has no reason to trust.
     let (chain, key) = worker.shown();
     let mut client = stranger(other.fingerprint()).unwrap();
-    let resolver = rustls::sign::SingleCertAndKey::from(CertifiedKey::from_der(chain, key, &provider()).unwrap());
+    let resolver =
+        rustls::sign::SingleCertAndKey::from(CertifiedKey::from_der(chain, key, &provider()).unwrap());
     client.client_auth_cert_resolver = Arc::new(resolver);
     let error = shake(client, server(), noon()).unwrap_err();
     assert!(error.starts_with("server: "), "{error}");
@@ -123,13 +138,17 @@ fn a_worker_cannot_pass_for_the_server_nor_the_server_for_a_worker() {
     chain.push(authority.certificate().clone());
     let mut false_server = server_config(&authority, None, noon()).unwrap();
     let key = certified("x", chain, key).unwrap();
-    false_server.cert_resolver = Arc::new(ByName { workers: key, clients: None });
+    false_server.cert_resolver = Arc::new(ByName {
+        workers: key,
+        clients: None,
+    });
     let error = shake(stranger(authority.fingerprint()).unwrap(), false_server, noon()).unwrap_err();
     assert!(error.starts_with("client: "), "{error}");
 
     let ServerIdentity { chain, key } = authority.server_identity(noon()).unwrap();
     let mut false_worker = stranger(authority.fingerprint()).unwrap();
-    let resolver = rustls::sign::SingleCertAndKey::from(CertifiedKey::from_der(chain, key, &provider()).unwrap());
+    let resolver =
+        rustls::sign::SingleCertAndKey::from(CertifiedKey::from_der(chain, key, &provider()).unwrap());
     false_worker.client_auth_cert_resolver = Arc::new(resolver);
     let server = server_config(&authority, None, noon()).unwrap();
     let error = shake(false_worker, server, noon()).unwrap_err();
@@ -144,7 +163,10 @@ fn a_clock_that_is_off_is_named() {
     assert_eq!(shake(nobody(), server(), noon() - DAY / 2), Ok(None), "a little");
     let late = noon() - 2 * DAY;
     let error = shake(nobody(), server(), late).unwrap_err();
-    assert!(error.contains("set the clock here") && error.contains(&shown(late)), "{error}");
+    assert!(
+        error.contains("set the clock here") && error.contains(&shown(late)),
+        "{error}"
+    );
 }
 
 #[test]
@@ -183,7 +205,12 @@ fn clients_are_shown_the_certificate_that_is_for_them() {
 
     let other = rcgen::KeyPair::generate().unwrap();
     let error = front_door(&certificate.pem(), &other.serialize_pem()).unwrap_err();
-    assert!(error.to_string().starts_with("the certificate for clients cannot be read"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .starts_with("the certificate for clients cannot be read"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -192,11 +219,23 @@ fn a_request_that_proves_nothing_is_refused() {
     let request = CertificateRequest::new().unwrap();
     let mut forged = request.der().to_vec();
     *forged.last_mut().unwrap() ^= 1;
-    for (der, name) in [(&b"what?"[..], "a"), (&forged, "a"), (request.der(), ""), (request.der(), "a\nb")] {
+    for (der, name) in [
+        (&b"what?"[..], "a"),
+        (&forged, "a"),
+        (request.der(), ""),
+        (request.der(), "a\nb"),
+    ] {
         let refused = authority.certify(der, name, noon(), WEEK);
-        assert!(matches!(refused, Err(TrustError::Request { .. })), "{name:?}: {refused:?}");
+        assert!(
+            matches!(refused, Err(TrustError::Request { .. })),
+            "{name:?}: {refused:?}"
+        );
     }
     // What another authority signed, or what is signed for another key, is not taken.
-    let granted = request.granted(vec![1, 2, 3], authority.certificate().to_vec(), authority.fingerprint());
+    let granted = request.granted(
+        vec![1, 2, 3],
+        authority.certificate().to_vec(),
+        authority.fingerprint(),
+    );
     assert!(matches!(granted, Err(TrustError::Answer { .. })));
 }
