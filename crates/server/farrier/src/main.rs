@@ -8,6 +8,7 @@ mod commands;
 mod data_directory;
 mod durations;
 mod local_storage;
+mod private_file;
 mod slots;
 mod wire;
 mod worker_token;

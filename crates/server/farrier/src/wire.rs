@@ -3,7 +3,9 @@
 mod action_limits;
 mod action_surroundings;
 mod bucket;
+mod door_options;
 pub(crate) mod join;
+pub(crate) mod membership;
 mod runner_process;
 mod server;
 mod signals;

@@ -62,9 +62,11 @@ impl ConnectionLife {
 
 impl Socket {
     pub(crate) fn plain(stream: TcpStream) -> Self {
-        let is_local = stream
-            .peer_addr()
-            .is_ok_and(|address| address.ip().to_canonical().is_loopback());
+        // Whoever connects from here to an address of here comes from that address.
+        let is_local = match (stream.peer_addr(), stream.local_addr()) {
+            (Ok(peer), Ok(own)) => peer.ip().to_canonical().is_loopback() || peer.ip() == own.ip(),
+            _ => false,
+        };
         Socket::new(Stream::Plain(stream), Peer::Plain { is_local })
     }
 

@@ -70,8 +70,8 @@ impl Joining for JoiningDoor {
             false => tracing::info!(worker = name, "a worker has joined"),
         }
         Ok(Response::new(proto::CertifyResponse {
-            certificate: certificate.to_vec().into(),
-            authority: self.authority.certificate().to_vec().into(),
+            certificate: certificate.to_vec(),
+            authority: self.authority.certificate().to_vec(),
         }))
     }
 }

@@ -15,11 +15,13 @@ use anyhow::{Context, Result};
 use cas_remote::{RemoteChannel, RemoteOptions};
 use clap::Args;
 use tonic::transport::Channel;
+use trust::Fingerprint;
 
 pub(crate) use drain::{DrainOptions, drain};
 
 use super::output::print;
 use crate::durations;
+use crate::wire::membership;
 
 /// Most bytes of an answer: ten thousand workers, each with all its actions.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
@@ -41,7 +43,18 @@ struct Where {
 
 impl Where {
     async fn connect(&self) -> Result<QueueClient<Channel>> {
-        let remote = RemoteChannel::connect(RemoteOptions::new(&self.endpoint))
+        self.connect_by(RemoteOptions::new(&self.endpoint)).await
+    }
+
+    /// To the server of a token, so that nobody else sees the secret.
+    async fn connect_as_stranger(&self, fingerprint: Fingerprint) -> Result<QueueClient<Channel>> {
+        let mut options = RemoteOptions::new(&self.endpoint);
+        options.tls = Some(membership::stranger(fingerprint)?);
+        self.connect_by(options).await
+    }
+
+    async fn connect_by(&self, options: RemoteOptions) -> Result<QueueClient<Channel>> {
+        let remote = RemoteChannel::connect(options)
             .await
             .context("no farrier answers")?;
         Ok(QueueClient::new(remote.channel()).max_decoding_message_size(ANSWER_BYTES_MAX))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use cas_remote::{ConnectError, RemoteChannel, RemoteOptions};
+use cas_remote::{RemoteChannel, RemoteOptions};
 use clap::{Args, ValueEnum};
 use runner_api::{Availability, Capabilities, UidMode};
 use tasks::{CancellationToken, Group};
@@ -13,6 +13,7 @@ use worker::{Stores, Worker, WorkerError, WorkerOptions, WorkerParts, default_pr
 
 use super::action_limits::LimitOptions;
 use super::action_surroundings::SurroundingsArguments;
+use super::membership::{Membership, of_connecting};
 use super::runner_process::RunnerProcess;
 use super::signals::{EndSignals, stdin_closed};
 use crate::bad_options::BadOptions;
@@ -24,7 +25,7 @@ use crate::{durations, slots};
 /// What `farrier join` can be told.
 #[derive(Args, Debug)]
 pub(crate) struct JoinOptions {
-    /// The server, for example http://build-server:8980.
+    /// The server, for example https://build-server:8980. It is always spoken to over TLS.
     endpoint: String,
     #[command(flatten)]
     token: WorkerToken,
@@ -60,6 +61,16 @@ pub(crate) struct JoinOptions {
     /// End when standard input ends: for a parent that must not leave a worker behind.
     #[arg(long, hide = true)]
     exit_with_stdin: bool,
+    /// The server runs on this machine and has given its own token, which it takes without TLS.
+    #[arg(long, hide = true)]
+    same_machine: bool,
+}
+
+impl JoinOptions {
+    fn name(&self) -> String {
+        let host = || rustix::system::uname().nodename().to_string_lossy().into_owned();
+        self.name.clone().unwrap_or_else(host)
+    }
 }
 
 /// How strictly actions are confined.
@@ -85,13 +96,20 @@ impl SandboxChoice {
 
 /// Works until a signal, or until the parent is gone, then drains.
 pub(crate) async fn join(options: JoinOptions) -> Result<()> {
-    let token = options.token.read()?;
     let path = match &options.data_dir {
         Some(path) => path.clone(),
         None => DataDirectory::default_path()?.with_file_name("farrier-worker"),
     };
     let directory = DataDirectory::open(&path)?;
     let mut signals = EndSignals::listen()?;
+    let membership = match options.same_machine {
+        true => None,
+        false => {
+            let token = options.token.read_if_given()?;
+            let (name, file) = (options.name(), directory.identity_file());
+            Some(Membership::begin(&options.endpoint, &name, token, file).await?)
+        }
+    };
     let memory_bytes_max = options.limits.memory_bytes_max();
     let more = options.surroundings.runner_arguments();
     let mut runner_process =
@@ -108,22 +126,28 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
     // What is not bounded is not shared out either.
     let is_bounded = capabilities.memory_limit == Availability::Available;
     let memory_bytes = memory_bytes_max.filter(|_| is_bounded).unwrap_or(0);
-    let remote = RemoteChannel::connect(RemoteOptions::new(&options.endpoint))
+    let mut remote_options = RemoteOptions::new(&options.endpoint);
+    remote_options.tls = membership.as_ref().map(Membership::tls);
+    let remote = RemoteChannel::connect(remote_options)
         .await
-        .map_err(|error| match error {
-            ConnectError::Unreachable { .. } => error.into(),
-            ConnectError::Endpoint(_) | ConnectError::Header(_) => BadOptions::mark(error),
-        })?;
+        .map_err(of_connecting)?;
+    let own_token = match options.same_machine {
+        true => options.token.read_text()?,
+        false => None,
+    };
 
     let worker_options = worker_options(&options, &directory, memory_bytes, &capabilities);
     let group = Group::new("worker");
+    if let Some(membership) = membership {
+        group.spawn("certificate", membership.keep(group.stopping()));
+    }
     let parts = WorkerParts {
         runner: Arc::new(runner),
         capabilities,
         stores: stores(remote.clone()),
         channel: remote.channel(),
         output_channel: remote.patient_channel(),
-        token: Some(token),
+        token: own_token,
     };
     let worker = Worker::open(worker_options, parts, &group)
         .await
@@ -160,7 +184,6 @@ fn worker_options(
     memory_bytes: u64,
     capabilities: &Capabilities,
 ) -> WorkerOptions {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let surroundings = options.surroundings.to_options();
     let mut properties = default_properties();
     properties.extend(surroundings.properties(capabilities));
@@ -168,7 +191,7 @@ fn worker_options(
     properties.retain(|(name, _)| !options.properties.iter().any(|(said, _)| said == name));
     properties.extend(options.properties.iter().cloned());
     WorkerOptions {
-        name: options.name.clone().unwrap_or(host),
+        name: options.name(),
         slots: options.slots.unwrap_or_else(slots::default),
         properties,
         memory_bytes,
