@@ -24,6 +24,8 @@ pub(crate) struct Lease {
     /// What it takes of its worker.
     pub(crate) size: Size,
     pub(crate) amounts: BTreeMap<String, u64>,
+    /// When it was granted, as far as this scheduler knows.
+    pub(crate) granted_at: Time,
     /// When the worker last showed that it has the lease; at first, when it was granted.
     reported_at: Time,
 }
@@ -83,6 +85,7 @@ impl Scheduler {
             operation,
             size,
             amounts,
+            granted_at: self.now,
             reported_at: self.now,
         };
         self.leases.insert(id, lease);

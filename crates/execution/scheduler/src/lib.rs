@@ -15,7 +15,7 @@
 //! them.
 //!
 //! Read `event.rs` and `effect.rs` first, then `scheduler.rs`, then follow an operation: `operation.rs`,
-//! `task.rs`, `turns.rs`, `size.rs`, `dispatch.rs`, `lease.rs`, `retry.rs`, `learned.rs`; then `entry.rs` and `restore.rs`.
+//! `task.rs`, `turns.rs`, `size.rs`, `dispatch.rs`, `lease.rs`, `leave.rs`, `retry.rs`, `learned.rs`; then `entry.rs` and `restore.rs`.
 
 mod deadline;
 mod dispatch;
@@ -26,6 +26,7 @@ mod event;
 mod holder;
 mod learned;
 mod lease;
+mod leave;
 mod name;
 mod operation;
 mod options;

@@ -115,6 +115,10 @@ impl Scheduler {
         for _ in 0..state.crowded_out {
             entries.push(Entry::Bigger { task });
         }
+        let was_first = state.is_first() && state.state == TaskState::Queued;
+        if was_first && state.failures.workers.is_empty() && state.crowded_out == 0 {
+            entries.push(Entry::HandedBack { task });
+        }
         let lease = match state.state {
             TaskState::Running(id) => self.leases.get(&id).map(|lease| (id, lease)),
             TaskState::Queued | TaskState::Publishing => None,
@@ -194,6 +198,10 @@ impl Scheduler {
             Entry::Learned { shape, expected } => self.shapes.set(shape, expected),
             Entry::Drain { pattern, on } => self.drain(pattern, on),
             Entry::Bigger { task } => self.run_again_bigger(task),
+            Entry::HandedBack { task } => {
+                self.take_back(task);
+                self.retry(task);
+            }
             Entry::LeasesBelow(lease) => self.lease_next = self.lease_next.max(lease.0),
         }
     }

@@ -7,6 +7,7 @@ mod estimates;
 mod farm;
 mod histories;
 mod leases;
+mod leaving;
 mod merging;
 mod operations;
 mod packing;

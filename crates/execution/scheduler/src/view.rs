@@ -165,6 +165,8 @@ pub struct Totals {
     pub granted: u64,
     /// Leases lost with their workers.
     pub lost: u64,
+    /// Leases taken from workers that were about to go.
+    pub handed_back: u64,
     /// Tasks that went back to their queue.
     pub retried: u64,
     /// Tasks whose result was published.

@@ -61,6 +61,11 @@ impl Observer {
                 self.lost.insert(lease);
                 self.failed = Some((*task, lease));
             }
+            Entry::HandedBack { task } => {
+                // Its worker goes away and is there to say so: no time has to pass.
+                let (lease, _) = self.end_lease(*task).expect("an attempt under a live lease");
+                self.lost.insert(lease);
+            }
             Entry::Completed { task, response } => {
                 let live = self.end_lease(*task).map(|(lease, _)| lease);
                 let given_up = failed

@@ -45,6 +45,10 @@ fn a_worker_that_runs_one_action_and_has_finished_another() {
             }],
             slots: 4,
             draining: true,
+            leaves_in: Some(prost_types::Duration {
+                seconds: 115,
+                nanos: 0,
+            }),
             leases: vec![
                 LeaseState {
                     lease_id: 1,

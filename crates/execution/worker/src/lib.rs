@@ -25,5 +25,5 @@ mod sync_loop;
 mod worker;
 
 pub use executor::{InputRootAsRoot, Stores, SurroundingsOptions};
-pub use sync_loop::SyncError;
+pub use sync_loop::{LeaveBy, SyncError};
 pub use worker::{ActionLimits, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};

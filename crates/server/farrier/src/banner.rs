@@ -18,6 +18,8 @@ pub(crate) struct Banner<'a> {
     pub(crate) names: &'a [InstanceName],
     pub(crate) client_results: bool,
     pub(crate) token: &'a JoinToken,
+    /// Whether clients on other machines come over TLS.
+    pub(crate) has_front_door: bool,
 }
 
 /// An address that can be connected to: the wildcard addresses cannot.
@@ -61,6 +63,13 @@ impl fmt::Display for Banner<'_> {
             "workers only"
         };
         writeln!(f, "  results     written by {who}")?;
+        if self.has_front_door {
+            writeln!(
+                f,
+                "  TLS         from other machines: grpcs://NAME:{}, with a name of the certificate",
+                self.address.port()
+            )?;
+        }
         writeln!(f)?;
         let instance = self.names.first().map_or("", |name| name.as_str());
         let or_nothing = |text: String| if instance.is_empty() { String::new() } else { text };

@@ -202,7 +202,10 @@ mod tests {
         let old = "0123456789abcdef".repeat(4);
         fs::write(directory.token_file(), &old).unwrap();
         let completed = directory.join_token(fingerprint).unwrap();
-        assert_eq!((completed.secret.as_str(), completed.fingerprint), (&*old, fingerprint));
+        assert_eq!(
+            (completed.secret.as_str(), completed.fingerprint),
+            (&*old, fingerprint)
+        );
         fs::remove_file(scratch.path().join("worker-authority.pem")).unwrap();
         let other = directory.authority().unwrap().fingerprint();
         let token = directory.join_token(other).unwrap();

@@ -9,6 +9,7 @@ pub(crate) mod membership;
 mod runner_process;
 mod server;
 mod signals;
+mod spot_notice;
 mod storage;
 mod storage_admin;
 pub(crate) mod up;

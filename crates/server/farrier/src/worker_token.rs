@@ -35,7 +35,8 @@ impl WorkerToken {
     /// The token, if there is one.
     pub(crate) fn read_if_given(&self) -> Result<Option<JoinToken>> {
         let text = self.read_text()?;
-        text.map(|text| text.parse().map_err(BadOptions::mark)).transpose()
+        text.map(|text| text.parse().map_err(BadOptions::mark))
+            .transpose()
     }
 
     /// As it is written.

@@ -121,6 +121,7 @@ fn totals(totals: Totals) -> proto::Totals {
         granted: totals.granted,
         lost: totals.lost,
         retried: totals.retried,
+        handed_back: totals.handed_back,
         published: totals.published,
     }
 }

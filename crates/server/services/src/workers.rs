@@ -271,6 +271,8 @@ fn report(state: proto::WorkerState) -> WorkerReport {
             .collect(),
         slots: state.slots.min(SLOTS_MAX),
         draining: state.draining,
+        // A negative one is over.
+        leaves_in: state.leaves_in.map(|left| left.try_into().unwrap_or_default()),
         memory_bytes: state.memory_bytes,
         resources: state
             .resources

@@ -87,14 +87,18 @@ impl Connecting {
     async fn now(&self) -> Result<Channel, tonic::transport::Error> {
         match self {
             Connecting::Plainly(endpoint) => endpoint.connect().await,
-            Connecting::ByTls(endpoint, connector) => endpoint.connect_with_connector((**connector).clone()).await,
+            Connecting::ByTls(endpoint, connector) => {
+                endpoint.connect_with_connector((**connector).clone()).await
+            }
         }
     }
 
     fn when_used(&self) -> Channel {
         match self {
             Connecting::Plainly(endpoint) => endpoint.connect_lazy(),
-            Connecting::ByTls(endpoint, connector) => endpoint.connect_with_connector_lazy((**connector).clone()),
+            Connecting::ByTls(endpoint, connector) => {
+                endpoint.connect_with_connector_lazy((**connector).clone())
+            }
         }
     }
 }

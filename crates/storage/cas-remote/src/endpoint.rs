@@ -153,8 +153,16 @@ mod tests {
                 "{text}"
             );
         }
-        for (text, wants_tls) in [("https://host:1", true), ("grpcs://host", true), ("grpc://host", false)] {
-            assert_eq!(RemoteEndpoint::parse(text).unwrap().wants_tls(), wants_tls, "{text}");
+        for (text, wants_tls) in [
+            ("https://host:1", true),
+            ("grpcs://host", true),
+            ("grpc://host", false),
+        ] {
+            assert_eq!(
+                RemoteEndpoint::parse(text).unwrap().wants_tls(),
+                wants_tls,
+                "{text}"
+            );
         }
     }
 }

@@ -41,7 +41,8 @@ impl Connector {
         let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
         let host = match &tls.server_name {
             Some(name) => name.clone(),
-            None => ServerName::try_from(bare).map_err(|error| format!("`{host}` cannot be in a certificate: {error}"))?,
+            None => ServerName::try_from(bare)
+                .map_err(|error| format!("`{host}` cannot be in a certificate: {error}"))?,
         };
         let mut tcp = HttpConnector::new();
         tcp.set_nodelay(true);
@@ -73,13 +74,17 @@ impl Service<Uri> for Connector {
 
 /// What TLS says when it fails is for those who know it; what can be done is for all others.
 fn in_words(error: io::Error) -> io::Error {
-    let known = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    let known = error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match known {
         // Words of whoever made the settings.
-        Some(rustls::Error::InvalidCertificate(CertificateError::Other(ours))) => io::Error::other(ours.0.to_string()),
-        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => {
-            io::Error::other("nobody who is trusted here has signed the server's certificate; --tls-ca can name who has")
+        Some(rustls::Error::InvalidCertificate(CertificateError::Other(ours))) => {
+            io::Error::other(ours.0.to_string())
         }
+        Some(rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer)) => io::Error::other(
+            "nobody who is trusted here has signed the server's certificate; --tls-ca can name who has",
+        ),
         Some(rustls::Error::InvalidMessage(_)) => io::Error::other("what answers there does not speak TLS"),
         _ => error,
     }

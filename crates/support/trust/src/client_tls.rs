@@ -22,6 +22,30 @@ pub fn stranger(fingerprint: Fingerprint) -> Result<ClientConfig, TrustError> {
     Ok(finished(trusting(fingerprint)?.with_no_client_auth()))
 }
 
+/// For a client that trusts whom the world does, or whom it was told: the authorities of these certificates.
+pub fn client(authorities: Vec<CertificateDer<'static>>) -> Result<ClientConfig, TrustError> {
+    let failed = |reason: String| TrustError::Make {
+        what: "the settings of TLS",
+        reason,
+    };
+    let mut roots = RootCertStore::empty();
+    let (taken, _odd) = roots.add_parsable_certificates(authorities);
+    if taken == 0 {
+        return Err(failed("there is no certificate of an authority".to_owned()));
+    }
+    let builder = ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| failed(error.to_string()))?;
+    Ok(finished(
+        builder.with_root_certificates(roots).with_no_client_auth(),
+    ))
+}
+
+/// All certificates of a text in PEM.
+pub fn certificates(text: &str) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    crate::pem::certificates("the certificates", text)
+}
+
 /// For a worker that has joined.
 pub fn known(identity: &Identity) -> Result<ClientConfig, TrustError> {
     let (chain, key) = identity.shown();

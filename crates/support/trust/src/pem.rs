@@ -13,15 +13,25 @@ pub(crate) fn read(
     text: &str,
 ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TrustError> {
     let kept = |reason: String| TrustError::Kept { what, reason };
-    let certificates = CertificateDer::pem_slice_iter(text.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| kept(error.to_string()))?;
-    if certificates.is_empty() {
-        return Err(kept("there is no certificate in it".to_owned()));
-    }
+    let certificates = certificates(what, text)?;
     let key = PrivateKeyDer::from_pem_slice(text.as_bytes())
         .map_err(|error| kept(format!("its private key: {error}")))?;
     Ok((certificates, key))
+}
+
+/// All certificates of a text, in order; at least one.
+pub(crate) fn certificates(
+    what: &'static str,
+    text: &str,
+) -> Result<Vec<CertificateDer<'static>>, TrustError> {
+    let kept = |reason: String| TrustError::Kept { what, reason };
+    let certificates = CertificateDer::pem_slice_iter(text.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| kept(error.to_string()))?;
+    match certificates.is_empty() {
+        true => Err(kept("there is no certificate in it".to_owned())),
+        false => Ok(certificates),
+    }
 }
 
 /// One thing of a file.

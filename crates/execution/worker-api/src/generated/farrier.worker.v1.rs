@@ -68,6 +68,11 @@ pub struct WorkerState {
     /// for itself.
     #[prost(message, repeated, tag = "9")]
     pub resources: ::prost::alloc::vec::Vec<Resource>,
+    /// The worker goes away, and this is how long what it does may take until then. What is not expected to end by then is
+    /// taken from it at once and given to others, which is no failure of anybody's; with zero, everything is. Implies
+    /// `draining`. Unset: it stays, or does not know when it goes.
+    #[prost(message, optional, tag = "10")]
+    pub leaves_in: ::core::option::Option<::prost_types::Duration>,
 }
 impl ::prost::Name for WorkerState {
     const NAME: &'static str = "WorkerState";

@@ -21,6 +21,7 @@ pub(crate) use drain::{DrainOptions, drain};
 
 use super::output::print;
 use crate::durations;
+use crate::server_trust::ServerTrust;
 use crate::wire::membership;
 
 /// Most bytes of an answer: ten thousand workers, each with all its actions.
@@ -31,7 +32,7 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 /// Which farm.
 #[derive(Args, Debug)]
 struct Where {
-    /// The server: http://HOST:PORT, grpc://HOST:PORT or HOST:PORT.
+    /// The server: http://HOST:PORT, grpc://HOST:PORT or HOST:PORT; https:// or grpcs:// for TLS.
     #[arg(
         long,
         env = "FARRIER_ENDPOINT",
@@ -39,11 +40,15 @@ struct Where {
         value_name = "URL"
     )]
     endpoint: String,
+    #[command(flatten)]
+    trust: ServerTrust,
 }
 
 impl Where {
     async fn connect(&self) -> Result<QueueClient<Channel>> {
-        self.connect_by(RemoteOptions::new(&self.endpoint)).await
+        let mut options = RemoteOptions::new(&self.endpoint);
+        options.tls = self.trust.for_endpoint(&self.endpoint)?;
+        self.connect_by(options).await
     }
 
     /// To the server of a token, so that nobody else sees the secret.

@@ -8,7 +8,9 @@ use anyhow::{Context, Result, bail};
 use cas_remote::{RemoteChannel, RemoteOptions};
 use clap::{Args, ValueEnum};
 use runner_api::{Availability, Capabilities, UidMode};
-use tasks::{CancellationToken, Group};
+use tasks::Group;
+use tokio::sync::watch;
+use tokio::time::Instant;
 use worker::{Stores, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};
 
 use super::action_limits::LimitOptions;
@@ -16,11 +18,15 @@ use super::action_surroundings::SurroundingsArguments;
 use super::membership::{Membership, of_connecting};
 use super::runner_process::RunnerProcess;
 use super::signals::{EndSignals, stdin_closed};
+use super::spot_notice::{self, NoticeSource};
 use crate::bad_options::BadOptions;
 use crate::byte_size::ByteSize;
 use crate::data_directory::DataDirectory;
 use crate::worker_token::WorkerToken;
 use crate::{durations, slots};
+
+/// More than it takes to give everything back.
+const FAREWELL_MAX: Duration = Duration::from_secs(3);
 
 /// What `farrier join` can be told.
 #[derive(Args, Debug)]
@@ -55,9 +61,14 @@ pub(crate) struct JoinOptions {
     /// of that; repeat for several.
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
     properties: Vec<(String, String)>,
-    /// How long running actions may take to finish when the worker is stopped.
+    /// How long running actions may take to finish when the worker is stopped. Those that are known to take longer are
+    /// given back at once, to run elsewhere.
     #[arg(long, default_value = "10s", value_parser = durations::parse, value_name = "DURATION")]
     drain: Duration,
+    /// Where it is said that this machine is about to be taken away (a spot instance): aws, gcp, azure, a URL, or
+    /// file:PATH. The worker then takes nothing new, gives back what will not end in time, and ends.
+    #[arg(long, value_name = "WHERE", value_parser = NoticeSource::parse)]
+    spot_notice: Option<NoticeSource>,
     /// End when standard input ends: for a parent that must not leave a worker behind.
     #[arg(long, hide = true)]
     exit_with_stdin: bool,
@@ -155,22 +166,33 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
             WorkerError::Option { .. } => BadOptions::mark(error),
             error => error.into(),
         })?;
-    let drain = CancellationToken::new();
-    let working = worker.run(drain.clone());
+    let leave = watch::Sender::new(None);
+    let working = worker.run(leave.subscribe());
     tokio::pin!(working);
-    tokio::select! {
+    let left = tokio::select! {
         outcome = &mut working => return outcome.context("the worker stopped"),
         status = runner_process.ended() => bail!("the runner ended: {}", status.context("cannot wait for it")?),
         _ = stdin_closed(), if options.exit_with_stdin => return Ok(()),
-        _ = signals.next() => drain.cancel(),
-    }
+        _ = signals.next() => options.drain,
+        left = spot_notice::given(options.spot_notice.as_ref()) => {
+            eprintln!("farrier worker: this machine goes away in {} s: leaving", left.as_secs());
+            left
+        }
+    };
+    let gone_by = Instant::now() + left;
+    leave.send_replace(Some(gone_by - farewell(left)));
     tokio::select! {
         outcome = &mut working => outcome.context("the worker stopped")?,
-        () = tokio::time::sleep(options.drain) => eprintln!("farrier worker: leaving unfinished actions to others"),
+        () = tokio::time::sleep_until(gone_by) => eprintln!("farrier worker: leaving unfinished actions to others"),
         _ = signals.next() => eprintln!("farrier worker: stopped at once"),
         _ = stdin_closed(), if options.exit_with_stdin => {}
     }
     Ok(())
+}
+
+/// The last part of the time there is: in it what is not done is given back, and its processes die.
+fn farewell(left: Duration) -> Duration {
+    (left / 4).min(FAREWELL_MAX)
 }
 
 /// Stores by instance name, all over one connection.

@@ -91,7 +91,12 @@ impl Membership {
         let mut pause = None;
         loop {
             let now = SystemTime::now();
-            let left = self.identity.standing().renew_at().duration_since(now).unwrap_or_default();
+            let left = self
+                .identity
+                .standing()
+                .renew_at()
+                .duration_since(now)
+                .unwrap_or_default();
             let wait = pause.take().unwrap_or(left.min(LOOK_AT_THE_CLOCK));
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -101,7 +106,10 @@ impl Membership {
                 continue;
             }
             match self.renew().await {
-                Ok(()) => tracing::info!(until = shown(self.identity.standing().not_after), "the certificate is renewed"),
+                Ok(()) => tracing::info!(
+                    until = shown(self.identity.standing().not_after),
+                    "the certificate is renewed"
+                ),
                 Err(error) => {
                     let until = shown(self.identity.standing().not_after);
                     let error = format!("{error:#}");
@@ -130,7 +138,10 @@ impl Membership {
     /// A twentieth of the certificate's life: there is time for several tries.
     fn pause(&self) -> Duration {
         let standing = self.identity.standing();
-        let lifetime = standing.not_after.duration_since(standing.not_before).unwrap_or_default();
+        let lifetime = standing
+            .not_after
+            .duration_since(standing.not_before)
+            .unwrap_or_default();
         (lifetime / 20).clamp(RENEWAL_PAUSES.0, RENEWAL_PAUSES.1)
     }
 }
@@ -167,7 +178,9 @@ async fn certify(
     });
     request.set_timeout(ANSWER_MAX);
     if let Some(secret) = secret {
-        let bearer = format!("Bearer {secret}").parse().context("the token cannot be sent")?;
+        let bearer = format!("Bearer {secret}")
+            .parse()
+            .context("the token cannot be sent")?;
         request.metadata_mut().insert("authorization", bearer);
     }
     let answer = JoiningClient::new(remote.channel()).certify(request).await;
@@ -182,7 +195,9 @@ async fn certify(
 pub(super) fn of_connecting(error: ConnectError) -> anyhow::Error {
     match error {
         ConnectError::Unreachable { .. } => error.into(),
-        ConnectError::Endpoint(_) | ConnectError::Header(_) | ConnectError::NobodyToTrust => BadOptions::mark(error),
+        ConnectError::Endpoint(_) | ConnectError::Header(_) | ConnectError::NobodyToTrust => {
+            BadOptions::mark(error)
+        }
     }
 }
 
@@ -190,7 +205,9 @@ fn refused(status: tonic::Status) -> anyhow::Error {
     let what = format!("the server does not let this worker join: {}", status.message());
     match status.code() {
         Code::Unauthenticated | Code::InvalidArgument | Code::FailedPrecondition => BadOptions::message(what),
-        Code::Unimplemented => BadOptions::message("the server does not know how workers join; it is of another version"),
+        Code::Unimplemented => {
+            BadOptions::message("the server does not know how workers join; it is of another version")
+        }
         _ => anyhow::Error::msg(what),
     }
 }

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use journal::Journal;
 use scheduler::SchedulerOptions;
 use services::{
-    Doors, Execution, ExecutionOffer, Instances, JoiningDoor, PRIORITIES, QueueAdmin, SchedulerActor, StorageOptions, Timeouts,
-    WorkersDoor, WorkersOptions, storage_routes,
+    Doors, Execution, ExecutionOffer, Instances, JoiningDoor, PRIORITIES, QueueAdmin, SchedulerActor,
+    StorageOptions, Timeouts, WorkersDoor, WorkersOptions, storage_routes,
 };
 use tasks::{CancellationToken, Group};
 use tokio::net::TcpListener;

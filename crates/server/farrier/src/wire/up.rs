@@ -265,6 +265,7 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
         names: &names,
         client_results,
         token: &join_token,
+        has_front_door: options.doors.has_front_door(),
     };
     say(&banner.to_string());
 
