@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use crate::bad_options::BadOptions;
 
 /// The option.
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub(crate) struct ServerTrust {
     /// Who signs the server's certificate, as PEM; only of use with https:// or grpcs:// [default: whom this machine
     /// trusts].

@@ -25,7 +25,7 @@ pub(crate) struct ServerOptions {
     )]
     pub(crate) endpoint: String,
     #[command(flatten)]
-    trust: ServerTrust,
+    pub(crate) trust: ServerTrust,
     /// The instance name; the unnamed one if left out.
     #[arg(long, env = "FARRIER_INSTANCE", default_value = "", hide_default_value = true, value_name = "NAME",
         value_parser = parse_instance)]
