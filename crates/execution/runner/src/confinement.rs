@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use runner_api::{Mechanism, Root, RunRequest, UidMode, User};
 
 use crate::cgroup::Cgroups;
+use crate::lending::Lender;
 use crate::sys::CommandLine;
 
 /// Who answers questions about host names.
@@ -38,6 +39,8 @@ pub(crate) struct Confinement {
     pub(crate) command_line: Option<CommandLine>,
     /// Where commands are bounded and counted.
     pub(crate) cgroups: Cgroups,
+    /// The client, where its files are neither root's nor the commands'.
+    pub(crate) lender: Option<Lender>,
 }
 
 impl Confinement {

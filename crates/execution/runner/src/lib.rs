@@ -42,6 +42,7 @@ mod descriptors;
 mod id_map;
 mod init;
 mod landlock;
+mod lending;
 mod limits;
 mod log_file;
 mod mount_table;

@@ -113,6 +113,7 @@ fn confinement(options: &RunnerOptions, mechanisms: BTreeSet<Mechanism>, ids: Id
         clones_mounts,
         command_line: CommandLine::find(),
         cgroups: Cgroups::none(),
+        lender: None,
     }
 }
 

@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use crate::confinement::Confinement;
 use crate::descriptors;
+use crate::lending::Lender;
 use crate::limits::{DESCRIPTORS_MAX, REPLY_TIMEOUT, REQUEST_TIMEOUT};
 use crate::program::Program;
 use crate::ready_world::ReadyWorld;
@@ -27,6 +28,10 @@ pub(crate) fn supervise(
     world: Option<ReadyWorld>,
 ) -> io::Result<()> {
     let (received, descriptors) = read_request(&mut connection)?;
+    let confinement = &Confinement {
+        lender: Lender::of(&connection, confinement)?,
+        ..confinement.clone()
+    };
     let reply = match received {
         Ok((Request::Hello, _)) => Reply::Capabilities(capabilities.clone()),
         Ok((Request::Run(request), encoded)) => {
@@ -112,6 +117,23 @@ impl Read for UntilDeadline<'_> {
     }
 }
 
+/// Nothing came of it, for reasons of this machine.
+fn failed(message: String) -> Reply {
+    failed_since(message, unix_ns())
+}
+
+fn failed_since(message: String, started_unix_ns: u64) -> Reply {
+    Reply::Run(RunResponse {
+        outcome: Outcome::SetupFailed { message },
+        usage: ResourceUsage::default(),
+        started_unix_ns,
+        finished_unix_ns: unix_ns(),
+        stdout_truncated: false,
+        stderr_truncated: false,
+        processes_refused: 0,
+    })
+}
+
 fn invalid(message: String) -> Reply {
     Reply::Refused {
         refusal: Refusal::Invalid,
@@ -127,8 +149,22 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Runs the command and answers when all of it is dead.
+    /// Runs the command and answers when all of it is dead, and all that it made is the client's.
     fn run(&self, confinement: &Confinement, world: Option<ReadyWorld>) -> Reply {
+        let Some(lender) = confinement.lender else {
+            return self.run_owned(confinement, world);
+        };
+        if let Err(error) = lender.lend(&self.request.input_root, &confinement.ids) {
+            return failed(format!("lending the build directory to the command: {error}"));
+        }
+        let reply = self.run_owned(confinement, world);
+        match lender.take_back(&self.request.input_root, &confinement.ids) {
+            Ok(()) => reply,
+            Err(error) => failed(format!("giving back what the command has made: {error}")),
+        }
+    }
+
+    fn run_owned(&self, confinement: &Confinement, world: Option<ReadyWorld>) -> Reply {
         if let Err(error) = self.request.check() {
             return invalid(error.to_string());
         }
@@ -146,6 +182,12 @@ impl Asked<'_> {
     fn converse(&self, conversation: Conversation, confinement: &Confinement) -> Reply {
         if let Err(error) = self.request.check() {
             return invalid(error.to_string());
+        }
+        if confinement.lender.is_some() {
+            return invalid(
+                "a command that outlives its action needs a worker that is root, or the runner's own user"
+                    .to_owned(),
+            );
         }
         match Program::of(&self.request, &confinement.through) {
             Ok(program) => self.run_anew(program, Some(conversation), confinement),
@@ -165,15 +207,7 @@ impl Asked<'_> {
                 let watched = run.watch(self.connection);
                 run.end(watched, &self.request)
             }
-            Err(message) => Reply::Run(RunResponse {
-                outcome: Outcome::SetupFailed { message },
-                usage: ResourceUsage::default(),
-                started_unix_ns: created_unix_ns,
-                finished_unix_ns: unix_ns(),
-                stdout_truncated: false,
-                stderr_truncated: false,
-                processes_refused: 0,
-            }),
+            Err(message) => failed_since(message, created_unix_ns),
         }
     }
 

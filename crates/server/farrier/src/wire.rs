@@ -4,6 +4,7 @@ mod action_limits;
 mod action_surroundings;
 mod bucket;
 mod door_options;
+mod found_runner;
 pub(crate) mod join;
 pub(crate) mod membership;
 mod runner_process;

@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -233,4 +234,127 @@ async fn a_certificate_is_renewed_in_time_and_one_that_has_ended_needs_the_token
     let mut worker = up.joined("a", &[&token]);
     up.until_said("a", "connected to the server", 3).await;
     worker.kill().await.unwrap();
+}
+
+/// The user of a worker that is not root.
+const WORKER: u32 = 61_000;
+
+#[tokio::test]
+async fn a_worker_that_is_not_root_uses_a_runner_that_somebody_else_started() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: only root can be two users");
+        return;
+    }
+    let up = Up::start(&[]).await;
+    let token = format!("--token={}", up.token());
+    fs::set_permissions(up.scratch.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(up.place("w")).unwrap();
+    std::os::unix::fs::chown(up.place("w"), Some(WORKER), Some(WORKER)).unwrap();
+    let socket = up.place("runner.sock");
+    let at = format!("--runner=unix:{}", socket.display());
+
+    let runner = |client: &str| {
+        let socket = socket.display().to_string();
+        let words = [
+            "runner",
+            "--socket",
+            &socket,
+            "--sandbox",
+            "best-effort",
+            "--client-uid",
+            client,
+        ];
+        farrier(&words).spawn().unwrap()
+    };
+    let mut other = runner("61001");
+    until(|| socket.exists()).await;
+    let mut stranger = up.join("w", &[&token, &at]);
+    stranger.uid(WORKER).gid(WORKER);
+    let said = refused(stranger).await;
+    assert!(said.contains("may not use this runner"), "{said}");
+    other.kill().await.unwrap();
+
+    let mut runner = runner("61000");
+    until(|| std::os::unix::net::UnixStream::connect(&socket).is_ok()).await;
+    let log = fs::File::create(up.place("w.log")).unwrap();
+    let mut worker = up.join("w", &[&token, &at]);
+    let mut worker = worker.uid(WORKER).gid(WORKER).stderr(log).spawn().unwrap();
+    up.until_said("w", "connected to the server", 1).await;
+    let endpoint = format!("--endpoint={}", up.endpoint());
+    // An input that is an output too, and things that are closed to all others.
+    fs::write(up.place("in"), "before\n").unwrap();
+    let script =
+        "umask 077; echo after >> in; mkdir -p out/deep; echo made > out/deep/file; echo said; id -u >&2";
+    let mut exec = farrier(&[
+        "exec", &endpoint, "--input", "in", "--output", "in", "--output", "out", "--", "sh", "-c", script,
+    ]);
+    exec.current_dir(up.scratch.path());
+    let output = output(exec).await;
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "said\n");
+    assert_eq!(fs::read_to_string(up.place("in")).unwrap(), "before\nafter\n");
+    assert_eq!(fs::read_to_string(up.place("out/deep/file")).unwrap(), "made\n");
+    // Nothing stays behind that the worker could not remove.
+    let builds = up.place("w/builds");
+    until(|| fs::read_dir(&builds).unwrap().next().is_none()).await;
+    worker.kill().await.unwrap();
+    runner.kill().await.unwrap();
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+        if is_so() {
+            return;
+        }
+        sleep(PAUSE).await;
+    }
+    panic!("it does not come about");
+}
+
+#[tokio::test]
+async fn a_notice_makes_a_worker_leave_and_what_it_ran_goes_on_elsewhere() {
+    let up = Up::start(&[]).await;
+    let token = format!("--token={}", up.token());
+    let notice = up.place("notice");
+    let mut spot = up.joined(
+        "spot",
+        &[&token, &format!("--spot-notice=file:{}", notice.display())],
+    );
+    up.until_said("spot", "connected to the server", 1).await;
+    let endpoint = format!("--endpoint={}", up.endpoint());
+    let executing = farrier(&["exec", &endpoint, "--", "sh", "-c", "sleep 8; echo done"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    timeout(PATIENCE, async {
+        while !output_of(&["queue", "--json", &endpoint])
+            .await
+            .contains("\"running\":1")
+        {
+            sleep(PAUSE).await;
+        }
+    })
+    .await
+    .expect("it runs in time");
+    let _other = up.joined("other", &[&token]);
+    up.until_said("other", "connected to the server", 1).await;
+    fs::write(&notice, "4").unwrap();
+    let left = timeout(PATIENCE, spot.wait()).await.expect("it leaves").unwrap();
+    assert!(left.success(), "{left}");
+    let output = timeout(PATIENCE, executing.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "done\n");
+    let queue = output_of(&["queue", "--json", &endpoint]).await;
+    assert!(
+        queue.contains("\"handed_back\":1") && queue.contains("\"lost\":0"),
+        "{queue}"
+    );
+}
+
+async fn output_of(words: &[&str]) -> String {
+    let output = output(farrier(words)).await;
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap()
 }

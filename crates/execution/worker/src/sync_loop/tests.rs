@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use reapi::execution::ExecuteResponse;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 use worker_api::v1::lease_state::State;

@@ -15,6 +15,7 @@ use worker::{Stores, Worker, WorkerError, WorkerOptions, WorkerParts, default_pr
 
 use super::action_limits::LimitOptions;
 use super::action_surroundings::SurroundingsArguments;
+use super::found_runner::{self, UsedRunner};
 use super::membership::{Membership, of_connecting};
 use super::runner_process::RunnerProcess;
 use super::signals::{EndSignals, stdin_closed};
@@ -50,6 +51,13 @@ pub(crate) struct JoinOptions {
     /// Most bytes of stdout, and of stderr, that are kept of an action.
     #[arg(long, default_value = "64MiB", value_name = "SIZE")]
     log_size: ByteSize,
+    /// A runner that somebody else has started, by the socket at which it listens: unix:/PATH. What the runner decides
+    /// (--sandbox, --through, its bound on memory) is said there; --memory then only says how much is shared out.
+    #[arg(long, value_name = "unix:/PATH", value_parser = parse_socket, conflicts_with_all = ["sandbox", "through"])]
+    runner: Option<PathBuf>,
+    /// Whose runner may be at that socket, beside root's and this user's own: a user's number.
+    #[arg(long, value_name = "UID", requires = "runner")]
+    runner_uid: Option<u32>,
     #[command(flatten)]
     limits: LimitOptions,
     #[command(flatten)]
@@ -123,13 +131,20 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
     };
     let memory_bytes_max = options.limits.memory_bytes_max();
     let more = options.surroundings.runner_arguments();
-    let mut runner_process =
-        RunnerProcess::start(directory.path(), options.sandbox, memory_bytes_max, more).await?;
-    let runner = runner_process.client();
+    let mut used_runner = match &options.runner {
+        Some(socket) => UsedRunner::Others(found_runner::at(socket, options.runner_uid)),
+        None => UsedRunner::Own(
+            RunnerProcess::start(directory.path(), options.sandbox, memory_bytes_max, more).await?,
+        ),
+    };
+    let runner = used_runner.client();
     let capabilities = runner
         .capabilities()
         .await
         .context("the runner does not answer")?;
+    if options.runner.is_some() {
+        found_runner::check(&capabilities, options.limits.persistent_processes_max())?;
+    }
     for line in missing_mechanisms(&capabilities) {
         eprintln!("farrier worker: {line}");
     }
@@ -171,7 +186,7 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
     tokio::pin!(working);
     let left = tokio::select! {
         outcome = &mut working => return outcome.context("the worker stopped"),
-        status = runner_process.ended() => bail!("the runner ended: {}", status.context("cannot wait for it")?),
+        status = used_runner.ended() => bail!("the runner ended: {}", status.context("cannot wait for it")?),
         _ = stdin_closed(), if options.exit_with_stdin => return Ok(()),
         _ = signals.next() => options.drain,
         left = spot_notice::given(options.spot_notice.as_ref()) => {
@@ -246,6 +261,13 @@ fn missing_mechanisms(capabilities: &Capabilities) -> Vec<String> {
         lines.push("sandbox: running as root, or allowing user namespaces, would give more".to_owned());
     }
     lines
+}
+
+fn parse_socket(text: &str) -> Result<PathBuf, String> {
+    match text.strip_prefix("unix:").map(PathBuf::from) {
+        Some(path) if path.is_absolute() => Ok(path),
+        _ => Err(format!("`{text}` is not unix:/PATH")),
+    }
 }
 
 fn parse_property(text: &str) -> Result<(String, String), String> {
