@@ -21,7 +21,7 @@ pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const CONVERSATION_DESCRIPTORS: usize = 2;
 
 /// Changes whenever the meaning of any byte does.
-const VERSION: u8 = 4;
+const VERSION: u8 = 5;
 
 /// What a client sends, once per connection.
 #[derive(Clone, Debug, PartialEq, Eq)]

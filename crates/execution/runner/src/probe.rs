@@ -36,6 +36,7 @@ const GROUPS: &[(&[Mechanism], &[Mechanism])] = &[
     (&[Mechanism::NetworkNamespace], &[]),
     (&[Mechanism::IpcNamespace], &[]),
     (&[Mechanism::UtsNamespace], &[]),
+    (&[Mechanism::CgroupNamespace], &[]),
     (&[Mechanism::NoNestedNamespaces], &[Mechanism::UserNamespace]),
     (&[Mechanism::SystemCallFilter], &[]),
     (&[Mechanism::Landlock], &[]),
