@@ -12,7 +12,7 @@ use crate::bad_options::BadOptions;
 /// The runner that a worker works with.
 pub(super) enum UsedRunner {
     /// A child, which ends with the worker.
-    Own(RunnerProcess),
+    Own(Box<RunnerProcess>),
     /// Somebody else's. When it ends, actions fail with UNAVAILABLE until it is back, and run elsewhere.
     Others(UnixRunner),
 }

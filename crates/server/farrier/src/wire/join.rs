@@ -133,9 +133,10 @@ pub(crate) async fn join(options: JoinOptions) -> Result<()> {
     let more = options.surroundings.runner_arguments();
     let mut used_runner = match &options.runner {
         Some(socket) => UsedRunner::Others(found_runner::at(socket, options.runner_uid)),
-        None => UsedRunner::Own(
-            RunnerProcess::start(directory.path(), options.sandbox, memory_bytes_max, more).await?,
-        ),
+        None => {
+            let started = RunnerProcess::start(directory.path(), options.sandbox, memory_bytes_max, more);
+            UsedRunner::Own(Box::new(started.await?))
+        }
     };
     let runner = used_runner.client();
     let capabilities = runner
