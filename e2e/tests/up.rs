@@ -178,6 +178,10 @@ fn a_first_command_is_run_and_its_code_returned() -> Result<()> {
     Ok(())
 }
 
+/// Of the right shape.
+const TOKEN_OF_NOBODY: &str =
+    "0123456789abcdef.0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
 #[test]
 fn mistakes_are_told_clearly() -> Result<()> {
     let running = Farrier::start_with(&["--slots", "0"])?;
@@ -209,7 +213,7 @@ fn mistakes_are_told_clearly() -> Result<()> {
                 "join",
                 "http://127.0.0.1:1",
                 "--token",
-                "x",
+                TOKEN_OF_NOBODY,
                 "--data-dir",
                 &elsewhere,
             ],
@@ -409,7 +413,10 @@ fn workers_and_queue_are_shown_to_people_and_programs() -> Result<()> {
         back == "out of service: none\nworkers that take nothing new: none\n",
         "{back}"
     );
-    let stranger = self::farrier(&["drain", "*", "--token", "guessed", "--endpoint", &url])?;
+    let token = std::fs::read_to_string(farrier.data_directory().join("worker-token"))?;
+    let (_, server) = token.trim().split_once('.').context("a token names its server")?;
+    let guessed = format!("{}.{server}", "0".repeat(64));
+    let stranger = self::farrier(&["drain", "*", "--token", &guessed, "--endpoint", &url])?;
     ensure!(
         said(&stranger).contains("wrong worker token"),
         "{}",

@@ -78,10 +78,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "chunking",
             "reapi",
             "tasks",
+            // Who is at the other end, and how he becomes somebody.
+            "trust",
         ],
     ),
     ("admin-api", &[]),
     ("tasks", &[]),
+    ("trust", &[]),
 ];
 
 /// Crates that run in a simulation and a fuzzer at full speed, and what they therefore never use.

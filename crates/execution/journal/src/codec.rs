@@ -118,6 +118,7 @@ pub(crate) fn encode(entry: &Entry, bytes: &mut Vec<u8>) {
             memory_bytes: expected.memory_bytes,
         }),
         Entry::Bigger { task } => What::Bigger(proto::Bigger { task: task.as_u64() }),
+        Entry::HandedBack { task } => What::HandedBack(proto::HandedBack { task: task.as_u64() }),
         Entry::Drain { pattern, on } => What::Drain(proto::Drain {
             pattern: pattern.clone(),
             on: *on,
@@ -212,6 +213,9 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, String> {
             },
             What::Bigger(bigger) => Entry::Bigger {
                 task: TaskId::new(bigger.task),
+            },
+            What::HandedBack(back) => Entry::HandedBack {
+                task: TaskId::new(back.task),
             },
             What::Drain(drain) => Entry::Drain {
                 pattern: drain.pattern,

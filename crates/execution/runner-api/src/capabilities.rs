@@ -67,11 +67,13 @@ pub enum Mechanism {
     /// Nothing can be written outside of the build directory and scratch space, and no process outside be signalled or
     /// reached by an abstract Unix socket, as far as the kernel's Landlock goes.
     Landlock,
+    /// The command's control group is the top of all that it sees of them, so their names tell nothing of the worker.
+    CgroupNamespace,
 }
 
 impl Mechanism {
     /// All of them, in the order they are reported.
-    pub const ALL: [Mechanism; 14] = [
+    pub const ALL: [Mechanism; 15] = [
         Mechanism::UserNamespace,
         Mechanism::MountNamespace,
         Mechanism::ReadOnlyHost,
@@ -86,6 +88,7 @@ impl Mechanism {
         Mechanism::NoNestedNamespaces,
         Mechanism::SystemCallFilter,
         Mechanism::Landlock,
+        Mechanism::CgroupNamespace,
     ];
 
     pub(crate) fn from_code(code: u8) -> Option<Mechanism> {
@@ -110,6 +113,7 @@ impl fmt::Display for Mechanism {
             Mechanism::NoNestedNamespaces => "no nested namespaces",
             Mechanism::SystemCallFilter => "system call filter",
             Mechanism::Landlock => "Landlock",
+            Mechanism::CgroupNamespace => "cgroup namespace",
         })
     }
 }

@@ -21,7 +21,7 @@ pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const CONVERSATION_DESCRIPTORS: usize = 2;
 
 /// Changes whenever the meaning of any byte does.
-const VERSION: u8 = 7;
+const VERSION: u8 = 8;
 
 /// What a client may say after [`Request::Run`], a byte each time: from now on the command's time stands still.
 pub const CLOCK_STANDS_STILL: u8 = b's';

@@ -23,6 +23,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct UnixRunner {
     socket: PathBuf,
+    /// Whose runner it may be; anybody's if nobody is named.
+    trusted_uids: Vec<u32>,
 }
 
 impl UnixRunner {
@@ -30,6 +32,15 @@ impl UnixRunner {
     pub fn new(socket: impl Into<PathBuf>) -> Self {
         UnixRunner {
             socket: socket.into(),
+            trusted_uids: Vec::new(),
+        }
+    }
+
+    /// The same, but only if one of these users listens there: each connection asks the kernel.
+    pub fn of_users(socket: impl Into<PathBuf>, trusted_uids: Vec<u32>) -> Self {
+        UnixRunner {
+            socket: socket.into(),
+            trusted_uids,
         }
     }
 
@@ -120,12 +131,19 @@ impl UnixRunner {
     }
 
     async fn connect(&self) -> Result<UnixStream, RunError> {
-        UnixStream::connect(&self.socket)
-            .await
-            .map_err(|source| RunError::Connect {
-                socket: self.socket.clone(),
-                source,
-            })
+        let failed = |source| RunError::Connect {
+            socket: self.socket.clone(),
+            source,
+        };
+        let connection = UnixStream::connect(&self.socket).await.map_err(failed)?;
+        let uid = connection.peer_cred().map_err(failed)?.uid();
+        match self.trusted_uids.is_empty() || self.trusted_uids.contains(&uid) {
+            true => Ok(connection),
+            false => Err(failed(io::Error::new(
+                io::ErrorKind::PermissionDenied,
+                format!("user {uid} listens there, who is not known to be the runner's"),
+            ))),
+        }
     }
 
     fn lost(&self, source: io::Error) -> RunError {
@@ -468,6 +486,17 @@ mod tests {
             Err(RunError::Frame(_))
         ));
         thread.join().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_runner_of_somebody_else_is_not_spoken_to() {
+        let directory = tempfile::tempdir().unwrap();
+        let socket = directory.path().join("s");
+        let _listener = UnixListener::bind(&socket).unwrap();
+        let own = std::os::unix::fs::MetadataExt::uid(&directory.path().metadata().unwrap());
+        let runner = UnixRunner::of_users(&socket, vec![own + 1]);
+        let error = runner.capabilities().await.unwrap_err().to_string();
+        assert!(error.contains(&format!("user {own} listens there")), "{error}");
     }
 
     #[tokio::test]

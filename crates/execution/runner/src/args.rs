@@ -10,12 +10,13 @@ use crate::{RunnerOptions, Sandbox};
 
 /// What the runner's command line looks like.
 pub const USAGE: &str = "\
-usage: --socket PATH [--sandbox require|best-effort|off] [--action-uid N] [--action-gid N]
+usage: --socket PATH [--client-uid N]... [--sandbox require|best-effort|off] [--action-uid N] [--action-gid N]
        [--host-path PATH]... [--hide PATH]... [--through WORD]...
        [--memory BYTES] [--death-timeout SECONDS]
        [--exit-with-stdin]
 
   --socket PATH       listen here (mode 0600; only the same user and root may connect)
+  --client-uid N      as root: let this user connect too, a worker that somebody else started
   --sandbox require   refuse to serve unless every mechanism works (default)
             best-effort   serve with what the kernel gives
             off       confine nothing; for machines that are sandboxes themselves
@@ -54,6 +55,7 @@ pub fn parse_args(args: impl IntoIterator<Item = OsString>) -> Result<RunnerOpti
         let mut value = || args.next().ok_or_else(|| error(format!("{name} needs a value")));
         match name {
             "--socket" => options.socket_path = value()?.into(),
+            "--client-uid" => options.client_uids.push(id(name, &value()?)?),
             "--sandbox" => options.sandbox = sandbox(&value()?)?,
             "--action-uid" => options.action_uid = id(name, &value()?)?,
             "--action-gid" => options.action_gid = id(name, &value()?)?,
@@ -153,6 +155,8 @@ mod tests {
         let options = parse(&[
             "--socket",
             "/s",
+            "--client-uid",
+            "1000",
             "--sandbox",
             "best-effort",
             "--action-uid",
@@ -175,6 +179,7 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(options.socket_path, PathBuf::from("/s"));
+        assert_eq!(options.client_uids, [1000]);
         assert_eq!(options.sandbox, Sandbox::BestEffort);
         assert_eq!((options.action_uid, options.action_gid), (70_000, 70_001));
         assert_eq!(options.host_paths.last(), Some(&PathBuf::from("/proc/version")));

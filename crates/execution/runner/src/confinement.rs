@@ -8,6 +8,7 @@ use std::time::Duration;
 use runner_api::{Mechanism, Root, RunRequest, UidMode, User};
 
 use crate::cgroup::Cgroups;
+use crate::lending::Lender;
 use crate::sys::CommandLine;
 
 /// Who answers questions about host names.
@@ -43,6 +44,8 @@ pub(crate) struct Confinement {
     pub(crate) cgroups: Cgroups,
     /// How long killed processes may take to die.
     pub(crate) death_timeout: Duration,
+    /// The client, where its files are neither root's nor the commands'.
+    pub(crate) lender: Option<Lender>,
 }
 
 impl Confinement {

@@ -43,6 +43,7 @@ mod descriptors;
 mod id_map;
 mod init;
 mod landlock;
+mod lending;
 mod limits;
 mod log_file;
 mod masks;

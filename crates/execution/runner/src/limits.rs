@@ -38,6 +38,9 @@ pub(crate) const PATH_BYTES_MAX: usize = 4096;
 /// How many control groups of dead runners and supervisors are looked after.
 pub(crate) const CGROUPS_LEFT_MAX: usize = 4096;
 
+/// Directories of one level that are remembered while a build directory is lent or taken back.
+pub(crate) const LENT_DIRECTORIES_MAX: usize = 1_000_000;
+
 /// How much of a stream is copied at a time.
 pub(crate) const COPY_BYTES: usize = 64 * 1024;
 

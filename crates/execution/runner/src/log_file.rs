@@ -25,6 +25,8 @@ pub(crate) struct LogFile {
     path: PathBuf,
     /// Created at the first byte: most commands say nothing, and a file costs more than a pipe.
     file: Option<File>,
+    /// Whose the file is to be, if not ours.
+    owner: Option<(Uid, Gid)>,
     kept_bytes_max: u64,
     kept_bytes: u64,
     dropped_bytes: u64,
@@ -52,12 +54,19 @@ impl LogFile {
             pipe: Some(reader),
             path: path.to_path_buf(),
             file: None,
+            owner: None,
             kept_bytes_max,
             kept_bytes: 0,
             dropped_bytes: 0,
             last_byte: b'\n',
         };
         Ok((log, writer))
+    }
+
+    /// The file is made for this user.
+    pub(crate) fn owned_by(mut self, owner: Option<(Uid, Gid)>) -> Self {
+        self.owner = owner;
+        self
     }
 
     /// Readable when there is something to [`copy`](Self::copy). `None` when there never will be.
@@ -114,7 +123,11 @@ impl LogFile {
                     .create_new(true)
                     .mode(0o600)
                     .open(&self.path);
-                created.and_then(|file| self.file.insert(file).write_all(bytes))
+                let owned = created.and_then(|file| match self.owner {
+                    Some((uid, gid)) => Ok(rustix::fs::fchown(&file, Some(uid), Some(gid)).map(|()| file)?),
+                    None => Ok(file),
+                });
+                owned.and_then(|file| self.file.insert(file).write_all(bytes))
             }
         };
         written.map_err(|error| self.failed("writing", error))

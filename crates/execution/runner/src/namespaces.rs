@@ -28,11 +28,15 @@ pub(crate) fn flags(confinement: &Confinement) -> c_int {
     .fold(0, |flags, (_, flag)| flags | flag)
 }
 
-/// Init: a neutral host name and a loopback that is up, where they are our own.
+/// Init: a neutral host name, control groups that begin with its own and a loopback that is up, where they are our own.
 pub(crate) fn furnish(confinement: &Confinement) -> Result<()> {
     if confinement.has(Mechanism::UtsNamespace) {
         rustix::system::sethostname(HOST_NAME).step("setting the host name")?;
         rustix::system::setdomainname(b"(none)").step("setting the domain name")?;
+    }
+    if confinement.has(Mechanism::CgroupNamespace) {
+        // Not with the others: its top is the group that whoever makes it is in, which init is only since it was let go.
+        sys::unshare_cgroups().step("making a cgroup namespace")?;
     }
     if confinement.has(Mechanism::NetworkNamespace) {
         let socket =

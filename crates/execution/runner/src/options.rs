@@ -11,8 +11,11 @@ use crate::mounts::HOST_PATHS;
 #[derive(Clone, Debug)]
 pub struct RunnerOptions {
     /// Where to listen. Created with mode 0600 when the runner is ready, removed at the end; only the runner's own
-    /// user and root may connect.
+    /// user and root may connect, and `client_uids`. With those the mode is 0666, and who connects is asked of the kernel.
     pub socket_path: PathBuf,
+    /// Others who may connect: users of workers that have not started this runner. Only for a runner that is root, which
+    /// lends their build directories to a command and gives everything in them back.
+    pub client_uids: Vec<u32>,
     /// What to do when the kernel does not give every mechanism.
     pub sandbox: Sandbox,
     /// The user id, on the host, for commands of a privileged runner. It should own nothing.
@@ -41,6 +44,7 @@ impl RunnerOptions {
     pub fn new(socket_path: impl Into<PathBuf>) -> Self {
         RunnerOptions {
             socket_path: socket_path.into(),
+            client_uids: Vec::new(),
             sandbox: Sandbox::Require,
             action_uid: ACTION_ID,
             action_gid: ACTION_ID,

@@ -37,6 +37,7 @@ const GROUPS: &[(&[Mechanism], &[Mechanism])] = &[
     (&[Mechanism::NetworkNamespace], &[]),
     (&[Mechanism::IpcNamespace], &[]),
     (&[Mechanism::UtsNamespace], &[]),
+    (&[Mechanism::CgroupNamespace], &[]),
     (&[Mechanism::NoNestedNamespaces], &[Mechanism::UserNamespace]),
     (&[Mechanism::SystemCallFilter], &[]),
     (&[Mechanism::Landlock], &[]),
@@ -122,6 +123,7 @@ fn confinement(options: &RunnerOptions, mechanisms: BTreeSet<Mechanism>, ids: Id
         command_line: CommandLine::find(),
         cgroups: Cgroups::none(),
         death_timeout: options.death_timeout,
+        lender: None,
     }
 }
 

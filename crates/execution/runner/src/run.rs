@@ -20,6 +20,7 @@ use crate::clock::Clock;
 use crate::confinement::{Confinement, Ids};
 use crate::descendants;
 use crate::init::{Command, Errand, World};
+use crate::lending::Lender;
 use crate::limits::{CLIENT_WORDS_PER_TURN, COPY_BYTES, SETUP_TIMEOUT, STOP_TIMEOUT};
 use crate::log_file::LogFile;
 use crate::mounts::BuildDirectory;
@@ -509,6 +510,7 @@ fn of_status(status: i32) -> Outcome {
 fn logs(request: &RunRequest, confinement: &Confinement) -> Result<([LogFile; 2], [OwnedFd; 2]), String> {
     let log = |name, path| {
         LogFile::new(name, path, request.output_log_bytes_max, &confinement.ids)
+            .map(|(log, pipe)| (log.owned_by(confinement.lender.map(Lender::owner)), pipe))
             .map_err(|error| error.to_string())
     };
     let (stdout_log, stdout) = log("stdout", &request.stdout_path)?;

@@ -39,11 +39,17 @@ const SHORTAGE_PAUSE: Duration = Duration::from_millis(10);
 /// The process must have one thread only: it forks, and is going to be forked, without executing anything.
 pub fn serve(options: RunnerOptions) -> io::Result<()> {
     refuse_threads()?;
+    if !options.client_uids.is_empty() && !rustix::process::geteuid().is_root() {
+        return Err(io::Error::other(
+            "--client-uid is for a runner that is root: another cannot give what its commands make to another user. Run it as \
+             the worker's user instead",
+        ));
+    }
     let signals = sys::signal_descriptor(&[libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP])?;
     descendants::adopt_orphans()?;
     let (confinement, capabilities) = probe(&options);
     announce(options.sandbox, &capabilities)?;
-    let listener = listen(&options.socket_path)?;
+    let listener = listen(&options.socket_path, !options.client_uids.is_empty())?;
     let mut runner = Runner {
         options,
         confinement,
@@ -108,7 +114,7 @@ fn announce(sandbox: Sandbox, capabilities: &Capabilities) -> io::Result<()> {
     }
 }
 
-fn listen(path: &Path) -> io::Result<OwnedFd> {
+fn listen(path: &Path, for_others: bool) -> io::Result<OwnedFd> {
     let failed = |error: io::Error| io::Error::new(error.kind(), format!("listening at {path:?}: {error}"));
     let address = SocketAddrUnix::new(path).map_err(|errno| failed(errno.into()))?;
     let socket = || {
@@ -141,7 +147,9 @@ fn listen(path: &Path) -> io::Result<OwnedFd> {
     }
     let address = SocketAddrUnix::new(&unfinished).map_err(|errno| failed(errno.into()))?;
     let listener = socket()?;
-    let umask = rustix::process::umask(Mode::from_raw_mode(0o177));
+    // Of those who can open it, each is asked who it is.
+    let closed = if for_others { 0o111 } else { 0o177 };
+    let umask = rustix::process::umask(Mode::from_raw_mode(closed));
     let bound = rustix::net::bind(&listener, &address);
     rustix::process::umask(umask);
     bound
@@ -324,9 +332,10 @@ impl Runner {
         let refused = |refusal, message| Some(Reply::Refused { refusal, message });
         match rustix::net::sockopt::socket_peercred(connection) {
             Ok(peer) if peer.uid.is_root() || peer.uid == rustix::process::geteuid() => {}
+            Ok(peer) if self.options.client_uids.contains(&peer.uid.as_raw()) => {}
             Ok(peer) => {
                 let message = format!(
-                    "user {} may not use this runner, only its own and root",
+                    "user {} may not use this runner, only its own, root, and those named by --client-uid",
                     peer.uid.as_raw()
                 );
                 return refused(Refusal::Internal, message);

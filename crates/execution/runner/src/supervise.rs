@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use crate::confinement::Confinement;
 use crate::descriptors;
+use crate::lending::Lender;
 use crate::limits::{DESCRIPTORS_MAX, REPLY_TIMEOUT, REQUEST_TIMEOUT};
 use crate::program::Program;
 use crate::ready_world::ReadyWorld;
@@ -28,6 +29,10 @@ pub(crate) fn supervise(
     world: Option<ReadyWorld>,
 ) -> io::Result<()> {
     let (received, descriptors) = read_request(&mut connection)?;
+    let confinement = &Confinement {
+        lender: Lender::of(&connection, confinement)?,
+        ..confinement.clone()
+    };
     let Ended { reply, undead } = match received {
         Ok((Request::Hello, _)) => Reply::Capabilities(capabilities.clone()).into(),
         Ok((Request::Run(request), encoded)) => {
@@ -115,6 +120,25 @@ impl Read for UntilDeadline<'_> {
     }
 }
 
+/// Nothing came of it, for reasons of this machine.
+fn failed(message: String) -> Reply {
+    failed_since(message, unix_ns())
+}
+
+fn failed_since(message: String, started_unix_ns: u64) -> Reply {
+    Reply::Run(RunResponse {
+        outcome: Outcome::SetupFailed { message },
+        usage: ResourceUsage::default(),
+        started_unix_ns,
+        finished_unix_ns: unix_ns(),
+        ran: Duration::ZERO,
+        clock_stopped_ns: 0,
+        stdout_truncated: false,
+        stderr_truncated: false,
+        processes_refused: 0,
+    })
+}
+
 fn invalid(message: String) -> Reply {
     Reply::Refused {
         refusal: Refusal::Invalid,
@@ -130,8 +154,26 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// Runs the command and answers when all of it is dead.
+    /// Runs the command and answers when all of it is dead, and all that it made is the client's.
     fn run(&self, confinement: &Confinement, world: Option<ReadyWorld>) -> Ended {
+        let Some(lender) = confinement.lender else {
+            return self.run_owned(confinement, world);
+        };
+        if let Err(error) = lender.lend(&self.request.input_root, &confinement.ids) {
+            return failed(format!("lending the build directory to the command: {error}")).into();
+        }
+        let ended = self.run_owned(confinement, world);
+        if ended.undead.is_some() {
+            // Somebody may still write there.
+            return ended;
+        }
+        match lender.take_back(&self.request.input_root, &confinement.ids) {
+            Ok(()) => ended,
+            Err(error) => failed(format!("giving back what the command has made: {error}")).into(),
+        }
+    }
+
+    fn run_owned(&self, confinement: &Confinement, world: Option<ReadyWorld>) -> Ended {
         if let Err(error) = self.request.check() {
             return invalid(error.to_string()).into();
         }
@@ -149,6 +191,13 @@ impl Asked<'_> {
     fn converse(&self, conversation: Conversation, confinement: &Confinement) -> Ended {
         if let Err(error) = self.request.check() {
             return invalid(error.to_string()).into();
+        }
+        if confinement.lender.is_some() {
+            return invalid(
+                "a command that outlives its action needs a worker that is root, or the runner's own user"
+                    .to_owned(),
+            )
+            .into();
         }
         match Program::of(&self.request, &confinement.through) {
             Ok(program) => self.run_anew(program, Some(conversation), confinement),
@@ -168,18 +217,7 @@ impl Asked<'_> {
                 let watched = run.watch(self.connection);
                 run.end(watched, &self.request)
             }
-            Err(message) => Reply::Run(RunResponse {
-                outcome: Outcome::SetupFailed { message },
-                usage: ResourceUsage::default(),
-                started_unix_ns: created_unix_ns,
-                finished_unix_ns: unix_ns(),
-                ran: Duration::ZERO,
-                stdout_truncated: false,
-                stderr_truncated: false,
-                processes_refused: 0,
-                clock_stopped_ns: 0,
-            })
-            .into(),
+            Err(message) => failed_since(message, created_unix_ns).into(),
         }
     }
 

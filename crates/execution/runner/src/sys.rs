@@ -491,3 +491,8 @@ pub(crate) fn filter_system_calls(program: &[Instruction]) -> Result<(), Errno> 
         installed => installed,
     }
 }
+/// A cgroup namespace of this process's own, whose top is the group that it is in.
+pub(crate) fn unshare_cgroups() -> Result<(), Errno> {
+    // SAFETY: only the table of descriptors would be dangerous to leave, and it is not among these flags.
+    unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWCGROUP) }
+}

@@ -130,6 +130,11 @@ pub enum Entry {
         /// The task.
         task: TaskId,
     },
+    /// The task's worker goes away before it could be done; its lease is over, and it is in its queue again.
+    HandedBack {
+        /// The task.
+        task: TaskId,
+    },
     /// Workers with such names are taken out of service, or put back.
     Drain {
         /// The names; `*` stands for any characters.

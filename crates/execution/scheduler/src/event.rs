@@ -137,6 +137,9 @@ pub struct WorkerReport {
     pub resources: Vec<(String, u64)>,
     /// It finishes what it has and takes nothing new.
     pub draining: bool,
+    /// It goes away after so long. What it will not have done by then is for others, without a
+    /// failure of anybody's. `None`: it stays, or does not know.
+    pub leaves_in: Option<Duration>,
     /// Every lease it works on or has a result for.
     pub leases: Vec<(LeaseId, LeaseState)>,
     /// What those of them that are completed have used, where it was measured.

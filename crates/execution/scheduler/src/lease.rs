@@ -28,6 +28,8 @@ pub(crate) struct Lease {
     pub(crate) amounts: BTreeMap<String, u64>,
     /// Whose slots they count as.
     tenant: InstanceName,
+    /// When it was granted, as far as this scheduler knows.
+    pub(crate) granted_at: Time,
     /// When the worker last showed that it has the lease; at first, when it was granted.
     reported_at: Time,
 }
@@ -115,6 +117,7 @@ impl Scheduler {
             size,
             amounts,
             tenant,
+            granted_at: self.now,
             reported_at: self.now,
         };
         self.leases.insert(id, lease);

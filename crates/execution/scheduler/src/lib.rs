@@ -15,7 +15,8 @@
 //! them.
 //!
 //! Read `event.rs` and `effect.rs` first, then `scheduler.rs`, then follow an operation: `operation.rs`,
-//! `task.rs`, `turns.rs`, `quota.rs`, `size.rs`, `dispatch.rs`, `lease.rs`, `hedge.rs`, `retry.rs`, `learned.rs`; then `entry.rs` and `restore.rs`.
+//! `task.rs`, `turns.rs`, `quota.rs`, `size.rs`, `dispatch.rs`, `lease.rs`, `leave.rs`, `hedge.rs`, `retry.rs`,
+//! `learned.rs`; then `entry.rs` and `restore.rs`.
 
 mod deadline;
 mod dispatch;
@@ -29,6 +30,7 @@ mod ids;
 mod joinable;
 mod learned;
 mod lease;
+mod leave;
 mod name;
 mod operation;
 mod options;

@@ -12,7 +12,7 @@ use crate::deadline::Deadline;
 use crate::operation::{Operation, Progress};
 use crate::platform::Offer;
 use crate::scheduler::Changes;
-use crate::task::Task;
+use crate::task::{Task, TaskState};
 use crate::worker::Seated;
 use crate::{
     Effect, Entry, LeaseId, OperationName, Scheduler, SchedulerOptions, Shape, TaskId, Time, Totals, Work,
@@ -111,6 +111,10 @@ impl Scheduler {
         }
         for _ in 0..state.crowded_out {
             entries.push(Entry::Bigger { task });
+        }
+        let was_first = state.is_first() && state.state == TaskState::Queued;
+        if was_first && state.failures.workers.is_empty() && state.crowded_out == 0 {
+            entries.push(Entry::HandedBack { task });
         }
         for id in state.leases() {
             let Some(lease) = self.leases.get(&id) else {
@@ -229,6 +233,10 @@ impl Scheduler {
             Entry::Learned { shape, expected } => self.shapes.set(shape, expected),
             Entry::Drain { pattern, on } => self.drain(pattern, on),
             Entry::Bigger { task } => self.run_again_bigger(task),
+            Entry::HandedBack { task } => {
+                self.take_back(task);
+                self.retry(task);
+            }
             Entry::LeasesBelow(lease) => self.lease_next = self.lease_next.max(lease.0),
         }
     }

@@ -89,6 +89,11 @@ impl Task {
         self.place.turn = FIRST;
     }
 
+    /// Whether it is before all others of its claim.
+    pub(crate) fn is_first(&self) -> bool {
+        self.place.turn == FIRST
+    }
+
     /// The operation whose name a lease carries.
     pub(crate) fn foremost(&self) -> Option<&OperationName> {
         self.operations.first().map(|(_, name)| name)

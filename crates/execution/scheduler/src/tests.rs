@@ -8,6 +8,7 @@ mod farm;
 mod hedges;
 mod histories;
 mod leases;
+mod leaving;
 mod merging;
 mod operations;
 mod packing;

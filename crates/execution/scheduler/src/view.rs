@@ -167,6 +167,8 @@ pub struct Totals {
     pub lost: u64,
     /// Tasks that a second worker was given because the first one seemed to be stuck.
     pub hedged: u64,
+    /// Leases taken from workers that were about to go.
+    pub handed_back: u64,
     /// Tasks that went back to their queue.
     pub retried: u64,
     /// Tasks whose result was published.

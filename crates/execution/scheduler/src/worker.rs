@@ -116,11 +116,13 @@ impl Scheduler {
             properties,
             slots,
             draining,
+            leaves_in,
             memory_bytes,
             resources,
             leases,
             usages,
         } = report;
+        let draining = draining || leaves_in.is_some();
         let is_new = !self.workers.contains_key(&id);
         if is_new && self.workers.len() >= self.options.workers_max {
             // `desired` answers `None`: not accepted.
@@ -160,6 +162,9 @@ impl Scheduler {
         for lease in unreported {
             differs = true;
             self.lose_if_unreported(lease);
+        }
+        if let Some(left) = leaves_in {
+            self.hand_back(&id, left);
         }
         if differs {
             self.changes.sync(&id);

@@ -94,6 +94,12 @@ impl Observer {
                     self.failed = Some((*task, lease));
                 }
             }
+            Entry::HandedBack { task } => {
+                // Its worker goes away and is there to say so: no time has to pass.
+                let live = self.end_leases(*task);
+                assert_eq!(live.len(), 1, "the task's only lease is handed back");
+                self.lost.extend(live.into_keys());
+            }
             Entry::Completed { task, response } => {
                 let mut live = self.end_leases(*task);
                 let given_up = failed.filter(|(failed, _)| failed == task);

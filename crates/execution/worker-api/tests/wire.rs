@@ -45,6 +45,10 @@ fn a_worker_that_runs_one_action_and_has_finished_another() {
             }],
             slots: 4,
             draining: true,
+            leaves_in: Some(prost_types::Duration {
+                seconds: 115,
+                nanos: 0,
+            }),
             leases: vec![
                 LeaseState {
                     lease_id: 1,
@@ -70,7 +74,7 @@ fn a_worker_that_runs_one_action_and_has_finished_another() {
         "0a 01 69  12 01 6e  1a 06 0a 01 70 12 01 76  20 04  28 01
          32 0b  08 01  12 07  08 02  12 03 0a 01 77
          32 08  08 02  1a 04  0a 02 10 01
-         38 07  40 06  4a 05 0a 01 67 10 07",
+         38 07  40 06  4a 05 0a 01 67 10 07  52 02 08 73",
     );
 }
 

@@ -29,5 +29,5 @@ mod worker;
 
 pub use executor::{InputRootAsRoot, Results, Stores, SurroundingsOptions};
 pub use lazy_inputs::{LazyInputs, LazyOptions};
-pub use sync_loop::SyncError;
+pub use sync_loop::{LeaveBy, SyncError};
 pub use worker::{ActionLimits, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};

@@ -17,7 +17,6 @@ use tasks::Group;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 use worker_api::v1 as proto;
 
 pub(crate) use link::Server;
@@ -85,7 +84,14 @@ pub(crate) struct SyncLoop {
     /// When the next message is due.
     send_at: Instant,
     drain: Drain,
+    /// By when everything has to be with the server, once the worker drains.
+    leave_by: Option<Instant>,
+    /// That time has come, and the server was told that nothing more will be done.
+    gave_up: bool,
 }
+
+/// Whether the worker is to go, and by when it has to be gone with all results handed over.
+pub type LeaveBy = watch::Receiver<Option<Instant>>;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Drain {
@@ -101,7 +107,10 @@ enum Event {
     Report(RunId, RunReport),
     /// Slots went out of service or came back.
     Slots,
-    Stop,
+    /// The worker is to go by this time.
+    Leave(Instant),
+    /// That time has come.
+    TimeToGo,
     /// Time to send.
     Send,
     /// The leases ran out.
@@ -132,13 +141,16 @@ impl SyncLoop {
             lease_duration: LEASE_DURATION_DEFAULT,
             send_at: now,
             drain: Drain::No,
+            leave_by: None,
+            gave_up: false,
         }
     }
 
-    /// Works until `stop` fires and all that runs is finished and handed over. Dropping the future stops everything.
-    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), SyncError> {
+    /// Works until `leave` says that it is to go, and all that runs is finished and handed over, or given back because it
+    /// will not be finished by then. Dropping the future stops everything.
+    pub(crate) async fn run(mut self, mut leave: LeaveBy) -> Result<(), SyncError> {
         while !self.is_drained() {
-            match self.next_event(&stop).await {
+            match self.next_event(&mut leave).await {
                 Event::Link(LinkEvent::Down) => self.link.retry_later(),
                 Event::Link(LinkEvent::Retry) => {
                     let state = self.state();
@@ -151,8 +163,16 @@ impl SyncLoop {
                     self.schedule(urgency);
                 }
                 Event::Slots => self.schedule(Urgency::Now),
-                Event::Stop => {
-                    self.drain = Drain::Wanted;
+                Event::Leave(leave_by) => {
+                    if self.drain == Drain::No {
+                        self.drain = Drain::Wanted;
+                    }
+                    self.leave_by = Some(leave_by);
+                    self.gave_up = false;
+                    self.schedule(Urgency::Now);
+                }
+                Event::TimeToGo => {
+                    self.gave_up = true;
                     self.schedule(Urgency::Now);
                 }
                 Event::Send => self.send(),
@@ -162,10 +182,12 @@ impl SyncLoop {
         Ok(())
     }
 
-    async fn next_event(&mut self, stop: &CancellationToken) -> Event {
+    async fn next_event(&mut self, leave: &mut LeaveBy) -> Event {
         let leases_end = self.renewed + self.lease_duration;
         let holds_leases = !self.leases.is_empty();
         let send_at = self.send_at.max(self.link.ready_at());
+        let go_at = self.leave_by.filter(|_| !self.gave_up);
+        let known = self.leave_by;
         // Not left to the timer, which rounds up to whole milliseconds: a client is waiting for this message.
         if self.link.is_up() && send_at <= Instant::now() {
             return Event::Send;
@@ -176,7 +198,8 @@ impl SyncLoop {
             biased;
             // Leases that ran out come first: whatever else there is to do may take long.
             () = tokio::time::sleep_until(leases_end), if holds_leases => Event::LeasesEnded,
-            () = stop.cancelled(), if self.drain == Drain::No => Event::Stop,
+            Some(leave_by) = news(leave, known) => Event::Leave(leave_by),
+            () = tokio::time::sleep_until(go_at.unwrap_or(send_at)), if go_at.is_some() => Event::TimeToGo,
             // The sender lives as long as this.
             Ok(()) = self.slots_out_of_service.changed() => Event::Slots,
             Some((run, report)) = self.reports.recv() => Event::Report(run, report),
@@ -315,6 +338,7 @@ impl SyncLoop {
             memory_bytes: *memory_bytes,
             resources: resources.iter().map(resource).collect(),
             draining: self.drain != Drain::No,
+            leaves_in: self.leave_by.map(|leave_by| left(leave_by, now)),
             leases: self.leases.states(),
             sequence: self.sequence,
         }
@@ -335,6 +359,24 @@ impl SyncLoop {
         }
         // What is completed may be wanted by a server that comes back; look again after another lease's length.
         self.renewed = Instant::now();
+    }
+}
+
+/// The next time by which the worker is to be gone, other than what is `known`. Nothing if nobody is there to say.
+async fn news(leave: &mut LeaveBy, known: Option<Instant>) -> Option<Instant> {
+    let said = leave.wait_for(|said| said.is_some() && *said != known).await;
+    match said.map(|said| *said) {
+        Ok(said) => said,
+        Err(_nobody) => std::future::pending().await,
+    }
+}
+
+/// How long until then, for a message; zero if it is over.
+fn left(leave_by: Instant, now: Instant) -> prost_types::Duration {
+    let left = leave_by.saturating_duration_since(now);
+    prost_types::Duration {
+        seconds: i64::try_from(left.as_secs()).unwrap_or(i64::MAX),
+        nanos: i32::try_from(left.subsec_nanos()).unwrap_or(0),
     }
 }
 

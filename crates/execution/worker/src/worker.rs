@@ -12,7 +12,6 @@ use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use tasks::Group;
 use thiserror::Error;
-use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
 use crate::blocking::blocking;
@@ -25,7 +24,7 @@ use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
 use crate::lazy_inputs::{LazyOptions, LazyParts};
 use crate::persistent::Persistent;
-use crate::sync_loop::{Identity, Server, SyncError, SyncLoop};
+use crate::sync_loop::{Identity, LeaveBy, Server, SyncError, SyncLoop};
 use crate::tree_cache::TreeCache;
 
 /// What a worker is to be like.
@@ -275,9 +274,10 @@ impl Worker {
         })
     }
 
-    /// Works until `stop` fires, finishes what is running, and returns when the server has the results. To stop at
-    /// once, drop the future: whatever runs is then killed.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), WorkerError> {
+    /// Works until `leave` says by when it has to be gone, finishes what is running, and returns when the server has the
+    /// results. What will not be finished by then is given back to the server, to be run elsewhere. To stop at once, drop
+    /// the future: whatever runs is then killed.
+    pub async fn run(self, leave: LeaveBy) -> Result<(), WorkerError> {
         let Worker {
             identity,
             server,
@@ -287,7 +287,7 @@ impl Worker {
             _lock,
         } = self;
         let ended = SyncLoop::new(identity, server, executor, actions.clone())
-            .run(stop)
+            .run(leave)
             .await;
         actions.shut_down(ACTIONS_PATIENCE).await;
         processes.shut_down(ACTIONS_PATIENCE).await;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use blob::InstanceName;
+use trust::JoinToken;
 
 use crate::data_directory::DataDirectory;
 use crate::wire::up::Sizes;
@@ -16,7 +17,9 @@ pub(crate) struct Banner<'a> {
     pub(crate) slots: u32,
     pub(crate) names: &'a [InstanceName],
     pub(crate) client_results: bool,
-    pub(crate) token: &'a str,
+    pub(crate) token: &'a JoinToken,
+    /// Whether clients on other machines come over TLS.
+    pub(crate) has_front_door: bool,
 }
 
 /// An address that can be connected to: the wildcard addresses cannot.
@@ -60,6 +63,13 @@ impl fmt::Display for Banner<'_> {
             "workers only"
         };
         writeln!(f, "  results     written by {who}")?;
+        if self.has_front_door {
+            writeln!(
+                f,
+                "  TLS         from other machines: grpcs://NAME:{}, with a name of the certificate",
+                self.address.port()
+            )?;
+        }
         writeln!(f)?;
         let instance = self.names.first().map_or("", |name| name.as_str());
         let or_nothing = |text: String| if instance.is_empty() { String::new() } else { text };
@@ -87,7 +97,7 @@ impl fmt::Display for Banner<'_> {
             f,
             "try it     farrier exec --endpoint http://{here}{flag} -- uname -a"
         )?;
-        writeln!(f, "more cores farrier join http://{here} --token {}", self.token)?;
+        writeln!(f, "more cores farrier join https://{here} --token {}", self.token)?;
         if self.address.ip().is_loopback() {
             writeln!(
                 f,

@@ -8,6 +8,8 @@ mod commands;
 mod data_directory;
 mod durations;
 mod local_storage;
+mod private_file;
+mod server_trust;
 mod slots;
 mod wire;
 mod worker_token;

@@ -3,12 +3,16 @@
 mod action_limits;
 mod action_surroundings;
 mod bucket;
+mod door_options;
+mod found_runner;
 pub(crate) mod join;
 mod lazy_inputs;
+pub(crate) mod membership;
 mod runner_process;
 mod scheduling;
 mod server;
 mod signals;
+mod spot_notice;
 mod storage;
 mod storage_admin;
 pub(crate) mod up;

@@ -1,10 +1,11 @@
-//! The secret that workers show, as an option.
+//! What brings workers in, as an option.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
+use trust::JoinToken;
 
 use crate::bad_options::BadOptions;
 
@@ -31,15 +32,26 @@ impl WorkerToken {
     }
 
     /// The token.
-    pub(crate) fn read(&self) -> Result<String> {
-        if let Some(path) = &self.token_file {
-            let token = fs::read_to_string(path)
-                .with_context(|| format!("cannot read {}", path.display()))
-                .map_err(BadOptions::mark)?;
-            return Ok(token.trim().to_owned());
-        }
-        self.token
-            .clone()
+    pub(crate) fn read(&self) -> Result<JoinToken> {
+        self.read_if_given()?
             .ok_or_else(|| BadOptions::message("--token is missing; paste the line that `farrier up` prints"))
+    }
+
+    /// The token, if there is one.
+    pub(crate) fn read_if_given(&self) -> Result<Option<JoinToken>> {
+        let text = self.read_text()?;
+        text.map(|text| text.parse().map_err(BadOptions::mark))
+            .transpose()
+    }
+
+    /// As it is written.
+    pub(crate) fn read_text(&self) -> Result<Option<String>> {
+        let Some(path) = &self.token_file else {
+            return Ok(self.token.clone());
+        };
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))
+            .map_err(BadOptions::mark)?;
+        Ok(Some(text.trim().to_owned()))
     }
 }

@@ -15,6 +15,9 @@ use tokio::time::timeout;
 /// Far more than any step takes, so that a hang is a failure and not a wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Of the right shape, and of no server.
+const TOKEN: &str = "--token=0123456789abcdef0123456789abcdef.0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+
 async fn farrier(words: &[OsString]) -> Output {
     let running = Command::new(env!("CARGO_BIN_EXE_farrier"))
         .args(words)
@@ -64,7 +67,7 @@ async fn data_directories_may_have_long_and_odd_names() {
 async fn a_worker_that_cannot_work_with_its_options_ends_up() {
     let scratch = tempfile::tempdir().unwrap();
     // A token that no header can carry: the first thing that only the worker itself finds out.
-    std::fs::write(scratch.path().join("worker-token"), "two\nlines").unwrap();
+    std::fs::write(scratch.path().join("own-worker-token"), "two\nlines").unwrap();
     let output = up_once(scratch.path(), &[], &["true"]).await;
     let said = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
@@ -81,11 +84,11 @@ async fn options_that_cannot_be_are_refused_with_the_reason() {
         (&["up", "--slots=257"][..], "from 0 to 256 slots"),
         (&["up", "--slots=99999999999"], "from 0 to 256 slots"),
         (
-            &["join", "http://127.0.0.1:1", "--token=x", "--slots=257"],
+            &["join", "http://127.0.0.1:1", TOKEN, "--slots=257"],
             "from 1 to 256 slots",
         ),
         (
-            &["join", "http://127.0.0.1:1", "--token=x", "--slots=0"],
+            &["join", "http://127.0.0.1:1", TOKEN, "--slots=0"],
             "from 1 to 256 slots",
         ),
         (
@@ -96,10 +99,24 @@ async fn options_that_cannot_be_are_refused_with_the_reason() {
             &["up", "--default-timeout=2h", "--max-timeout=1h"],
             "--max-timeout",
         ),
-        (&["join", "http://127.0.0.1:1"], "--token is missing"),
+        (&["join", "http://127.0.0.1:1", &directory], "--token is missing"),
+        (
+            &["join", "http://127.0.0.1:1", "--token=0123456789abcdef"],
+            "does not say which server may be trusted",
+        ),
+        (&["up", "--tls-cert=/nothing"], "--tls-key"),
+        (
+            &["up", "--tls-cert=/nothing", "--tls-key=/nothing", &directory],
+            "/nothing",
+        ),
+        (&["up", "--worker-certificates=0s"], "1s to a year"),
+        (
+            &["queue", "--endpoint=https://127.0.0.1:1", "--tls-ca=/nothing"],
+            "/nothing",
+        ),
         (&["join", "http://127.0.0.1:1", &missing_file], "nothing"),
         (
-            &["join", "ftp://127.0.0.1:1", "--token=x", &directory],
+            &["join", "ftp://127.0.0.1:1", TOKEN, &directory],
             "ftp://127.0.0.1:1",
         ),
     ] {
@@ -122,7 +139,7 @@ async fn options_that_cannot_be_are_refused_with_the_reason() {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_named_once() {
     let scratch = tempfile::tempdir().unwrap();
-    let mut join = words(&["join", "http://127.0.0.1:1", "--token=x", "--data-dir"]);
+    let mut join = words(&["join", "http://127.0.0.1:1", TOKEN, "--data-dir"]);
     join.push(scratch.path().into());
     let output = farrier(&join).await;
     // Not an error of the options: the next attempt may find the server.

@@ -5,27 +5,49 @@
 //! will come back for it. A client that gives up resets its stream, or closes the connection, or is killed, and then its
 //! kernel closes it; one that had more to read resets it. Of a network that has failed nothing is heard at all.
 
+use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
+use tokio_rustls::server::TlsStream;
 use tonic::transport::server::Connected;
 
-/// A connection that tells its calls when it is gone.
+use crate::peer::Peer;
+
+/// A connection that tells its calls who is at its other end, and when it is gone.
 #[derive(Debug)]
 pub struct Socket {
-    stream: TcpStream,
-    life: ConnectionLife,
+    stream: Stream,
+    caller: Caller,
     /// The other side has said that nothing more comes, or that it is not there any more; or it has said goodbye, and we
     /// close it in order.
     closed: bool,
+    /// Ends with the certificate that it was opened with: a worker comes back with its next one.
+    ends: Option<Pin<Box<Sleep>>>,
+}
+
+/// Bytes, with or without TLS around them.
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
 }
 
 /// In the extensions of every call that came over a [`Socket`].
+#[derive(Clone, Debug)]
+pub struct Caller {
+    pub(crate) life: ConnectionLife,
+    pub(crate) peer: Peer,
+}
+
+/// What became of a connection.
 #[derive(Clone, Debug)]
 pub struct ConnectionLife {
     was_cut: Arc<AtomicBool>,
@@ -39,32 +61,61 @@ impl ConnectionLife {
 }
 
 impl Socket {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    pub(crate) fn plain(stream: TcpStream) -> Self {
+        // Whoever connects from here to an address of here comes from that address.
+        let is_local = match (stream.peer_addr(), stream.local_addr()) {
+            (Ok(peer), Ok(own)) => peer.ip().to_canonical().is_loopback() || peer.ip() == own.ip(),
+            _ => false,
+        };
+        Socket::new(Stream::Plain(stream), Peer::Plain { is_local })
+    }
+
+    /// One whose handshake is done, at `now`.
+    pub(crate) fn tls(stream: TlsStream<TcpStream>, now: SystemTime) -> Self {
+        let peer = Peer::of(stream.get_ref().1.peer_certificates());
+        let ends = peer.ends().and_then(|ends| ends.duration_since(now).ok());
+        let mut socket = Socket::new(Stream::Tls(Box::new(stream)), peer);
+        socket.ends = ends.map(|left| Box::pin(tokio::time::sleep(left)));
+        socket
+    }
+
+    fn new(stream: Stream, peer: Peer) -> Self {
         let was_cut = Arc::default();
         Socket {
             stream,
-            life: ConnectionLife { was_cut },
+            caller: Caller {
+                life: ConnectionLife { was_cut },
+                peer,
+            },
             closed: false,
+            ends: None,
         }
+    }
+
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.caller.peer
     }
 
     #[cfg(test)]
     pub(crate) fn stream(&self) -> &TcpStream {
-        &self.stream
+        match &self.stream {
+            Stream::Plain(stream) => stream,
+            Stream::Tls(stream) => stream.get_ref().0,
+        }
     }
 }
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        self.life.was_cut.store(!self.closed, Ordering::Release);
+        self.caller.life.was_cut.store(!self.closed, Ordering::Release);
     }
 }
 
 impl Connected for Socket {
-    type ConnectInfo = ConnectionLife;
+    type ConnectInfo = Caller;
 
-    fn connect_info(&self) -> ConnectionLife {
-        self.life.clone()
+    fn connect_info(&self) -> Caller {
+        self.caller.clone()
     }
 }
 
@@ -74,11 +125,24 @@ impl AsyncRead for Socket {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(ends) = &mut self.ends
+            && ends.as_mut().poll(context).is_ready()
+        {
+            let message = "the certificate of this connection is no longer good";
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, message)));
+        }
         let filled = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        let read = match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+        };
         self.closed |= match &read {
             Poll::Ready(Ok(())) => buffer.filled().len() == filled && buffer.remaining() > 0,
-            Poll::Ready(Err(error)) => error.kind() == io::ErrorKind::ConnectionReset,
+            // TLS calls it unexpected when the other side's kernel closes and its program could not say goodbye.
+            Poll::Ready(Err(error)) => matches!(
+                error.kind(),
+                io::ErrorKind::ConnectionReset | io::ErrorKind::UnexpectedEof
+            ),
             Poll::Pending => false,
         };
         read
@@ -91,7 +155,10 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+        }
     }
 
     fn poll_write_vectored(
@@ -99,20 +166,32 @@ impl AsyncWrite for Socket {
         context: &mut Context<'_>,
         pieces: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, pieces)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        match &self.stream {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_flush(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(context),
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.closed = true;
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        match &mut self.stream {
+            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(context),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+        }
     }
 }
 
@@ -130,8 +209,8 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         for resets in [false, true] {
             let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let mut socket = Socket::new(listener.accept().await.unwrap().0);
-            let life = socket.connect_info();
+            let mut socket = Socket::plain(listener.accept().await.unwrap().0);
+            let life = socket.connect_info().life;
             if resets {
                 SockRef::from(&client).set_linger(Some(Duration::ZERO)).unwrap();
             }
@@ -144,8 +223,8 @@ mod tests {
         }
         // We give up, for want of a sign of life.
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        let socket = Socket::new(listener.accept().await.unwrap().0);
-        let life = socket.connect_info();
+        let socket = Socket::plain(listener.accept().await.unwrap().0);
+        let life = socket.connect_info().life;
         drop(socket);
         assert!(life.was_cut());
     }

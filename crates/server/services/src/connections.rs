@@ -7,6 +7,7 @@
 use std::io;
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::stream::{self, Stream};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
@@ -58,9 +59,14 @@ pub fn tuned(server: Server) -> Server<Stack<InvocationLayer, Identity>> {
 /// The connections of a listener. Small answers leave at once (`TCP_NODELAY`: without it each may wait 40 ms for the
 /// other side), and little waits in the kernel.
 pub fn incoming(listener: TcpListener) -> impl Stream<Item = io::Result<Socket>> + Send + 'static {
+    accepted(listener).map(|accepted| accepted.map(Socket::plain))
+}
+
+/// The same, before anything is known of them.
+pub(crate) fn accepted(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> + Send + 'static {
     stream::unfold(listener, |listener| async move {
         let accepted = match listener.accept().await {
-            Ok((socket, _)) => tune(&socket).map(|()| Socket::new(socket)),
+            Ok((socket, _)) => tune(&socket).map(|()| socket),
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_REST).await;
@@ -78,8 +84,6 @@ fn tune(socket: &TcpStream) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use futures::StreamExt;
-
     use super::*;
 
     #[tokio::test]

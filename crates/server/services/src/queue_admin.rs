@@ -9,7 +9,7 @@ use scheduler::{Event, LeaseView, Phase, PlatformView, Totals, WorkerView};
 use tonic::{Request, Response, Status};
 
 use crate::SchedulerActor;
-use crate::workers::authorise;
+use crate::peer::authorise;
 
 /// Most words of a command that are told, and most bytes of each.
 const WORDS_MAX: usize = 16;
@@ -21,15 +21,16 @@ const PATTERN_BYTES_MAX: usize = 1024;
 #[derive(Clone)]
 pub struct QueueAdmin {
     actor: SchedulerActor,
-    token: Arc<str>,
+    secret: Arc<str>,
 }
 
 impl QueueAdmin {
-    /// Tells what this scheduler knows, and takes workers out of service for whoever has the token of workers.
-    pub fn new(actor: SchedulerActor, token: &str) -> Self {
+    /// Tells what this scheduler knows, and takes workers out of service for whoever has the secret of the token of
+    /// workers.
+    pub fn new(actor: SchedulerActor, secret: &str) -> Self {
         QueueAdmin {
             actor,
-            token: token.into(),
+            secret: secret.into(),
         }
     }
 }
@@ -66,7 +67,7 @@ impl Queue for QueueAdmin {
         &self,
         request: Request<proto::DrainRequest>,
     ) -> Result<Response<proto::DrainResponse>, Status> {
-        authorise(&request, &self.token)?;
+        authorise(&request, &self.secret)?;
         let proto::DrainRequest { pattern, undo } = request.into_inner();
         if pattern.len() > PATTERN_BYTES_MAX {
             return Err(Status::invalid_argument(format!(
@@ -120,6 +121,7 @@ fn totals(totals: Totals) -> proto::Totals {
         granted: totals.granted,
         lost: totals.lost,
         retried: totals.retried,
+        handed_back: totals.handed_back,
         published: totals.published,
         hedged: totals.hedged,
     }

@@ -4,7 +4,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
 use futures::stream::{self, BoxStream};
@@ -18,6 +18,7 @@ use worker_api::v1 as proto;
 use worker_api::v1::workers_server::Workers;
 
 use crate::execution::SchedulerActor;
+use crate::peer::{Admitted, Peer, admit, bearer};
 
 /// Longest id, name or property of a worker, in bytes.
 const TEXT_BYTES_MAX: usize = 1024;
@@ -30,11 +31,11 @@ const ASSIGNMENTS_BYTES_MAX: usize = 16 << 20;
 /// Most workers connected at once.
 const WORKERS_MAX: usize = 20_000;
 
-/// Serves workers that know the token.
+/// Serves workers that have a certificate, and the server's own.
 #[derive(Clone)]
 pub struct WorkersDoor {
     actor: SchedulerActor,
-    token: Arc<str>,
+    own_token: Arc<str>,
     options: WorkersOptions,
     connections: Arc<Connections>,
 }
@@ -55,34 +56,16 @@ struct Connections {
 }
 
 impl WorkersDoor {
-    /// `token` is what a worker has to send as `authorization: Bearer`.
-    pub fn new(actor: SchedulerActor, token: &str, options: WorkersOptions) -> Self {
+    /// `own_token` is what the worker that the server starts itself sends as `authorization: Bearer`, from the same machine
+    /// and without TLS. All others have come by [`JoiningDoor`](crate::JoiningDoor).
+    pub fn new(actor: SchedulerActor, own_token: &str, options: WorkersOptions) -> Self {
         WorkersDoor {
             actor,
-            token: token.into(),
+            own_token: own_token.into(),
             options,
             connections: Arc::default(),
         }
     }
-}
-
-/// Whether the call has this token as `authorization: Bearer`.
-pub(crate) fn authorise<T>(request: &Request<T>, token: &str) -> Result<(), Status> {
-    let sent = request
-        .metadata()
-        .get("authorization")
-        .map(|value| value.as_bytes());
-    let Some(sent) = sent.and_then(|value| value.strip_prefix(b"Bearer ")) else {
-        return Err(Status::unauthenticated(
-            "the server's worker token is missing; `farrier up` prints it, see `farrier join --help`",
-        ));
-    };
-    if !equal_in_constant_time(sent, token.as_bytes()) {
-        return Err(Status::unauthenticated(
-            "wrong worker token; paste the `farrier join` line the server prints",
-        ));
-    }
-    Ok(())
 }
 
 #[tonic::async_trait]
@@ -93,7 +76,8 @@ impl Workers for WorkersDoor {
         &self,
         request: Request<Streaming<proto::WorkerState>>,
     ) -> Result<Response<Self::SynchronizeStream>, Status> {
-        authorise(&request, &self.token)?;
+        let (peer, now) = (Peer::of_call(&request), SystemTime::now());
+        let admitted = admit(&peer, bearer(request.metadata()), &self.own_token, now)?;
         let mut states = request.into_inner();
         let Some(first) = states.next().await.transpose()? else {
             return Err(Status::invalid_argument(
@@ -102,7 +86,8 @@ impl Workers for WorkersDoor {
         };
         // Checked before it takes over from an older stream: a malformed message must not cost a live worker its leases.
         check_state(&first)?;
-        let mut connection = Connection::open(self, &first.worker_id)?;
+        check_name(&first.name, &admitted)?;
+        let mut connection = Connection::open(self, &first.worker_id, admitted)?;
         let first = connection.sync(first)?;
         let later = stream::unfold(Some((connection, states)), |state| async move {
             let (mut connection, mut states) = state?;
@@ -121,6 +106,7 @@ impl Workers for WorkersDoor {
 struct Connection {
     door: WorkersDoor,
     worker: WorkerId,
+    admitted: Admitted,
     number: u64,
     changes: Option<watch::Receiver<()>>,
     acknowledged_sequence: u64,
@@ -129,7 +115,7 @@ struct Connection {
 }
 
 impl Connection {
-    fn open(door: &WorkersDoor, worker_id: &str) -> Result<Self, Status> {
+    fn open(door: &WorkersDoor, worker_id: &str, admitted: Admitted) -> Result<Self, Status> {
         let worker = WorkerId::new(worker_id);
         let number = {
             let (last, newest) = &mut *door.connections.newest.lock();
@@ -146,6 +132,7 @@ impl Connection {
         Ok(Connection {
             door: door.clone(),
             worker,
+            admitted,
             number,
             changes,
             acknowledged_sequence: 0,
@@ -178,6 +165,7 @@ impl Connection {
             ));
         }
         check_state(&state)?;
+        check_name(&state.name, &self.admitted)?;
         if !self.is_newest() {
             return Err(Status::aborted("this worker has opened another stream since"));
         }
@@ -259,6 +247,19 @@ fn check_state(state: &proto::WorkerState) -> Result<(), Status> {
     Ok(())
 }
 
+/// A worker speaks for itself only: what another one's name is, people drain and blame.
+fn check_name(name: &str, admitted: &Admitted) -> Result<(), Status> {
+    match admitted {
+        Admitted::Certified { name: certified } if certified != name => {
+            Err(Status::permission_denied(format!(
+                "a worker with the certificate of `{certified}` calls itself `{name}`; start it with its --token to get one of \
+             that name"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn report(state: proto::WorkerState) -> WorkerReport {
     let usages = state.leases.iter().filter_map(usage).collect();
     WorkerReport {
@@ -270,6 +271,8 @@ fn report(state: proto::WorkerState) -> WorkerReport {
             .collect(),
         slots: state.slots.min(SLOTS_MAX),
         draining: state.draining,
+        // A negative one is over.
+        leaves_in: state.leaves_in.map(|left| left.try_into().unwrap_or_default()),
         memory_bytes: state.memory_bytes,
         resources: state
             .resources

@@ -20,11 +20,12 @@ use crate::headers::CallHeaders;
 use crate::limits::{CALL_TIMEOUT, CONNECT_TIMEOUT, INSTANCES_MAX};
 use crate::retry::Retries;
 use crate::store::RemoteStore;
+use crate::tls::RemoteTls;
 
 /// What can be said about a server before connecting to it.
 #[derive(Clone, Debug)]
 pub struct RemoteOptions {
-    /// `http://HOST:PORT`, `grpc://HOST:PORT` or `HOST:PORT`; the port is [`DEFAULT_PORT`](crate::DEFAULT_PORT) if
+    /// `http://HOST:PORT`, `grpc://HOST:PORT` or `HOST:PORT`, with TLS also `https://` and `grpcs://`; the port is [`DEFAULT_PORT`](crate::DEFAULT_PORT) if
     /// it is left out.
     pub endpoint: String,
     /// Sent as `authorization: Bearer` with each call.
@@ -33,6 +34,9 @@ pub struct RemoteOptions {
     pub request_metadata: Option<RequestMetadata>,
     /// Whether blobs travel compressed.
     pub compression: Compression,
+    /// TLS, whatever the endpoint's scheme. Without it, an endpoint that is written `https://` or `grpcs://` is an error:
+    /// nobody has said whom to trust.
+    pub tls: Option<RemoteTls>,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long one call that is not a stream may take.
@@ -59,6 +63,7 @@ impl RemoteOptions {
             token: None,
             request_metadata: None,
             compression: Compression::Auto,
+            tls: None,
             connect_timeout: CONNECT_TIMEOUT,
             call_timeout: CALL_TIMEOUT,
         }
@@ -82,10 +87,14 @@ impl RemoteChannel {
             token,
             request_metadata,
             compression,
+            tls,
             connect_timeout,
             call_timeout,
         } = options;
         let endpoint = RemoteEndpoint::parse(&endpoint)?;
+        if endpoint.wants_tls() && tls.is_none() {
+            return Err(ConnectError::NobodyToTrust);
+        }
         let wants_zstd = match compression {
             Compression::Auto => !endpoint.is_loopback(),
             Compression::Always => true,
@@ -98,6 +107,7 @@ impl RemoteChannel {
             connect_timeout,
             call_timeout,
             wants_zstd,
+            tls,
         };
         Ok(RemoteChannel {
             connection: Arc::new(Connection::open(options).await?),

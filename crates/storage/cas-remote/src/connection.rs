@@ -21,6 +21,7 @@ use crate::limits::{
     KEEP_ALIVE_TIMEOUT, MESSAGE_BYTES_MAX, STREAM_WINDOW_BYTES,
 };
 use crate::retry::RetryBudget;
+use crate::tls::{Connector, RemoteTls};
 
 /// Why a server could not be connected to.
 #[derive(Debug, Error)]
@@ -31,6 +32,9 @@ pub enum ConnectError {
     /// The token makes no sense.
     #[error(transparent)]
     Header(#[from] HeaderError),
+    /// TLS is asked for, but nobody has said whose certificates are good.
+    #[error("the endpoint asks for TLS, which this command does not speak; write http:// or grpc://")]
+    NobodyToTrust,
     /// Nobody answers there.
     #[error("cannot connect to {endpoint}: {reason}; is the server running, and is this its address?")]
     Unreachable {
@@ -70,6 +74,33 @@ pub(crate) struct ConnectionOptions {
     pub(crate) connect_timeout: Duration,
     pub(crate) call_timeout: Duration,
     pub(crate) wants_zstd: bool,
+    pub(crate) tls: Option<RemoteTls>,
+}
+
+/// How a channel gets its connections.
+enum Connecting {
+    Plainly(Box<Endpoint>),
+    ByTls(Box<Endpoint>, Box<Connector>),
+}
+
+impl Connecting {
+    async fn now(&self) -> Result<Channel, tonic::transport::Error> {
+        match self {
+            Connecting::Plainly(endpoint) => endpoint.connect().await,
+            Connecting::ByTls(endpoint, connector) => {
+                endpoint.connect_with_connector((**connector).clone()).await
+            }
+        }
+    }
+
+    fn when_used(&self) -> Channel {
+        match self {
+            Connecting::Plainly(endpoint) => endpoint.connect_lazy(),
+            Connecting::ByTls(endpoint, connector) => {
+                endpoint.connect_with_connector_lazy((**connector).clone())
+            }
+        }
+    }
 }
 
 impl Connection {
@@ -80,15 +111,26 @@ impl Connection {
             connect_timeout,
             call_timeout,
             wants_zstd,
+            tls,
         } = options;
         let unreachable = |error: tonic::transport::Error| ConnectError::Unreachable {
             endpoint: endpoint.to_string(),
             reason: innermost(&error),
         };
         let tuned = tuned(&endpoint, connect_timeout).map_err(unreachable)?;
-        let connecting = tuned.connect();
+        let connecting = match tls {
+            None => Connecting::Plainly(Box::new(tuned)),
+            Some(tls) => {
+                let connector = Connector::new(tls, endpoint.host(), connect_timeout);
+                let connector = connector.map_err(|reason| ConnectError::Unreachable {
+                    endpoint: endpoint.to_string(),
+                    reason,
+                })?;
+                Connecting::ByTls(Box::new(tuned), Box::new(connector))
+            }
+        };
         // The connector's own bound covers TCP only.
-        let calls = match tokio::time::timeout(connect_timeout, connecting).await {
+        let calls = match tokio::time::timeout(connect_timeout, connecting.now()).await {
             Ok(connected) => connected.map_err(unreachable)?,
             Err(_elapsed) => {
                 let reason = format!("no answer within {connect_timeout:?}");
@@ -100,9 +142,9 @@ impl Connection {
         };
         Ok(Connection {
             calls,
-            bulk: std::array::from_fn(|_| tuned.connect_lazy()),
+            bulk: std::array::from_fn(|_| connecting.when_used()),
             next_bulk: AtomicUsize::new(0),
-            patient: tuned.connect_lazy(),
+            patient: connecting.when_used(),
             headers,
             retry: RetryBudget::new(),
             call_timeout,

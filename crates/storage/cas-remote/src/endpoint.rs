@@ -14,20 +14,16 @@ pub(crate) struct RemoteEndpoint {
     /// As in a URL: an IPv6 address has brackets.
     host: String,
     port: u16,
+    /// Whether it was written as one with TLS.
+    wants_tls: bool,
 }
 
 /// Why something is not an endpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum EndpointError {
-    /// Encryption is asked for.
-    #[error("`{endpoint}`: connections with TLS are not supported yet; write http:// or grpc://")]
-    Tls {
-        /// As given.
-        endpoint: String,
-    },
     /// Not of any known shape.
     #[error(
-        "`{endpoint}` is not an endpoint ({reason}); write http://HOST:PORT, grpc://HOST:PORT or HOST:PORT"
+        "`{endpoint}` is not an endpoint ({reason}); write http://HOST:PORT, grpc://HOST:PORT or HOST:PORT, or https:// or grpcs:// for TLS"
     )]
     Malformed {
         /// As given.
@@ -38,20 +34,16 @@ pub enum EndpointError {
 }
 
 impl RemoteEndpoint {
-    /// Reads `http://host:port`, `grpc://host:port` or `host:port`.
+    /// Reads `http://host:port`, `grpc://host:port` or `host:port`; `https://` and `grpcs://` ask for TLS.
     pub(crate) fn parse(text: &str) -> Result<Self, EndpointError> {
         let malformed = |reason| EndpointError::Malformed {
             endpoint: text.to_owned(),
             reason,
         };
-        let authority = match text.split_once("://") {
-            None => text,
-            Some(("http" | "grpc", authority)) => authority,
-            Some(("https" | "grpcs", _)) => {
-                return Err(EndpointError::Tls {
-                    endpoint: text.to_owned(),
-                });
-            }
+        let (authority, wants_tls) = match text.split_once("://") {
+            None => (text, false),
+            Some(("http" | "grpc", authority)) => (authority, false),
+            Some(("https" | "grpcs", authority)) => (authority, true),
             Some(_) => return Err(malformed("unknown scheme")),
         };
         let authority = authority.strip_suffix('/').unwrap_or(authority);
@@ -81,9 +73,20 @@ impl RemoteEndpoint {
             true => Ok(RemoteEndpoint {
                 host: host.to_owned(),
                 port,
+                wants_tls,
             }),
             false => Err(malformed("bad host")),
         }
+    }
+
+    /// As in a URL.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether it is written `https://` or `grpcs://`.
+    pub(crate) fn wants_tls(&self) -> bool {
+        self.wants_tls
     }
 
     /// Whether the server is on this machine, so that bytes travel faster than they can be compressed.
@@ -150,9 +153,14 @@ mod tests {
                 "{text}"
             );
         }
-        for text in ["https://host:1", "grpcs://host:1"] {
-            assert!(
-                matches!(RemoteEndpoint::parse(text), Err(EndpointError::Tls { .. })),
+        for (text, wants_tls) in [
+            ("https://host:1", true),
+            ("grpcs://host", true),
+            ("grpc://host", false),
+        ] {
+            assert_eq!(
+                RemoteEndpoint::parse(text).unwrap().wants_tls(),
+                wants_tls,
                 "{text}"
             );
         }

@@ -29,6 +29,7 @@ mod retry;
 mod settle;
 mod status;
 mod store;
+mod tls;
 
 pub use channel::{Compression, RemoteChannel, RemoteOptions};
 pub use connection::ConnectError;
@@ -36,3 +37,4 @@ pub use endpoint::{DEFAULT_PORT, EndpointError};
 pub use headers::{CallHeaders, HeaderError};
 pub use limits::MESSAGE_BYTES_MAX;
 pub use retry::Retries;
+pub use tls::RemoteTls;

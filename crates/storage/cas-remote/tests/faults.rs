@@ -230,7 +230,7 @@ async fn nobody_there_is_said_at_once() {
         .await
         .err()
         .unwrap();
-    assert!(matches!(error, ConnectError::Endpoint(_)));
+    assert!(matches!(error, ConnectError::NobodyToTrust), "{error}");
     let mut options = RemoteOptions::new("x:1");
     options.token = Some("a\nb".into());
     assert!(matches!(

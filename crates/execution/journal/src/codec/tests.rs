@@ -126,6 +126,7 @@ fn every_entry_comes_back_as_it_went() {
             },
         },
         Entry::Bigger { task },
+        Entry::HandedBack { task },
         Entry::Drain {
             pattern: "host-*".to_owned(),
             on: true,

@@ -4,7 +4,7 @@
 pub struct Entry {
     #[prost(
         oneof = "entry::What",
-        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16"
+        tags = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17"
     )]
     pub what: ::core::option::Option<entry::What>,
 }
@@ -45,6 +45,8 @@ pub mod entry {
         Hedged(super::Granted),
         #[prost(message, tag = "16")]
         Ended(super::Ended),
+        #[prost(message, tag = "17")]
+        HandedBack(super::HandedBack),
     }
 }
 impl ::prost::Name for Entry {
@@ -307,6 +309,21 @@ impl ::prost::Name for Bigger {
     }
     fn type_url() -> ::prost::alloc::string::String {
         "type.googleapis.com/farrier.journal.v1.Bigger".into()
+    }
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HandedBack {
+    #[prost(uint64, tag = "1")]
+    pub task: u64,
+}
+impl ::prost::Name for HandedBack {
+    const NAME: &'static str = "HandedBack";
+    const PACKAGE: &'static str = "farrier.journal.v1";
+    fn full_name() -> ::prost::alloc::string::String {
+        "farrier.journal.v1.HandedBack".into()
+    }
+    fn type_url() -> ::prost::alloc::string::String {
+        "type.googleapis.com/farrier.journal.v1.HandedBack".into()
     }
 }
 /// Takes a pattern back unless it is on.

@@ -53,6 +53,16 @@ async fn a_command_is_an_ordinary_user_of_its_own() {
 }
 
 #[tokio::test]
+async fn control_groups_tell_nothing_of_the_worker() {
+    for mode in modes() {
+        let host = Host::start(*mode).await;
+        let groups = host.shell("cat /proc/self/cgroup").await.ok();
+        assert!(!groups.is_empty());
+        assert!(groups.lines().all(|line| line.ends_with(":/")), "{groups}");
+    }
+}
+
+#[tokio::test]
 async fn a_privileged_runner_drops_supplementary_groups() {
     if modes().contains(&Mode::Privileged) {
         let host = Host::start(Mode::Privileged).await;

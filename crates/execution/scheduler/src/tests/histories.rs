@@ -294,6 +294,8 @@ impl History {
             properties: process.offer.clone(),
             slots: process.slots,
             draining: process.draining,
+            // Some of those that drain have no time to finish what they have.
+            leaves_in: (process.draining && process.slots % 2 == 1).then_some(Duration::ZERO),
             leases: process
                 .leases
                 .iter()

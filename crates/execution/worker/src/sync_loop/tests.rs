@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use reapi::execution::ExecuteResponse;
 use tokio::net::TcpListener;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
+use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 use worker_api::v1::lease_state::State;
@@ -187,7 +188,7 @@ impl Stage {
 struct Fixture {
     streams: mpsc::Receiver<ServerStream>,
     stage: Arc<Stage>,
-    stop: CancellationToken,
+    leave: watch::Sender<Option<Instant>>,
     ended: tokio::sync::oneshot::Receiver<Result<(), SyncError>>,
 }
 
@@ -222,16 +223,15 @@ async fn fixture(refuse: Option<tonic::Code>, token: Option<&str>) -> Fixture {
     let executor: Arc<dyn Executor> = Arc::new(stage.clone());
     let server = Server::new(channel, token).unwrap();
     let sync_loop = SyncLoop::new(identity, server, executor, group.clone());
-    let (stop, (end, ended)) = (CancellationToken::new(), tokio::sync::oneshot::channel());
-    let stopping = stop.clone();
+    let ((leave, leaving), (end, ended)) = (watch::channel(None), tokio::sync::oneshot::channel());
     group.spawn("sync loop", async move {
         // The test may have ended before.
-        let _told = end.send(sync_loop.run(stopping).await);
+        let _told = end.send(sync_loop.run(leaving).await);
     });
     Fixture {
         streams,
         stage,
-        stop,
+        leave,
         ended,
     }
 }
@@ -240,6 +240,10 @@ impl Fixture {
     async fn stream(&mut self) -> ServerStream {
         let stream = tokio::time::timeout(PATIENCE, self.streams.recv()).await;
         stream.expect("the worker connects in time").unwrap()
+    }
+
+    fn leave_within(&self, left: Duration) {
+        self.leave.send(Some(Instant::now() + left)).unwrap();
     }
 
     async fn ended(self) -> Result<(), SyncError> {
@@ -398,6 +402,38 @@ async fn when_leases_cannot_be_renewed_the_work_is_given_up_but_not_the_server()
 }
 
 #[tokio::test]
+async fn who_has_to_go_says_when_and_gives_back_what_is_not_done_by_then() {
+    let mut fixture = fixture(None, None).await;
+    let mut stream = fixture.stream().await;
+    let sequence = stream.state().await.sequence;
+    stream.desire(&[1, 2], sequence).await;
+    fixture
+        .stage
+        .until(|stage| stage.running.load(Ordering::SeqCst) == 2)
+        .await;
+    fixture.leave_within(Duration::from_millis(1500));
+    let left = |state: &proto::WorkerState| -> Option<Duration> { state.leaves_in?.try_into().ok() };
+    let leaving = stream.state_where(|state| state.draining).await;
+    assert!(left(&leaving).is_some_and(|left| left > Duration::from_millis(500)));
+    // One is known to take longer, and goes elsewhere at once.
+    stream.desire(&[2], leaving.sequence).await;
+    fixture
+        .stage
+        .until(|stage| stage.cancelled.load(Ordering::SeqCst) == 1)
+        .await;
+    let at_last = stream
+        .state_where(|state| left(state) == Some(Duration::ZERO))
+        .await;
+    assert_eq!(at_last.leases.len(), 1);
+    stream.desire(&[], at_last.sequence).await;
+    fixture
+        .stage
+        .until(|stage| stage.cancelled.load(Ordering::SeqCst) == 2)
+        .await;
+    fixture.ended().await.unwrap();
+}
+
+#[tokio::test]
 async fn draining_finishes_what_runs_and_hands_it_over() {
     let mut fixture = fixture(None, None).await;
     let mut stream = fixture.stream().await;
@@ -407,7 +443,7 @@ async fn draining_finishes_what_runs_and_hands_it_over() {
         .stage
         .until(|stage| stage.running.load(Ordering::SeqCst) == 1)
         .await;
-    fixture.stop.cancel();
+    fixture.leave_within(PATIENCE);
     let draining = stream.state_where(|state| state.draining).await;
     assert_eq!(draining.leases.len(), 1);
     stream.desire(&[1], draining.sequence).await;
@@ -427,7 +463,7 @@ async fn draining_with_nothing_to_do_ends_once_the_server_knows() {
     stream.desire(&[], sequence).await;
     // The second message shows that the first answer has arrived.
     stream.state().await;
-    fixture.stop.cancel();
+    fixture.leave_within(PATIENCE);
     let state = stream.state_where(|state| state.draining).await;
     assert!(fixture.ended.try_recv().is_err());
     stream.desire(&[], state.sequence).await;
@@ -446,7 +482,7 @@ async fn draining_ends_also_when_the_server_is_gone_for_good() {
         .stage
         .until(|stage| stage.running.load(Ordering::SeqCst) == 1)
         .await;
-    fixture.stop.cancel();
+    fixture.leave_within(PATIENCE);
     fixture.stage.finish.notify_one();
     // Nobody answers, neither here nor on the streams that follow.
     fixture.ended().await.unwrap();
@@ -476,7 +512,7 @@ async fn a_wrong_token_is_fatal_and_clear() {
 async fn a_server_that_is_not_there_yet_is_waited_for() {
     let fixture = fixture(Some(tonic::Code::Unavailable), None).await;
     tokio::time::sleep(Duration::from_millis(300)).await;
-    fixture.stop.cancel();
+    fixture.leave_within(PATIENCE);
     fixture.ended().await.unwrap();
 }
 

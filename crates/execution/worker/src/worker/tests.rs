@@ -1,5 +1,6 @@
 use async_trait::async_trait;
 use runner_api::{Availability, Conversation, RunError, RunRequest, RunResponse, UidMode};
+use tokio_util::sync::CancellationToken;
 
 use super::*;
 
@@ -150,9 +151,9 @@ async fn a_worker_without_a_server_stops_when_told() {
     let worker = Worker::open(options(directory.path()), parts(), &group)
         .await
         .unwrap();
-    let stop = CancellationToken::new();
-    stop.cancel();
-    tokio::time::timeout(Duration::from_secs(5), worker.run(stop))
+    let leave = tokio::sync::watch::Sender::new(None);
+    leave.send_replace(Some(tokio::time::Instant::now()));
+    tokio::time::timeout(Duration::from_secs(5), worker.run(leave.subscribe()))
         .await
         .unwrap()
         .unwrap();

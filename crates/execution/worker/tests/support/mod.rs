@@ -133,9 +133,11 @@ impl Farm {
         };
         let worker = Worker::open(options, parts, &group).await.unwrap();
         let stopping = group.stopping();
+        // Nobody tells it to go.
+        let (_, leave) = tokio::sync::watch::channel(None);
         group.spawn("worker", async move {
             tokio::select! {
-                ended = worker.run(CancellationToken::new()) => ended.unwrap(),
+                ended = worker.run(leave) => ended.unwrap(),
                 () = stopping.cancelled() => {}
             }
         });

@@ -140,6 +140,9 @@ pub struct Totals {
     pub lost: u64,
     #[prost(uint64, tag = "7")]
     pub retried: u64,
+    /// Leases taken from workers that were about to go.
+    #[prost(uint64, tag = "10")]
+    pub handed_back: u64,
     #[prost(uint64, tag = "8")]
     pub published: u64,
     /// Actions that a second worker was given because the first one seemed to be stuck.

@@ -11,10 +11,12 @@ use clap::Args;
 use reapi::execution::{RequestMetadata, ToolDetails};
 use uuid::Uuid;
 
+use crate::server_trust::ServerTrust;
+
 /// The options that every command has.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct ServerOptions {
-    /// The server: http://HOST:PORT, grpc://HOST:PORT or HOST:PORT.
+    /// The server: http://HOST:PORT, grpc://HOST:PORT or HOST:PORT; https:// or grpcs:// for TLS.
     #[arg(
         long,
         env = "FARRIER_ENDPOINT",
@@ -22,6 +24,8 @@ pub(crate) struct ServerOptions {
         value_name = "URL"
     )]
     pub(crate) endpoint: String,
+    #[command(flatten)]
+    pub(crate) trust: ServerTrust,
     /// The instance name; the unnamed one if left out.
     #[arg(long, env = "FARRIER_INSTANCE", default_value = "", hide_default_value = true, value_name = "NAME",
         value_parser = parse_instance)]
@@ -53,6 +57,7 @@ impl ServerOptions {
             ..RequestMetadata::default()
         };
         let mut options = RemoteOptions::new(&self.endpoint);
+        options.tls = self.trust.for_endpoint(&self.endpoint)?;
         options.request_metadata = Some(request_metadata.clone());
         let remote = RemoteChannel::connect(options).await?;
         Ok(Server {

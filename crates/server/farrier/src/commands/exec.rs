@@ -129,6 +129,7 @@ pub(crate) async fn run_command(
     command: Vec<String>,
 ) -> Result<ExitCode> {
     let server = ServerOptions {
+        trust: Default::default(),
         endpoint,
         instance,
         digest_function: DigestFunction::Sha256,

@@ -15,11 +15,14 @@ use anyhow::{Context, Result};
 use cas_remote::{RemoteChannel, RemoteOptions};
 use clap::Args;
 use tonic::transport::Channel;
+use trust::Fingerprint;
 
 pub(crate) use drain::{DrainOptions, drain};
 
 use super::output::print;
 use crate::durations;
+use crate::server_trust::ServerTrust;
+use crate::wire::membership;
 
 /// Most bytes of an answer: ten thousand workers, each with all its actions.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
@@ -29,7 +32,7 @@ const CLEAR: &str = "\x1b[2J\x1b[H";
 /// Which farm.
 #[derive(Args, Debug)]
 struct Where {
-    /// The server: http://HOST:PORT, grpc://HOST:PORT or HOST:PORT.
+    /// The server: http://HOST:PORT, grpc://HOST:PORT or HOST:PORT; https:// or grpcs:// for TLS.
     #[arg(
         long,
         env = "FARRIER_ENDPOINT",
@@ -37,11 +40,26 @@ struct Where {
         value_name = "URL"
     )]
     endpoint: String,
+    #[command(flatten)]
+    trust: ServerTrust,
 }
 
 impl Where {
     async fn connect(&self) -> Result<QueueClient<Channel>> {
-        let remote = RemoteChannel::connect(RemoteOptions::new(&self.endpoint))
+        let mut options = RemoteOptions::new(&self.endpoint);
+        options.tls = self.trust.for_endpoint(&self.endpoint)?;
+        self.connect_by(options).await
+    }
+
+    /// To the server of a token, so that nobody else sees the secret.
+    async fn connect_as_stranger(&self, fingerprint: Fingerprint) -> Result<QueueClient<Channel>> {
+        let mut options = RemoteOptions::new(&self.endpoint);
+        options.tls = Some(membership::stranger(fingerprint)?);
+        self.connect_by(options).await
+    }
+
+    async fn connect_by(&self, options: RemoteOptions) -> Result<QueueClient<Channel>> {
+        let remote = RemoteChannel::connect(options)
             .await
             .context("no farrier answers")?;
         Ok(QueueClient::new(remote.channel()).max_decoding_message_size(ANSWER_BYTES_MAX))

@@ -94,6 +94,7 @@ impl TestServer {
 
     pub(crate) fn options(&self) -> ServerOptions {
         ServerOptions {
+            trust: Default::default(),
             endpoint: self.address.to_string(),
             instance: InstanceName::default(),
             digest_function: DigestFunction::Sha256,

@@ -8,12 +8,13 @@ use anyhow::{Context, Result};
 use journal::Journal;
 use scheduler::SchedulerOptions;
 use services::{
-    Execution, ExecutionOffer, Instances, PRIORITIES, QueueAdmin, SchedulerActor, StorageOptions, Timeouts,
-    WorkersDoor, WorkersOptions, storage_routes,
+    Doors, Execution, ExecutionOffer, Instances, JoiningDoor, PRIORITIES, QueueAdmin, SchedulerActor,
+    StorageOptions, Timeouts, WorkersDoor, WorkersOptions, storage_routes,
 };
 use tasks::{CancellationToken, Group};
 use tokio::net::TcpListener;
 use tonic_health::server::HealthReporter;
+use trust::Authority;
 
 use super::storage_admin::StorageAdmin;
 use crate::local_storage::LocalStorage;
@@ -21,8 +22,17 @@ use crate::local_storage::LocalStorage;
 /// What the server is made of, beside its stores.
 pub(crate) struct ServerOptions {
     pub(crate) timeouts: Timeouts,
-    pub(crate) worker_token: String,
     pub(crate) scheduler: SchedulerOptions,
+    /// Whom workers trust, and who signs for them.
+    pub(crate) authority: Arc<Authority>,
+    /// The secret of the token that brings workers in.
+    pub(crate) join_secret: String,
+    /// What the worker shows that is started with the server.
+    pub(crate) own_token: String,
+    /// How long a worker's certificate is good.
+    pub(crate) certificates_last: Duration,
+    /// How connections come.
+    pub(crate) doors: Doors,
     /// Where the scheduler's journal is.
     pub(crate) journal: PathBuf,
     pub(crate) blob_size_bytes_max: u64,
@@ -62,8 +72,9 @@ pub(crate) async fn serve(
         closing.clone(),
     );
     let last_results = actor.clone();
-    let queue = QueueAdmin::new(actor.clone(), &options.worker_token);
-    let door = WorkersDoor::new(actor.clone(), &options.worker_token, workers_options);
+    let queue = QueueAdmin::new(actor.clone(), &options.join_secret);
+    let door = WorkersDoor::new(actor.clone(), &options.own_token, workers_options);
+    let joining = JoiningDoor::new(options.authority, &options.join_secret, options.certificates_last);
 
     let (health, health_service) = tonic_health::server::health_reporter();
     set_status(&health, tonic_health::ServingStatus::Serving).await;
@@ -106,6 +117,7 @@ pub(crate) async fn serve(
             worker_api::v1::workers_server::WorkersServer::new(door)
                 .max_decoding_message_size(WORKER_MESSAGE_BYTES_MAX),
         )
+        .add_service(worker_api::v1::joining_server::JoiningServer::new(joining))
         .add_service(admin_api::v1::storage_server::StorageServer::new(admin))
         .add_service(admin_api::v1::queue_server::QueueServer::new(queue))
         .add_service(health_service)
@@ -119,7 +131,7 @@ pub(crate) async fn serve(
     };
     let served = services::tuned(tonic::transport::Server::builder())
         .add_routes(routes)
-        .serve_with_incoming_shutdown(services::incoming(listener), ending)
+        .serve_with_incoming_shutdown(services::incoming_by(listener, options.doors), ending)
         .await
         .context("the server stopped");
     group.shut_down(Duration::from_secs(5)).await;
@@ -146,6 +158,8 @@ const SERVICES: [&str; 8] = [
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use blob::InstanceName;
     use tonic::transport::Channel;
     use tonic_health::pb::HealthCheckRequest;
@@ -177,13 +191,21 @@ mod tests {
             .unwrap();
         // What is promised is what is kept: a blob pays for its checksums out of the same room.
         assert!((1..size.0).contains(&storage.blob_size_bytes_max));
+        let authority = Arc::new(directory.authority().unwrap());
         let options = ServerOptions {
             timeouts: Timeouts {
                 default: Duration::from_secs(1),
                 max: Duration::from_secs(1),
             },
-            worker_token: "token".to_owned(),
             scheduler: SchedulerOptions::default(),
+            join_secret: "secret".to_owned(),
+            own_token: "token".to_owned(),
+            certificates_last: Duration::from_secs(3600),
+            doors: Doors {
+                tls: Arc::new(trust::server_config(&authority, None, SystemTime::now()).unwrap()),
+                plain_from_afar: true,
+            },
+            authority,
             journal: directory.journal_file(),
             blob_size_bytes_max: storage.blob_size_bytes_max,
             local: storage.local,

@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 use super::action_limits::LimitOptions;
 use super::action_surroundings::SurroundingsArguments;
 use super::bucket::{self, BucketChoice};
+use super::door_options::DoorOptions;
 use super::join::SandboxChoice;
 use super::lazy_inputs::LazyArguments;
 use super::scheduling::SchedulingArguments;
@@ -102,6 +103,8 @@ pub(crate) struct UpOptions {
     /// Whether clients may write the action cache themselves [default: only when listening on loopback].
     #[arg(long, value_enum, value_name = "WHO")]
     client_results: Option<ClientResults>,
+    #[command(flatten)]
+    doors: DoorOptions,
     /// Timeout of actions that name none.
     #[arg(long, default_value = "1h", value_parser = durations::parse, value_name = "DURATION")]
     default_timeout: Duration,
@@ -190,7 +193,10 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
     };
     let storage = storage::open(&directory, sizes, &choice_of_instances, choices).await?;
     let (local, bucket) = (storage.local.clone(), storage.bucket.clone());
-    let worker_token = directory.worker_token()?;
+    let authority = Arc::new(directory.authority()?);
+    let join_token = directory.join_token(authority.fingerprint())?;
+    let own_token = directory.own_token()?;
+    let doors = options.doors.open(&authority)?;
     let slots = options.slots.unwrap_or_else(slots::default);
 
     let listener = TcpListener::bind(options.listen)
@@ -213,8 +219,12 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
             default: options.default_timeout,
             max: options.max_timeout,
         },
-        worker_token: worker_token.clone(),
         scheduler: options.scheduling.options(storage.instances.names())?,
+        authority,
+        join_secret: join_token.secret.clone(),
+        own_token,
+        certificates_last: options.doors.certificates_last(),
+        doors,
         journal: directory.journal_file(),
         blob_size_bytes_max: storage.blob_size_bytes_max,
         local: local.clone(),
@@ -261,7 +271,8 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
         slots,
         names: &names,
         client_results,
-        token: &worker_token,
+        token: &join_token,
+        has_front_door: options.doors.has_front_door(),
     };
     say(&banner.to_string());
 
@@ -344,7 +355,8 @@ fn worker_process(
         "worker".into(),
         format!("http://{}", reachable(address)).into(),
         "--exit-with-stdin".into(),
-        with_path("--token-file=", directory.token_file()),
+        "--same-machine".into(),
+        with_path("--token-file=", directory.own_token_file()),
         with_path("--data-dir=", directory.worker()),
         format!("--slots={slots}").into(),
         format!("--cache-size={}", sizes.worker_cache.0).into(),

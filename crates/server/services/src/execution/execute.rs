@@ -15,7 +15,7 @@ use tonic::Status;
 use super::operation::{Watcher, done};
 use super::prepare::{Prepared, Unprepared, prepare};
 use super::{Execution, PRIORITIES};
-use crate::{Instance, request_metadata, status};
+use crate::{Caller, Instance, request_metadata, status};
 
 /// A stream of one operation's states.
 pub(crate) type OperationStream = BoxStream<'static, Result<Operation, Status>>;
@@ -29,7 +29,8 @@ pub(crate) async fn execute(
     execution: &Execution,
     request: tonic::Request<ExecuteRequest>,
 ) -> Result<OperationStream, Status> {
-    let life = request.extensions().get().cloned();
+    let caller: Option<&Caller> = request.extensions().get();
+    let life = caller.map(|caller| caller.life.clone());
     let user = request_metadata::user(request.metadata());
     let request_metadata = request_metadata::of(request.metadata());
     let request = request.into_inner();

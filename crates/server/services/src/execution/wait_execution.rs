@@ -8,6 +8,7 @@ use tonic::{Request, Status};
 use super::Execution;
 use super::execute::OperationStream;
 use super::operation::Watcher;
+use crate::Caller;
 
 /// The state now, then every change, then the end; `NOT_FOUND` for an operation that was never here or is long over,
 /// which tells the client to execute again (checklist E8).
@@ -15,7 +16,8 @@ pub(crate) fn wait_execution(
     execution: &Execution,
     request: Request<WaitExecutionRequest>,
 ) -> Result<OperationStream, Status> {
-    let life = request.extensions().get().cloned();
+    let caller: Option<&Caller> = request.extensions().get();
+    let life = caller.map(|caller| caller.life.clone());
     let name = OperationName::new(request.into_inner().name);
     if execution.actor.operation(&name).is_none() {
         return Err(unknown(&name));

@@ -27,12 +27,12 @@ pub(crate) struct DrainOptions {
 /// Tells the server, and says what holds now.
 pub(crate) async fn drain(options: DrainOptions) -> Result<()> {
     let token = options.token.read()?;
-    let mut client = options.farm.connect().await?;
+    let mut client = options.farm.connect_as_stranger(token.fingerprint).await?;
     let mut request = Request::new(DrainRequest {
         pattern: options.pattern.unwrap_or_default(),
         undo: options.undo,
     });
-    let bearer = format!("Bearer {token}").parse();
+    let bearer = format!("Bearer {}", token.secret).parse();
     let bearer =
         bearer.map_err(|_| BadOptions::message("the token holds characters that no header can carry"))?;
     request.metadata_mut().insert("authorization", bearer);

@@ -42,6 +42,7 @@ pub(super) fn queue(response: &GetQueueResponse) -> Value {
             "granted": totals.granted,
             "lost": totals.lost,
             "retried": totals.retried,
+            "handed_back": totals.handed_back,
             "published": totals.published,
         },
     })
