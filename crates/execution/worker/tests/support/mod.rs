@@ -21,7 +21,7 @@ use prost::Message;
 use reapi::execution as proto;
 use reapi::execution::ExecuteResponse;
 use runner_api::{Capabilities, UnixRunner};
-use tasks::{CancellationToken, Group};
+use tasks::Group;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStdin, Command};
