@@ -5,7 +5,10 @@ use super::writer::{directory, end, entry, file, hard_link, pax, seal, symlink};
 use super::*;
 
 /// Path, kind, mode and content of each entry.
-fn read(bytes: &[u8]) -> Result<Vec<(String, Kind, u32, Vec<u8>)>, TarError> {
+/// Path, kind, mode and content.
+type Read = (String, Kind, u32, Vec<u8>);
+
+fn read(bytes: &[u8]) -> Result<Vec<Read>, TarError> {
     let mut tar = Tar::new(bytes);
     let mut entries = Vec::new();
     while let Some(entry) = tar.next_entry()? {
