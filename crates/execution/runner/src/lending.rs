@@ -212,7 +212,7 @@ mod tests {
             fs::create_dir(&deep).unwrap();
             chown(&deep, Some(62_000), Some(62_000)).unwrap();
         }
-        fs::set_permissions(at("a/b/d"), fs::Permissions::from_mode(0)).unwrap();
+        fs::set_permissions(at("a/b/d"), fs::Permissions::from_mode(0o000)).unwrap();
         symlink(scratch.path(), at("way out")).unwrap();
         std::os::unix::fs::lchown(at("way out"), Some(62_000), Some(62_000)).unwrap();
         lender.take_back(&at(""), &ids).unwrap();

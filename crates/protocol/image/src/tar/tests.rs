@@ -4,11 +4,10 @@ use proptest::prelude::*;
 use super::writer::{directory, end, entry, file, hard_link, pax, seal, symlink};
 use super::*;
 
-/// Path, kind, mode and content of each entry.
-/// Path, kind, mode and content.
-type Read = (String, Kind, u32, Vec<u8>);
+/// Path, kind, mode and content of an entry.
+type ReadEntry = (String, Kind, u32, Vec<u8>);
 
-fn read(bytes: &[u8]) -> Result<Vec<Read>, TarError> {
+fn read(bytes: &[u8]) -> Result<Vec<ReadEntry>, TarError> {
     let mut tar = Tar::new(bytes);
     let mut entries = Vec::new();
     while let Some(entry) = tar.next_entry()? {
