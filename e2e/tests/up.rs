@@ -266,6 +266,31 @@ fn an_action_that_uses_up_its_memory_is_told_so_and_hurts_nobody() -> Result<()>
     Ok(())
 }
 
+/// Where files come beside the action's own, and where they come as the action opens them.
+#[test]
+fn an_action_that_writes_more_than_it_may_is_ended_and_told_so() -> Result<()> {
+    for lazily in ["never", "always"] {
+        let lazily = format!("--lazy-inputs={lazily}");
+        let farrier = Farrier::start_with(&["--action-disk", "20MiB", &lazily])?;
+        let url = farrier.http_url();
+        let exec = |script: &str| {
+            let exec = ["exec", "--no-cache", "--endpoint", &url, "--", "sh", "-c", script];
+            self::farrier(&exec)
+        };
+        let greedy =
+            exec("echo before; mkdir -p a/b && head -c 40M /dev/zero > a/b/large; sleep 60; echo after")?;
+        let text = said(&greedy);
+        ensure!(greedy.status.code() == Some(137), "{lazily}: {text}");
+        ensure!(
+            text.contains("wrote more than the 20 MiB that an action may") && text.contains("before"),
+            "{lazily}: {text}"
+        );
+        let modest = exec("head -c 10M /dev/zero > large; sleep 2; echo fine")?;
+        ensure!(modest.status.success(), "{lazily}: {}", said(&modest));
+    }
+    Ok(())
+}
+
 /// As root. Of two workers one has a small disk: what fills it and would go through on the other does.
 #[test]
 fn what_fails_for_want_of_disk_runs_elsewhere() -> Result<()> {

@@ -21,6 +21,8 @@ pub struct Capabilities {
     pub memory_limit: Availability,
     /// Whether [`RunRequest::processes_max`](crate::RunRequest::processes_max) holds.
     pub process_limit: Availability,
+    /// Whether [`RunRequest::processors_max`](crate::RunRequest::processors_max) holds.
+    pub processor_limit: Availability,
     /// Whether a build directory may have a [base](crate::RunRequest::input_root_base), and a command an
     /// [image](crate::RunRequest::image).
     pub overlays: Availability,

@@ -290,6 +290,7 @@ fn write_run_request(to: &mut Writer, request: &RunRequest) {
         network,
         memory_bytes_max,
         processes_max,
+        processors_max,
     } = request;
     to.count(argv.len());
     argv.iter().for_each(|argument| to.bytes(argument));
@@ -323,6 +324,7 @@ fn write_run_request(to: &mut Writer, request: &RunRequest) {
     to.bool(*network);
     to.optional(memory_bytes_max.as_ref(), |to, bytes| to.u64(*bytes));
     to.optional(processes_max.as_ref(), |to, processes| to.u32(*processes));
+    to.optional(processors_max.as_ref(), |to, processors| to.u32(*processors));
 }
 
 fn write_base(to: &mut Writer, base: &Base) {
@@ -380,6 +382,7 @@ fn read_run_request(from: &mut Reader<'_>) -> Result<RunRequest, FrameError> {
         network: from.bool()?,
         memory_bytes_max: from.optional(Reader::u64)?,
         processes_max: from.optional(Reader::u32)?,
+        processors_max: from.optional(Reader::u32)?,
     })
 }
 
@@ -479,6 +482,7 @@ fn write_capabilities(to: &mut Writer, capabilities: &Capabilities) {
         runs_max,
         memory_limit,
         process_limit,
+        processor_limit,
         overlays,
     } = capabilities;
     to.count(mechanisms.len());
@@ -493,6 +497,7 @@ fn write_capabilities(to: &mut Writer, capabilities: &Capabilities) {
     to.u32(*runs_max);
     write_availability(to, memory_limit);
     write_availability(to, process_limit);
+    write_availability(to, processor_limit);
     write_availability(to, overlays);
 }
 
@@ -535,6 +540,7 @@ fn read_capabilities(from: &mut Reader<'_>) -> Result<Capabilities, FrameError> 
         runs_max: from.u32()?,
         memory_limit: read_availability(from)?,
         process_limit: read_availability(from)?,
+        processor_limit: read_availability(from)?,
         overlays: read_availability(from)?,
     })
 }

@@ -69,6 +69,9 @@ pub struct RunRequest {
     /// How many processes and threads the command may have at once. No bound where the runner has
     /// [none](crate::Capabilities::process_limit).
     pub processes_max: Option<u32>,
+    /// How many processors' time the command may use at most. `None`: all that are idle. No bound where the runner has
+    /// [none](crate::Capabilities::processor_limit).
+    pub processors_max: Option<u32>,
 }
 
 /// What a command sees at `/`.
@@ -433,6 +436,7 @@ mod tests {
             network: false,
             memory_bytes_max: None,
             processes_max: None,
+            processors_max: None,
         }
     }
 

@@ -316,6 +316,7 @@ mod tests {
             network: false,
             memory_bytes_max: None,
             processes_max: None,
+            processors_max: None,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Memory and processes of commands, bounded and counted by the kernel.
+//! Memory, processes and processors of commands, bounded and counted by the kernel.
 //!
 //! A runner makes one control group for all its commands, and in it one for each: named after the supervisor, made
 //! before its command's init is let go, removed when all is dead. Version 2 of control groups is used where it hands both
@@ -29,6 +29,7 @@ const PREFIX: &str = "farrier-";
 pub(crate) struct Cgroups {
     memory: Option<Tree>,
     processes: Option<Tree>,
+    processors: Option<Tree>,
 }
 
 /// One controller's group for all commands.
@@ -43,6 +44,15 @@ struct Tree {
 pub(crate) struct Group {
     memory: Option<Leaf>,
     processes: Option<Leaf>,
+    processors: Processors,
+}
+
+/// Few commands have a bound there, and what has none pays for no group.
+#[derive(Debug)]
+struct Processors {
+    supervisor: u32,
+    tree: Option<Tree>,
+    leaf: Option<Leaf>,
 }
 
 #[derive(Debug)]
@@ -56,6 +66,7 @@ struct Leaf {
 pub(crate) struct Limits {
     pub(crate) memory_bytes_max: Option<u64>,
     pub(crate) processes_max: Option<u32>,
+    pub(crate) processors_max: Option<u32>,
 }
 
 impl Limits {
@@ -63,6 +74,7 @@ impl Limits {
         Limits {
             memory_bytes_max: request.memory_bytes_max,
             processes_max: request.processes_max,
+            processors_max: request.processors_max,
         }
     }
 }
@@ -84,6 +96,7 @@ pub(crate) struct Findings {
     pub(crate) cgroups: Cgroups,
     pub(crate) why_no_memory: Option<String>,
     pub(crate) why_no_processes: Option<String>,
+    pub(crate) why_no_processors: Option<String>,
 }
 
 impl Cgroups {
@@ -92,6 +105,7 @@ impl Cgroups {
         Cgroups {
             memory: None,
             processes: None,
+            processors: None,
         }
     }
 
@@ -112,12 +126,22 @@ impl Cgroups {
             Ok(tree)
         });
         let processes = make("pids");
+        let processors = match &memory {
+            Ok(tree) if tree.version == Version::Two => tree.hands_processors_down(),
+            _ => make("cpu"),
+        };
         let (memory, why_no_memory) = split(memory);
         let (processes, why_no_processes) = split(processes);
+        let (processors, why_no_processors) = split(processors);
         Findings {
-            cgroups: Cgroups { memory, processes },
+            cgroups: Cgroups {
+                memory,
+                processes,
+                processors,
+            },
             why_no_memory,
             why_no_processes,
+            why_no_processors,
         }
     }
 
@@ -132,6 +156,11 @@ impl Cgroups {
         Ok(Group {
             memory: self.memory.as_ref().map(leaf).transpose()?,
             processes: self.processes.as_ref().map(leaf).transpose()?,
+            processors: Processors {
+                supervisor,
+                tree: self.processors.clone(),
+                leaf: None,
+            },
         })
     }
 
@@ -151,13 +180,16 @@ impl Cgroups {
     }
 
     fn trees(&self) -> impl Iterator<Item = &Tree> {
-        let same = |memory: &Tree| {
-            self.processes
-                .as_ref()
-                .is_some_and(|processes| processes.path == memory.path)
+        let trees = [&self.memory, &self.processes, &self.processors];
+        let is_first = move |at: usize, tree: &Tree| {
+            let mut before = trees[..at].iter().filter_map(|tree| tree.as_ref());
+            before.all(|before| before.path != tree.path)
         };
-        let memory = self.memory.iter().filter(move |memory| !same(memory));
-        memory.chain(&self.processes)
+        let there = trees.into_iter().enumerate();
+        let there = there.filter_map(|(at, tree)| Some((at, tree.as_ref()?)));
+        there
+            .filter(move |(at, tree)| is_first(*at, tree))
+            .map(|(_, tree)| tree)
     }
 }
 
@@ -189,6 +221,16 @@ impl Tree {
         Ok(tree)
     }
 
+    /// This one, if what lies in it can be bounded in processors too. Not everybody's group hands that down.
+    fn hands_processors_down(&self) -> std::result::Result<Tree, String> {
+        let leaf = self.as_leaf();
+        leaf.write("cgroup.subtree_control", "+cpu").map_err(|error| {
+            leaf.failed("handing the controller of processors down", &error)
+                .to_string()
+        })?;
+        Ok(self.clone())
+    }
+
     fn as_leaf(&self) -> Leaf {
         Leaf {
             version: self.version,
@@ -214,14 +256,13 @@ impl Group {
     /// Moves a process there, which has started nothing yet.
     pub(crate) fn take_in(&self, pid: libc::pid_t) -> Result<()> {
         for leaf in self.leaves() {
-            leaf.write("cgroup.procs", &pid.to_string())
-                .map_err(|error| leaf.failed("moving a process there", &error))?;
+            leaf.take_in(pid)?;
         }
         Ok(())
     }
 
     /// Bounds the command; what cannot be bounded here is not.
-    pub(crate) fn limit(&self, limits: Limits) -> Result<()> {
+    pub(crate) fn limit(&mut self, limits: Limits) -> Result<()> {
         if let (Some(leaf), Some(bytes)) = (&self.memory, limits.memory_bytes_max) {
             leaf.limit_memory(bytes)
                 .map_err(|error| leaf.failed("bounding its memory", &error))?;
@@ -232,7 +273,16 @@ impl Group {
             leaf.write("pids.max", &all.to_string())
                 .map_err(|error| leaf.failed("bounding its processes", &error))?;
         }
-        Ok(())
+        self.processors.limit(limits.processors_max)
+    }
+
+    /// The same for a command whose init is there already.
+    pub(crate) fn limit_running(&mut self, limits: Limits, init: libc::pid_t) -> Result<()> {
+        self.limit(limits)?;
+        match &self.processors.leaf {
+            Some(leaf) => leaf.take_in(init),
+            None => Ok(()),
+        }
     }
 
     /// What was counted so far.
@@ -253,7 +303,21 @@ impl Group {
     }
 
     fn leaves(&self) -> impl Iterator<Item = &Leaf> {
-        self.memory.iter().chain(&self.processes)
+        let processors = self.processors.leaf.iter();
+        self.memory.iter().chain(&self.processes).chain(processors)
+    }
+}
+
+impl Processors {
+    fn limit(&mut self, processors_max: Option<u32>) -> Result<()> {
+        let (Some(tree), Some(processors)) = (&self.tree, processors_max) else {
+            return Ok(());
+        };
+        let leaf = tree.leaf(self.supervisor)?;
+        leaf.limit_processors(processors)
+            .map_err(|error| leaf.failed("bounding its processors", &error))?;
+        self.leaf = Some(leaf);
+        Ok(())
     }
 }
 
@@ -273,6 +337,23 @@ impl Leaf {
                 self.write("memory.oom.group", "1")
             }
         }
+    }
+
+    fn limit_processors(&self, processors: u32) -> io::Result<()> {
+        const PERIOD_US: u64 = 100_000;
+        let quota_us = u64::from(processors) * PERIOD_US;
+        match self.version {
+            Version::One => {
+                self.write("cpu.cfs_period_us", &PERIOD_US.to_string())?;
+                self.write("cpu.cfs_quota_us", &quota_us.to_string())
+            }
+            Version::Two => self.write("cpu.max", &format!("{quota_us} {PERIOD_US}")),
+        }
+    }
+
+    fn take_in(&self, pid: libc::pid_t) -> Result<()> {
+        self.write("cgroup.procs", &pid.to_string())
+            .map_err(|error| self.failed("moving a process there", &error))
     }
 
     fn write(&self, file: &str, value: &str) -> io::Result<()> {
@@ -352,15 +433,17 @@ mod tests {
         };
         let cgroups = Cgroups {
             memory: Some(tree.clone()),
-            processes: Some(tree),
+            processes: Some(tree.clone()),
+            processors: Some(tree),
         };
-        let group = cgroups.group(7).unwrap();
+        let mut group = cgroups.group(7).unwrap();
         let path = scratch.path().join("7");
         fs::write(path.join("memory.swap.max"), "max").unwrap();
         group.take_in(42).unwrap();
         let limits = Limits {
             memory_bytes_max: Some(1 << 20),
             processes_max: Some(100),
+            processors_max: Some(2),
         };
         group.limit(limits).unwrap();
         for (file, expected) in [
@@ -369,6 +452,7 @@ mod tests {
             ("memory.swap.max", "0"),
             ("memory.oom.group", "1"),
             ("pids.max", "101"),
+            ("cpu.max", "200000 100000"),
         ] {
             assert_eq!(fs::read_to_string(path.join(file)).unwrap(), expected, "{file}");
         }

@@ -67,6 +67,7 @@ pub(crate) fn probe(options: &RunnerOptions) -> (Confinement, Capabilities) {
         cgroups,
         why_no_memory,
         why_no_processes,
+        why_no_processors,
     } = Cgroups::prepare(options.memory_bytes_max);
     let bounded = |why_not: Option<String>| match why_not {
         Some(why) => Availability::Missing { why },
@@ -97,6 +98,7 @@ pub(crate) fn probe(options: &RunnerOptions) -> (Confinement, Capabilities) {
         runs_max: RUNS_MAX,
         memory_limit: bounded(why_no_memory),
         process_limit: bounded(why_no_processes),
+        processor_limit: bounded(why_no_processors),
         overlays: bounded(why_no_overlays),
     };
     (confinement, capabilities)

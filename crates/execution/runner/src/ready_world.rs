@@ -51,14 +51,14 @@ impl ReadyWorld {
     /// Sends the command in, as its client described it. An error when it cannot be sent; then nothing happened, and
     /// the world is no more.
     pub(crate) fn enter(
-        self,
+        mut self,
         encoded_request: &[u8],
         limits: Limits,
         build: &BuildDirectory,
         stdout: &OwnedFd,
         stderr: &OwnedFd,
     ) -> Result<Init, String> {
-        if let Err(error) = self.init.group.limit(limits) {
+        if let Err(error) = self.init.limit(limits) {
             self.dismiss();
             return Err(error.to_string());
         }

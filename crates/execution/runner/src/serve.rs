@@ -83,6 +83,7 @@ fn announce(sandbox: Sandbox, capabilities: &Capabilities) -> io::Result<()> {
     let limits = [
         ("memory", &capabilities.memory_limit),
         ("processes", &capabilities.process_limit),
+        ("processors", &capabilities.processor_limit),
     ];
     for (what, limit) in limits {
         if let Availability::Missing { why } = limit {

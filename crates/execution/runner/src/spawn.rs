@@ -6,7 +6,7 @@ use runner_api::Mechanism;
 use rustix::io::Errno;
 use rustix::process::Signal;
 
-use crate::cgroup::Group;
+use crate::cgroup::{Group, Limits};
 use crate::channel::Channel;
 use crate::init::{self, World};
 use crate::setup_error::{Result, Step};
@@ -27,7 +27,7 @@ impl Init {
     pub(crate) fn start(world: World<'_>) -> Result<Init> {
         let (ours, theirs) = Channel::pair().step("making a channel to init")?;
         let confinement = world.confinement;
-        let group = confinement.cgroups.group(std::process::id())?;
+        let mut group = confinement.cgroups.group(std::process::id())?;
         group.limit(world.limits)?;
         let namespaces = namespaces::flags(confinement);
         match sys::clone_into(namespaces).step("cloning a process with new namespaces")? {
@@ -55,6 +55,11 @@ impl Init {
                 Ok(init)
             }
         }
+    }
+
+    /// Bounds what it is going to start.
+    pub(crate) fn limit(&mut self, limits: Limits) -> Result<()> {
+        self.group.limit_running(limits, self.pid)
     }
 
     fn release(&self, ids_to_map: Option<&crate::confinement::Ids>) -> Result<()> {

@@ -21,6 +21,7 @@ use tasks::Group;
 use thiserror::Error;
 
 pub(crate) use crate::blocking::blocking;
+use crate::disk_use::DiskUse;
 use crate::file_cache::{FileCache, FileCacheError};
 use crate::limits::{DISK_BYTES_WANTED, DISK_FILES_WANTED, PLACEMENT_ATTEMPTS_MAX};
 use crate::tree_cache::CachedTree;
@@ -156,6 +157,13 @@ impl BuildDirectories {
             self.sweeper.caught_up().await;
         }
         Ok(room)
+    }
+
+    /// What an action writes in one of them, from now on.
+    pub(crate) async fn disk_use(&self, build_directory: &BuildDirectory) -> io::Result<DiskUse> {
+        let path = build_directory.path.clone();
+        let owner = self.placement.owner.map(|(uid, _)| uid.as_raw());
+        blocking(move || DiskUse::since_now(&path, owner)).await
     }
 
     fn make(

@@ -1,6 +1,7 @@
 //! PORT 3: what executes an assignment.
 
 mod account;
+mod disk_bound;
 mod ending;
 mod failure;
 mod fault_guarded;

@@ -12,6 +12,7 @@
 mod assignment;
 mod blocking;
 mod build_directory;
+mod disk_use;
 mod executor;
 mod fetch;
 mod file_cache;

@@ -32,6 +32,12 @@ pub(crate) const PLACEMENT_ATTEMPTS_MAX: usize = 3;
 pub(crate) const DISK_BYTES_WANTED: u64 = 32 << 20;
 /// The same, of files.
 pub(crate) const DISK_FILES_WANTED: u64 = 1000;
+/// How often it is looked at how much an action has written, where that is bounded.
+pub(crate) const DISK_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// How many levels of directories are looked into for that; a descriptor each.
+pub(crate) const DISK_LOOK_DEPTH_MAX: usize = 200;
+/// How many names are looked at; an action with more has passed every bound.
+pub(crate) const DISK_LOOK_ENTRIES_MAX: u32 = 2_000_000;
 /// How long a new build directory waits on a full disk for old ones to be removed.
 pub(crate) const DISK_PATIENCE: Duration = Duration::from_secs(10);
 /// Trees that are kept on the disk, least recently used forgotten first.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use action::ContainerImage;
+use action::{ContainerImage, Platform};
 use runner_api::{Availability, Capabilities, Runner};
 use rustix::fs::FlockOperation;
 use rustix::io::Errno;
@@ -67,6 +67,18 @@ pub struct ActionLimits {
     pub memory_bytes_max: Option<u64>,
     /// Processes and threads at one time.
     pub processes_max: Option<u32>,
+    /// Processors, unless the action's platform asks for more.
+    pub processors_max: Option<u32>,
+    /// Bytes of files on the worker's disk, beside inputs. Kept by looking, so that it may be passed for a moment.
+    pub disk_bytes_max: Option<u64>,
+}
+
+impl ActionLimits {
+    /// How many processors an action of this platform may use: what it has slots for, at least.
+    pub(crate) fn processors_of(&self, platform: &Platform) -> Option<u32> {
+        let asked = platform.values("cpus").filter_map(|cpus| cpus.parse().ok()).max();
+        self.processors_max.map(|max| max.max(asked.unwrap_or(0)))
+    }
 }
 
 /// What a worker works with.

@@ -34,7 +34,7 @@ fn run_request() -> impl Strategy<Value = RunRequest> {
             any::<u64>(),
             any::<bool>(),
             option::of(any::<u64>()),
-            option::of(any::<u32>()),
+            [option::of(any::<u32>()), option::of(any::<u32>())],
             prop_oneof![
                 Just((Root::Host, None)),
                 Just((Root::InputRoot, None)),
@@ -47,7 +47,17 @@ fn run_request() -> impl Strategy<Value = RunRequest> {
         .prop_map(
             |(
                 (argv, env, input_root, working_directory),
-                (timeout, out, err, max, network, memory_bytes_max, processes_max, (root, image), user),
+                (
+                    timeout,
+                    out,
+                    err,
+                    max,
+                    network,
+                    memory_bytes_max,
+                    [processes_max, processors_max],
+                    (root, image),
+                    user,
+                ),
                 input_root_base,
             )| RunRequest {
                 argv,
@@ -65,6 +75,7 @@ fn run_request() -> impl Strategy<Value = RunRequest> {
                 network,
                 memory_bytes_max,
                 processes_max,
+                processors_max,
             },
         )
 }
@@ -115,7 +126,12 @@ fn capabilities() -> impl Strategy<Value = Capabilities> {
     let mechanism = proptest::sample::select(&Mechanism::ALL[..]);
     (
         vec((mechanism, availability.clone()), 0..20),
-        (availability.clone(), availability.clone(), availability),
+        [
+            availability.clone(),
+            availability.clone(),
+            availability.clone(),
+            availability,
+        ],
         any::<bool>(),
         any::<bool>(),
         any::<[u32; 3]>(),
@@ -123,7 +139,7 @@ fn capabilities() -> impl Strategy<Value = Capabilities> {
         .prop_map(
             |(
                 mechanisms,
-                (memory_limit, process_limit, overlays),
+                [memory_limit, process_limit, processor_limit, overlays],
                 privileged,
                 hardlinks_safe,
                 [action_uid, action_gid, runs_max],
@@ -140,6 +156,7 @@ fn capabilities() -> impl Strategy<Value = Capabilities> {
                 runs_max,
                 memory_limit,
                 process_limit,
+                processor_limit,
                 overlays,
             },
         )

@@ -260,6 +260,7 @@ pub(crate) fn request(build: &Build, argv: &[&str]) -> RunRequest {
         network: false,
         memory_bytes_max: None,
         processes_max: None,
+        processors_max: None,
     }
 }
 

@@ -288,3 +288,33 @@ async fn the_next_runner_removes_what_a_killed_one_left() {
     }
     panic!("still there: {:?}", groups_of(runner));
 }
+
+/// Four threads that do nothing but count use one processor's time, however many are idle.
+#[tokio::test]
+async fn a_command_uses_as_many_processors_as_it_may() {
+    let Some(host) = bounding(&["--sandbox", "require"]).await else {
+        return;
+    };
+    if let Availability::Missing { why } = host.capabilities().await.processor_limit {
+        println!("not tried: {why}");
+        return;
+    }
+    let script = "for n in 1 2 3 4; do (while :; do :; done) & all=\"$all $!\"; done; sleep 2; kill $all; wait";
+    // In a world that was ready, and in a new one.
+    for network in [false, true] {
+        let ran = run_with(&host, script, |request| {
+            request.processors_max = Some(1);
+            request.network = network;
+        })
+        .await;
+        assert_eq!(ran.response.outcome, Outcome::Exited(0), "{}", ran.stderr);
+        let usage = ran.response.usage;
+        let used = Duration::from_micros(usage.user_us + usage.system_us);
+        assert!(
+            used <= ran.response.ran.mul_f64(1.2),
+            "{used:?} in {:?}",
+            ran.response.ran
+        );
+        assert!(used >= Duration::from_millis(300), "{used:?}: they did run");
+    }
+}

@@ -22,9 +22,19 @@ pub(super) struct Ending {
 }
 
 impl Ending {
-    /// `limits` are what the command may have.
-    pub(super) fn of(run: &RunResponse, limits: &ActionLimits) -> Result<Self, Failure> {
+    /// `limits` are what the command may have; `is_out_of_disk`: it was ended because it wrote more.
+    pub(super) fn of(
+        run: &RunResponse,
+        limits: &ActionLimits,
+        is_out_of_disk: bool,
+    ) -> Result<Self, Failure> {
         let mut ending = Self::of_outcome(&run.outcome, run, limits)?;
+        if let (true, Some(bytes)) = (is_out_of_disk, limits.disk_bytes_max) {
+            ending.messages = vec![format!(
+                "the command was ended because it wrote more than the {} MiB that an action may (--action-disk)",
+                bytes >> 20
+            )];
+        }
         if run.processes_refused > 0 && ending.exit_code != 0 {
             let message = format!(
                 "{} times a process could not be started, because the command had as many as it may{}",
@@ -158,7 +168,7 @@ fn out_of_memory(peak_bytes: u64, limits: &ActionLimits) -> String {
     )
 }
 
-const SIGKILL: i32 = 9;
+pub(super) const SIGKILL: i32 = 9;
 
 /// Names of the signals that end commands in practice.
 fn signal_name(signal: i32) -> &'static str {

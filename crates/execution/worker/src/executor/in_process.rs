@@ -117,7 +117,7 @@ impl Local {
         let hand_over = HandOver {
             assignment,
             build_directory: &build_directory,
-            ending: Ending::of(&run, &self.limits)?,
+            ending: Ending::of(&run, &self.limits, false)?,
             account: None,
         };
         hand_over

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use worker_api::v1::running::Phase;
 
 use super::account::account;
+use super::disk_bound::{DiskBound, run_within};
 use super::ending::Ending;
 use super::failure::{Failure, store};
 use super::hand_over::HandOver;
@@ -169,10 +170,15 @@ impl Local {
         progress.enter(Phase::Executing, timeline.metadata()).await;
         // The runner watches `cancel` itself, and answers when every process of the command is dead.
         let request = || self.run_request(assignment, build_directory, surroundings);
-        let run = match build_directory.lazy() {
-            None => self.runner.run(request(), cancel).await,
-            Some(lazy) => self.run_lazily(request(), lazy, cancel).await,
+        let bound = self.disk_bound(build_directory).await?;
+        let ending = cancel.child_token();
+        let run = async {
+            match build_directory.lazy() {
+                None => self.runner.run(request(), &ending).await,
+                Some(lazy) => self.run_lazily(request(), lazy, &ending).await,
+            }
         };
+        let (run, is_out_of_disk) = run_within(bound, run, &ending).await;
         let run = match run {
             Err(RunError::Undead { message, remains }) => {
                 return Err(undead(
@@ -193,10 +199,21 @@ impl Local {
         let hand_over = HandOver {
             assignment,
             build_directory,
-            ending: Ending::of(&run, &self.limits)?,
+            ending: Ending::of(&run, &self.limits, is_out_of_disk)?,
             account: account(&self.worker, assignment, request, &run),
         };
         hand_over.report(blobs, timeline, progress, cancel).await
+    }
+
+    /// From here on, what the action writes counts, if there is a bound on that.
+    async fn disk_bound(&self, build_directory: &BuildDirectory) -> Result<Option<DiskBound>, Failure> {
+        let Some(bytes_max) = self.limits.disk_bytes_max else {
+            return Ok(None);
+        };
+        let used = self.build_directories.disk_use(build_directory).await;
+        let used = used.map_err(|error| Failure::disk("looking at how much of it is used", error))?;
+        let used = Arc::new(used);
+        Ok(Some(DiskBound { used, bytes_max }))
     }
 
     /// Whether this action's inputs are fetched when they are opened.
@@ -283,6 +300,9 @@ impl Local {
             network: surroundings.network,
             memory_bytes_max: self.limits.memory_bytes_max,
             processes_max: self.limits.processes_max,
+            processors_max: self
+                .limits
+                .processors_of(&Platform::of(&assignment.action, command)),
         }
     }
 }

@@ -63,6 +63,7 @@ fn parts() -> WorkerParts {
             runs_max: 8,
             memory_limit: Availability::Available,
             process_limit: Availability::Available,
+            processor_limit: Availability::Available,
             overlays: Availability::Available,
         },
         stores: Arc::new(|_| cas::memory(1)),

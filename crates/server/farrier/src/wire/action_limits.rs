@@ -23,6 +23,14 @@ pub(super) struct LimitOptions {
     /// Most processes and threads that one action has at a time.
     #[arg(long, default_value_t = 4096, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     action_processes: u32,
+    /// Most processors that one action uses at a time, also where others are idle, unless its platform asks for more (`cpus`)
+    /// [default: all that are idle].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    action_cpus: Option<u32>,
+    /// Most bytes that one action writes beside its inputs, in files of its build directory. What is in memory counts as
+    /// memory [default: what the disk holds].
+    #[arg(long, value_name = "SIZE")]
+    action_disk: Option<ByteSize>,
     /// Most processes that may outlive the action they were started for, to serve others with the same tools and command
     /// line (Bazel's persistent workers). They keep their memory from action to action; 0 keeps every action apart.
     #[arg(long, default_value_t = 0, value_name = "N")]
@@ -41,6 +49,8 @@ impl LimitOptions {
             size("--memory", self.memory),
             size("--action-memory", self.action_memory),
             Some(format!("--action-processes={}", self.action_processes)),
+            self.action_cpus.map(|cpus| format!("--action-cpus={cpus}")),
+            size("--action-disk", self.action_disk),
             Some(format!("--persistent-workers={}", self.persistent_workers)),
         ]
         .into_iter()
@@ -60,6 +70,8 @@ impl LimitOptions {
         ActionLimits {
             memory_bytes_max: self.action_memory.map(|size| size.0),
             processes_max: Some(self.action_processes),
+            processors_max: self.action_cpus,
+            disk_bytes_max: self.action_disk.map(|size| size.0),
         }
     }
 
@@ -75,14 +87,20 @@ impl LimitOptions {
 
     /// Whoever asks for a bound by name must not get none.
     pub(super) fn check(&self, capabilities: &Capabilities) -> Result<()> {
-        let asked = [("--memory", self.memory), ("--action-memory", self.action_memory)];
-        let asked = asked.iter().find(|(_, size)| size.is_some());
-        match (&capabilities.memory_limit, asked) {
-            (Availability::Missing { why }, Some((option, _))) => Err(BadOptions::message(format!(
-                "{option} cannot be kept on this machine: {why}"
-            ))),
-            _ => Ok(()),
+        let (memory, processors) = (&capabilities.memory_limit, &capabilities.processor_limit);
+        let asked = [
+            ("--memory", self.memory.is_some(), memory),
+            ("--action-memory", self.action_memory.is_some(), memory),
+            ("--action-cpus", self.action_cpus.is_some(), processors),
+        ];
+        for (option, is_asked, limit) in asked {
+            if let (true, Availability::Missing { why }) = (is_asked, limit) {
+                return Err(BadOptions::message(format!(
+                    "{option} cannot be kept on this machine: {why}"
+                )));
+            }
         }
+        Ok(())
     }
 }
 
@@ -151,6 +169,8 @@ mod tests {
             "--memory=1073741824",
             "--action-memory=1048576",
             "--action-processes=7",
+            "--action-cpus=2",
+            "--action-disk=4096",
             "--persistent-workers=3",
             "--resource=gpu=2",
         ];
@@ -190,6 +210,7 @@ mod tests {
             runs_max: 1,
             memory_limit: missing.clone(),
             process_limit: missing.clone(),
+            processor_limit: missing.clone(),
             overlays: missing,
         };
         assert!(parse(&[]).check(&capabilities).is_ok());
@@ -200,5 +221,6 @@ mod tests {
             error.to_string(),
             "--action-memory cannot be kept on this machine: no control groups"
         );
+        assert!(parse(&["--action-cpus=1".into()]).check(&capabilities).is_err());
     }
 }

@@ -91,6 +91,7 @@ mod tests {
                 memory_limit: Availability::Available,
                 overlays: Availability::Available,
                 process_limit: Availability::Available,
+                processor_limit: Availability::Available,
             };
             let checked = check_as(own, &capabilities, persistent);
             assert_eq!(

@@ -265,6 +265,7 @@ fn missing_mechanisms(capabilities: &Capabilities) -> Vec<String> {
     let limits = [
         ("memory", &capabilities.memory_limit),
         ("processes", &capabilities.process_limit),
+        ("processors", &capabilities.processor_limit),
     ];
     for (what, limit) in limits {
         if let Availability::Missing { why } = limit {
