@@ -299,7 +299,8 @@ async fn a_command_uses_as_many_processors_as_it_may() {
         println!("not tried: {why}");
         return;
     }
-    let script = "for n in 1 2 3 4; do (while :; do :; done) & all=\"$all $!\"; done; sleep 2; kill $all; wait";
+    let script =
+        "for n in 1 2 3 4; do (while :; do :; done) & all=\"$all $!\"; done; sleep 2; kill $all; wait";
     // In a world that was ready, and in a new one.
     for network in [false, true] {
         let ran = run_with(&host, script, |request| {
