@@ -264,14 +264,20 @@ impl Build {
     /// Checks that every process, and at least `at_least` of them, was run by `runner`.
     #[track_caller]
     pub fn assert_all_spawns(&self, runner: &str, at_least: usize) -> &Self {
+        self.assert_spawns_by(&[runner], at_least)
+    }
+
+    /// The same for one of several ways to run.
+    #[track_caller]
+    pub fn assert_spawns_by(&self, runners: &[&str], at_least: usize) -> &Self {
         let others: Vec<_> = self
             .spawns
             .iter()
-            .filter(|spawn| spawn.runner != runner)
+            .filter(|spawn| !runners.contains(&spawn.runner.as_str()))
             .collect();
         assert!(
             others.is_empty(),
-            "not run by `{runner}`: {others:#?}\n{}",
+            "not run by {runners:?}: {others:#?}\n{}",
             self.output
         );
         assert!(

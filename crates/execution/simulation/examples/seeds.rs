@@ -11,7 +11,8 @@ fn main() {
     };
     let (from, seeds) = (number("--from", 0), number("--seeds", 10_000));
     let trace = words.iter().any(|word| word == "--trace");
-    let (mut operations, mut leases, mut lives, mut overlaps, mut hedges) = (0, 0, 0, 0, 0);
+    let (mut operations, mut leases, mut lives, mut overlaps) = (0, 0, 0, 0);
+    let (mut hedges, mut handed_back) = (0, 0);
     for seed in from..from.saturating_add(seeds) {
         let outcome = std::panic::catch_unwind(|| simulation::run(seed, trace));
         let Ok(outcome) = outcome else {
@@ -23,8 +24,10 @@ fn main() {
         lives += outcome.lives;
         overlaps += outcome.overlaps;
         hedges += outcome.hedges;
+        handed_back += outcome.handed_back;
     }
     println!(
-        "{seeds} seeds: {operations} operations, {leases} leases, {hedges} of them hedges, {lives} lives, {overlaps} overlaps"
+        "{seeds} seeds: {operations} operations, {leases} leases, {hedges} of them hedges and {handed_back} handed back, \
+         {lives} lives, {overlaps} overlaps"
     );
 }

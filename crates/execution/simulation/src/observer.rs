@@ -25,6 +25,8 @@ pub(crate) struct Observer {
     pub(crate) lost: BTreeSet<LeaseId>,
     /// How often a second worker was given what seemed to be stuck.
     pub(crate) hedges: u64,
+    /// How often a worker that was about to go gave back what it had.
+    pub(crate) handed_back: u64,
     /// The attempt that failed last: when it was the last that may be, its response is what comes next.
     failed: Option<(TaskId, LeaseId)>,
 }
@@ -99,6 +101,7 @@ impl Observer {
                 let live = self.end_leases(*task);
                 assert_eq!(live.len(), 1, "the task's only lease is handed back");
                 self.lost.extend(live.into_keys());
+                self.handed_back += 1;
             }
             Entry::Completed { task, response } => {
                 let mut live = self.end_leases(*task);

@@ -88,7 +88,8 @@ impl Server {
             Event::WorkerSynced(worker, report) => {
                 let running = |(_, state): &&(_, LeaseState)| matches!(state, LeaseState::Running { .. });
                 let running = report.leases.iter().filter(running).map(|(lease, _)| *lease);
-                reported = Some((worker.clone(), running.collect::<Vec<_>>()));
+                let leaves = report.leaves_in.is_some();
+                reported = Some((worker.clone(), leaves, running.collect::<Vec<_>>()));
             }
             Event::WorkerGone(worker) => {
                 self.gone.insert(worker.clone(), self.now);
@@ -105,9 +106,9 @@ impl Server {
         for effect in effects.iter().take(recorded_at_most) {
             let Effect::Record(entry) = effect else { break };
             let may_lose = |lease: LeaseId, worker: &WorkerId| {
-                let says_so = reported
-                    .as_ref()
-                    .is_some_and(|(reporter, running)| reporter == worker && !running.contains(&lease));
+                let says_so = reported.as_ref().is_some_and(|(reporter, leaves, running)| {
+                    reporter == worker && (*leaves || !running.contains(&lease))
+                });
                 let heard = heard.get(worker);
                 let silent = heard.is_some_and(|heard| now - *heard >= options.lease_duration);
                 let gone = gone
@@ -122,7 +123,7 @@ impl Server {
         if recorded_max.is_some() {
             return None;
         }
-        if let Some((worker, _)) = reported {
+        if let Some((worker, ..)) = reported {
             self.gone.remove(&worker);
             self.heard.insert(worker, self.now);
         }

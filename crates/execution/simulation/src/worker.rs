@@ -20,6 +20,8 @@ pub(crate) struct Worker {
     pub(crate) paused_until: Moment,
     /// No message comes through until then.
     pub(crate) cut_until: Moment,
+    /// Its machine goes away then, and it says so.
+    pub(crate) leaves_at: Option<Moment>,
     /// The stream it speaks on.
     pub(crate) connection: u64,
     pub(crate) heard: Moment,
@@ -36,6 +38,7 @@ impl Worker {
             is_alive: true,
             paused_until: 0,
             cut_until: 0,
+            leaves_at: None,
             connection: 0,
             heard: now,
             renewed: now,
@@ -43,7 +46,7 @@ impl Worker {
         }
     }
 
-    pub(crate) fn report(&self, slots: u32) -> WorkerReport {
+    pub(crate) fn report(&self, slots: u32, now: Moment) -> WorkerReport {
         let state = |(lease, done): (&LeaseId, &Option<Code>)| {
             let running = LeaseState::Running {
                 phase: Phase::Executing,
@@ -66,6 +69,9 @@ impl Worker {
         };
         WorkerReport {
             name: self.id.to_string(),
+            leaves_in: self
+                .leaves_at
+                .map(|at| Duration::from_micros(at.saturating_sub(now))),
             usages: self.held.iter().filter_map(usage).collect(),
             slots,
             leases: self.held.iter().map(state).collect(),

@@ -41,6 +41,8 @@ pub struct Outcome {
     pub overlaps: u64,
     /// How often a second worker was given an action that seemed to be stuck.
     pub hedges: u64,
+    /// How often a worker that was about to go gave back what it had.
+    pub handed_back: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -54,7 +56,9 @@ enum Happening {
     Client(usize),
     ServerStarts,
     WorkerStarts(usize),
+    WorkerLeaves(usize, u64),
     Broken(u64, usize, WorkerId, u64),
+    PutBack(usize),
     Fault,
 }
 
@@ -146,6 +150,7 @@ pub fn run(seed: u64, trace: bool) -> Outcome {
         lives: world.server.life,
         overlaps: world.overlaps,
         hedges: world.server.observer.hedges,
+        handed_back: world.server.observer.handed_back,
     }
 }
 
@@ -231,6 +236,13 @@ impl World {
                     self.dispatch(Event::WorkerGone(id));
                 }
             }
+            Happening::WorkerLeaves(host, incarnation) => {
+                let worker = &self.workers[host];
+                if worker.is_alive && worker.incarnation == incarnation {
+                    self.worker_dies(host, SECOND);
+                }
+            }
+            Happening::PutBack(host) => self.put_back(host),
             Happening::Fault => self.fault(),
         }
     }

@@ -40,7 +40,7 @@ impl World {
 
     pub(super) fn say(&mut self, host: usize, is_first: bool) {
         let worker = &self.workers[host];
-        let (now, report) = (self.now(), worker.report(SLOTS));
+        let (now, report) = (self.now(), worker.report(SLOTS, self.now()));
         let (id, connection) = (worker.id.clone(), worker.connection);
         if now < worker.paused_until {
             return;
