@@ -239,3 +239,24 @@ fn a_request_that_proves_nothing_is_refused() {
     );
     assert!(matches!(granted, Err(TrustError::Answer { .. })));
 }
+
+/// What a stranger shows is looked at before it is known to be nobody's.
+#[test]
+fn a_certificate_that_ends_before_it_begins_is_refused_like_any_other_stranger_s() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params
+        .distinguished_name
+        .push(rcgen::DnType::CommonName, "stranger");
+    (params.not_before, params.not_after) = ((noon() + WEEK).into(), noon().into());
+    let certificate = params.self_signed(&key).unwrap();
+    let authority = Authority::new(noon()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(authority.certificate().clone()).unwrap();
+    let ours = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    let verifier = AtAnyTime(ours.build().unwrap());
+    for now in [noon() - DAY, noon() + DAY, noon() + WEEK + DAY] {
+        let refused = verifier.verify_client_cert(certificate.der(), &[], unix(now));
+        assert!(refused.is_err());
+    }
+}
