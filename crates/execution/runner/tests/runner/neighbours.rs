@@ -113,14 +113,14 @@ async fn one_command_after_another_finds_nothing() {
     let script = format!(
         "[ -z \"$LEFT\" ] || echo env; export LEFT=1; \
          for d in /tmp /dev/shm .; do ls -A $d; echo x > $d/left; done; \
-         ls /proc | grep -c '^[0-9]'; python3 -c '{LISTEN}'"
+         set -- /proc/[0-9]*; echo $#; python3 -c '{LISTEN}'"
     );
     for mode in modes() {
         let host = Host::start(*mode).await;
         for _ in 0..3 {
             host.spares(1..=8).await;
-            // Pid 1, the shell, and the two of the pipeline.
-            assert_eq!(host.shell(&script).await.ok(), "4\n", "{mode:?}");
+            // Pid 1 and the shell, which counts by itself: what a pipeline sees of itself depends on who is first.
+            assert_eq!(host.shell(&script).await.ok(), "2\n", "{mode:?}");
         }
     }
 }
