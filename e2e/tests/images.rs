@@ -1,6 +1,7 @@
 //! Actions in an image that people would have made elsewhere: a system of busybox alone, loaded by its digest.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -17,39 +18,38 @@ fn sha256(bytes: &[u8]) -> String {
     hash.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// One entry of a tar; the type flag is `0` for a file and `2` for a symlink.
-fn entry(path: &str, type_flag: u8, target: &str, content: &[u8]) -> Vec<u8> {
-    let mut block = [0u8; 512];
-    block[..path.len()].copy_from_slice(path.as_bytes());
-    block[100..108].copy_from_slice(b"0000755\0");
-    block[124..136].copy_from_slice(format!("{:011o}\0", content.len()).as_bytes());
-    block[156] = type_flag;
-    block[157..157 + target.len()].copy_from_slice(target.as_bytes());
-    block[257..265].copy_from_slice(b"ustar\x0000");
-    block[148..156].fill(b' ');
-    let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
-    block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
-    let mut bytes = block.to_vec();
-    bytes.extend_from_slice(content);
-    bytes.resize(bytes.len().next_multiple_of(512), 0);
-    bytes
+/// A layer as people make them: what is in a directory, in a tar.
+fn layer(directory: &Path) -> Result<Vec<u8>> {
+    let tar = Command::new("tar")
+        .args(["--create", "--owner=0", "--group=0", "--directory"])
+        .arg(directory)
+        .arg(".")
+        .output()
+        .context("tar does not start")?;
+    ensure!(
+        tar.status.success(),
+        "tar: {}",
+        String::from_utf8_lossy(&tar.stderr)
+    );
+    Ok(tar.stdout)
 }
 
 /// An OCI image layout in `directory`; the answer is the digest of its manifest.
 fn busybox_image(directory: &Path) -> Result<String> {
-    let busybox =
-        fs::read(BUSYBOX).with_context(|| format!("{BUSYBOX} (busybox-static): run `e2e/install`"))?;
-    let applets = ["sh", "cat", "ls", "pwd", "id"];
-    let mut lower = entry("bin/busybox", b'0', "", &busybox);
-    lower.extend(
-        applets
-            .iter()
-            .flat_map(|name| entry(&format!("bin/{name}"), b'2', "busybox", b"")),
-    );
-    lower.extend(entry("etc/release", b'0', "", b"first\n"));
-    lower.extend(entry("etc/gone", b'0', "", b"gone\n"));
-    let mut upper = entry("etc/release", b'0', "", b"second\n");
-    upper.extend(entry("etc/.wh.gone", b'0', "", b""));
+    let trees = tempfile::tempdir()?;
+    let at = |path: &str| trees.path().join(path);
+    for path in ["lower/bin", "lower/etc", "upper/etc"] {
+        fs::create_dir_all(at(path))?;
+    }
+    fs::copy(BUSYBOX, at("lower/bin/busybox"))
+        .with_context(|| format!("{BUSYBOX} (busybox-static): run `e2e/install`"))?;
+    for applet in ["sh", "cat", "ls", "pwd", "id"] {
+        symlink("busybox", at("lower/bin").join(applet))?;
+    }
+    fs::write(at("lower/etc/release"), "first\n")?;
+    fs::write(at("lower/etc/gone"), "gone\n")?;
+    fs::write(at("upper/etc/release"), "second\n")?;
+    fs::write(at("upper/etc/.wh.gone"), "")?;
     let blobs = directory.join("blobs/sha256");
     fs::create_dir_all(&blobs)?;
     let add = |bytes: &[u8]| -> Result<serde_json::Value> {
@@ -60,9 +60,8 @@ fn busybox_image(directory: &Path) -> Result<String> {
         )
     };
     let mut layers = Vec::new();
-    for mut layer in [lower, upper] {
-        layer.extend([0; 1024]);
-        layers.push(add(&layer)?);
+    for tree in ["lower", "upper"] {
+        layers.push(add(&layer(&at(tree))?)?);
     }
     let config = add(json!({"config": {"Env": ["PATH=/bin", "IMAGE=busybox"]}})
         .to_string()
