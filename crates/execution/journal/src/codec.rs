@@ -7,7 +7,7 @@ use action::{Action, ActionDigest, Command, Platform};
 use blob::{Digest, DigestFunction, InstanceName};
 use prost::Message;
 use reapi::execution::ExecuteResponse;
-use scheduler::{Entry, Expected, LeaseId, OperationName, Shape, TaskId, Time, Work, WorkerId};
+use scheduler::{Entry, Expected, Grant, LeaseId, OperationName, Shape, TaskId, Time, Work, WorkerId};
 use worker_api::v1::Assignment;
 
 use crate::v1 as proto;
@@ -35,32 +35,8 @@ pub(crate) fn encode(entry: &Entry, bytes: &mut Vec<u8>) {
             priority: *priority,
             operation_name: operation.to_string(),
         }),
-        Entry::Granted {
-            task,
-            lease,
-            operation,
-            worker,
-            worker_name,
-        } => What::Granted(proto::Granted {
-            task: task.as_u64(),
-            lease_id: lease.as_u64(),
-            operation_name: operation.to_string(),
-            worker_id: worker.to_string(),
-            worker_name: worker_name.clone(),
-        }),
-        Entry::Hedged {
-            task,
-            lease,
-            operation,
-            worker,
-            worker_name,
-        } => What::Hedged(proto::Granted {
-            task: task.as_u64(),
-            lease_id: lease.as_u64(),
-            operation_name: operation.to_string(),
-            worker_id: worker.to_string(),
-            worker_name: worker_name.clone(),
-        }),
+        Entry::Granted(grant) => What::Granted(granted(grant)),
+        Entry::Hedged(grant) => What::Hedged(granted(grant)),
         Entry::Ended {
             task,
             lease,
@@ -150,20 +126,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, String> {
                 operation: OperationName::new(joined.operation_name),
                 priority: joined.priority,
             },
-            What::Granted(granted) => Entry::Granted {
-                task: TaskId::new(granted.task),
-                lease: LeaseId::new(granted.lease_id),
-                operation: OperationName::new(granted.operation_name),
-                worker: WorkerId::new(granted.worker_id),
-                worker_name: granted.worker_name,
-            },
-            What::Hedged(granted) => Entry::Hedged {
-                task: TaskId::new(granted.task),
-                lease: LeaseId::new(granted.lease_id),
-                operation: OperationName::new(granted.operation_name),
-                worker: WorkerId::new(granted.worker_id),
-                worker_name: granted.worker_name,
-            },
+            What::Granted(granted) => Entry::Granted(grant(granted)),
+            What::Hedged(granted) => Entry::Hedged(grant(granted)),
             What::Ended(ended) => Entry::Ended {
                 task: TaskId::new(ended.task),
                 lease: LeaseId::new(ended.lease_id),
@@ -224,6 +188,26 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, String> {
             What::LeasesBelow(leases) => Entry::LeasesBelow(LeaseId::new(leases.lease_id)),
         },
     )
+}
+
+fn granted(grant: &Grant) -> proto::Granted {
+    proto::Granted {
+        task: grant.task.as_u64(),
+        lease_id: grant.lease.as_u64(),
+        operation_name: grant.operation.to_string(),
+        worker_id: grant.worker.to_string(),
+        worker_name: grant.worker_name.clone(),
+    }
+}
+
+fn grant(granted: proto::Granted) -> Grant {
+    Grant {
+        task: TaskId::new(granted.task),
+        lease: LeaseId::new(granted.lease_id),
+        operation: OperationName::new(granted.operation_name),
+        worker: WorkerId::new(granted.worker_id),
+        worker_name: granted.worker_name,
+    }
 }
 
 fn avoided(id: String) -> Option<WorkerId> {

@@ -34,31 +34,9 @@ pub enum Entry {
         priority: i32,
     },
     /// A worker was given the task.
-    Granted {
-        /// The task.
-        task: TaskId,
-        /// Under this lease.
-        lease: LeaseId,
-        /// With this operation's name.
-        operation: OperationName,
-        /// The worker.
-        worker: WorkerId,
-        /// What it calls itself.
-        worker_name: String,
-    },
+    Granted(Grant),
     /// Another worker was given a task that one has.
-    Hedged {
-        /// The task.
-        task: TaskId,
-        /// Under this lease.
-        lease: LeaseId,
-        /// With this operation's name.
-        operation: OperationName,
-        /// The other worker.
-        worker: WorkerId,
-        /// What it calls itself.
-        worker_name: String,
-    },
+    Hedged(Grant),
     /// One of two leases of a task is over without a result; it goes on under the other.
     Ended {
         /// The task.
@@ -144,4 +122,19 @@ pub enum Entry {
     },
     /// Leases with numbers below this one have been granted.
     LeasesBelow(LeaseId),
+}
+
+/// A task in the hands of a worker.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Grant {
+    /// The task.
+    pub task: TaskId,
+    /// Under this lease.
+    pub lease: LeaseId,
+    /// With this operation's name.
+    pub operation: OperationName,
+    /// The worker.
+    pub worker: WorkerId,
+    /// What it calls itself.
+    pub worker_name: String,
 }

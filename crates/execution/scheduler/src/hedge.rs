@@ -85,13 +85,8 @@ impl Scheduler {
         };
         task.second = Some(lease);
         self.deadlines.set(Deadline::Stuck(id), None);
-        self.changes.record(Entry::Hedged {
-            task: id,
-            lease,
-            operation: operation.clone(),
-            worker: worker.clone(),
-            worker_name: self.worker_name(worker),
-        });
+        let grant = self.grant_of(id, lease, &operation, worker);
+        self.changes.record(Entry::Hedged(grant));
         self.lease_out(lease, id, operation, worker);
     }
 

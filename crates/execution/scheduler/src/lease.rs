@@ -11,7 +11,7 @@ use crate::platform::shown;
 use crate::response::infrastructure_failure;
 use crate::size::Size;
 use crate::task::TaskState;
-use crate::{Entry, LeaseId, LeaseState, OperationName, Scheduler, TaskId, Time, Usage, WorkerId};
+use crate::{Entry, Grant, LeaseId, LeaseState, OperationName, Scheduler, TaskId, Time, Usage, WorkerId};
 
 /// Reported lease numbers above this are no memory of ours: numbers are granted one by one from 1.
 const LEASE_NUMBER_MAX: u64 = u64::MAX / 2;
@@ -73,19 +73,31 @@ impl Scheduler {
         }
         task.state = TaskState::Running(id);
         let queue_id = task.queue;
-        self.changes.record(Entry::Granted {
-            task: task_id,
-            lease: id,
-            operation: operation.clone(),
-            worker: worker_id.clone(),
-            worker_name: self.worker_name(worker_id),
-        });
+        let grant = self.grant_of(task_id, id, &operation, worker_id);
+        self.changes.record(Entry::Granted(grant));
         self.lease_out(id, task_id, operation, worker_id);
         // The next one of the queue may want another worker.
         self.unreserve(queue_id);
         self.totals.granted += 1;
         self.expect_end(task_id);
         self.update_operations(task_id);
+    }
+
+    /// For the journal.
+    pub(crate) fn grant_of(
+        &self,
+        task: TaskId,
+        lease: LeaseId,
+        operation: &OperationName,
+        worker: &WorkerId,
+    ) -> Grant {
+        Grant {
+            task,
+            lease,
+            operation: operation.clone(),
+            worker: worker.clone(),
+            worker_name: self.worker_name(worker),
+        }
     }
 
     /// A task takes its part of a worker.

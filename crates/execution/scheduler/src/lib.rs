@@ -55,7 +55,7 @@ mod worker;
 mod tests;
 
 pub use effect::{Desired, Effect};
-pub use entry::Entry;
+pub use entry::{Entry, Grant};
 pub use event::{Event, LeaseState, Phase, Request, Work, WorkerReport};
 pub use learned::{Expected, Shape, Usage};
 pub use name::{LeaseId, OperationName, TaskId, WorkerId};

@@ -15,8 +15,8 @@ use crate::scheduler::Changes;
 use crate::task::{Task, TaskState};
 use crate::worker::Seated;
 use crate::{
-    Effect, Entry, LeaseId, OperationName, Scheduler, SchedulerOptions, Shape, TaskId, Time, Totals, Work,
-    WorkerId,
+    Effect, Entry, Grant, LeaseId, OperationName, Scheduler, SchedulerOptions, Shape, TaskId, Time, Totals,
+    Work, WorkerId,
 };
 
 impl Scheduler {
@@ -120,23 +120,10 @@ impl Scheduler {
             let Some(lease) = self.leases.get(&id) else {
                 continue;
             };
-            let (operation, worker) = (lease.operation.clone(), lease.worker.clone());
-            let worker_name = self.worker_name(&worker);
+            let grant = self.grant_of(task, id, &lease.operation, &lease.worker);
             entries.push(match state.second == Some(id) {
-                false => Entry::Granted {
-                    task,
-                    lease: id,
-                    operation,
-                    worker,
-                    worker_name,
-                },
-                true => Entry::Hedged {
-                    task,
-                    lease: id,
-                    operation,
-                    worker,
-                    worker_name,
-                },
+                false => Entry::Granted(grant),
+                true => Entry::Hedged(grant),
             });
         }
         if let Some(response) = &state.completed {
@@ -165,29 +152,17 @@ impl Scheduler {
                     self.operation_came_back(operation, work, Progress::Waiting(task, priority));
                 }
             }
-            Entry::Granted {
-                task,
-                lease,
-                operation,
-                worker,
-                worker_name,
-            } => {
-                if self.can_be_granted(task, lease) {
-                    self.take_back(task);
-                    self.seat_if_unknown(&worker, worker_name);
-                    self.grant_as(lease, task, operation, &worker);
+            Entry::Granted(grant) => {
+                if self.can_be_granted(&grant) {
+                    self.take_back(grant.task);
+                    self.seat_if_unknown(&grant.worker, grant.worker_name);
+                    self.grant_as(grant.lease, grant.task, grant.operation, &grant.worker);
                 }
             }
-            Entry::Hedged {
-                task,
-                lease,
-                operation,
-                worker,
-                worker_name,
-            } => {
-                if self.can_be_granted(task, lease) {
-                    self.seat_if_unknown(&worker, worker_name);
-                    self.hedge_as(lease, task, operation, &worker);
+            Entry::Hedged(grant) => {
+                if self.can_be_granted(&grant) {
+                    self.seat_if_unknown(&grant.worker, grant.worker_name);
+                    self.hedge_as(grant.lease, grant.task, grant.operation, &grant.worker);
                 }
             }
             Entry::Ended {
@@ -267,9 +242,9 @@ impl Scheduler {
         self.operations.insert(name, operation);
     }
 
-    fn can_be_granted(&mut self, task: TaskId, lease: LeaseId) -> bool {
-        self.lease_next = self.lease_next.max(lease.0.saturating_add(1));
-        let task = self.tasks.by_id.get(&task);
+    fn can_be_granted(&mut self, grant: &Grant) -> bool {
+        self.lease_next = self.lease_next.max(grant.lease.0.saturating_add(1));
+        let task = self.tasks.by_id.get(&grant.task);
         task.is_some_and(|task| task.completed.is_none())
     }
 

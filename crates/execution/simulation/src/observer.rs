@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use reapi::execution::ExecuteResponse;
-use scheduler::{Entry, LeaseId, OperationName, TaskId, WorkerId};
+use scheduler::{Entry, Grant, LeaseId, OperationName, TaskId, WorkerId};
 
 use crate::job::made_under;
 
@@ -47,12 +47,10 @@ impl Observer {
                 let (operations, _) = self.tasks.get_mut(task).expect("a task that lives");
                 operations.insert(operation.clone());
             }
-            Entry::Granted {
-                task, lease, worker, ..
-            }
-            | Entry::Hedged {
-                task, lease, worker, ..
-            } => {
+            Entry::Granted(grant) | Entry::Hedged(grant) => {
+                let Grant {
+                    task, lease, worker, ..
+                } = grant;
                 let last = self.granted.last_key_value().map(|(lease, _)| *lease);
                 assert!(last < Some(*lease), "lease {lease} came again");
                 self.granted.insert(*lease, *task);

@@ -65,20 +65,20 @@ fn every_entry_comes_back_as_it_went() {
             operation: operation.clone(),
             priority: 7,
         },
-        Entry::Granted {
+        Entry::Granted(Grant {
             task,
             lease: LeaseId::new(u64::MAX),
             operation: operation.clone(),
             worker: WorkerId::new("w"),
             worker_name: "host".to_owned(),
-        },
-        Entry::Hedged {
+        }),
+        Entry::Hedged(Grant {
             task,
             lease: LeaseId::new(4),
             operation: operation.clone(),
             worker: WorkerId::new("v"),
             worker_name: "other".to_owned(),
-        },
+        }),
         Entry::Ended {
             task,
             lease: LeaseId::new(4),
