@@ -8,8 +8,8 @@
 mod choice;
 mod difference;
 mod merged;
+mod state;
 
-use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
@@ -34,11 +34,11 @@ use crate::build_directory::{
 };
 use crate::file_cache::FileCache;
 use crate::limits::{
-    BASE_PATHS_MIN, BASES_COMPARED_MAX, PLACEMENT_ATTEMPTS_MAX, SEEN_ROOTS_MAX, TREE_PATH_BYTES,
-    TREE_PATHS_KEPT_MAX, TREES_MAX,
+    BASE_PATHS_MIN, BASES_COMPARED_MAX, PLACEMENT_ATTEMPTS_MAX, TREE_PATHS_KEPT_MAX, TREES_MAX,
 };
 use choice::{Choice, Facts, choose, steps_max};
 use difference::difference;
+use state::{Found, State, Weight};
 
 /// Trees by the digest of their root, the most recently used first; at most `bytes_max` of them, [`TREES_MAX`] and
 /// [`TREE_PATHS_KEPT_MAX`], plus what is in use.
@@ -53,15 +53,6 @@ pub(crate) struct TreeCache {
     state: Mutex<State>,
 }
 
-#[derive(Default)]
-struct State {
-    trees: VecDeque<Arc<CachedTree>>,
-    /// Being laid out; cancelled when that has ended, well or not.
-    making: HashMap<Digest, CancellationToken>,
-    /// Large input roots that were laid out by themselves lately, the last one first.
-    seen: VecDeque<Arc<InputTree>>,
-}
-
 /// A tree that stays as it is for as long as somebody has this; removed some time after it was forgotten by the cache
 /// and by all who use it.
 pub(crate) struct CachedTree {
@@ -69,14 +60,6 @@ pub(crate) struct CachedTree {
     input: Arc<InputTree>,
     weight: Weight,
     _swept: Swept,
-}
-
-/// What a tree takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Weight {
-    paths: u64,
-    /// As if the file cache did not have the files too: it may have dropped them.
-    bytes: u64,
 }
 
 /// How an input root gets into a build directory.
@@ -295,26 +278,6 @@ impl CachedTree {
     }
 }
 
-impl Weight {
-    fn of(input: &InputTree) -> Self {
-        let paths = input.path_count();
-        let contents = input.files().iter().map(Digest::size_bytes);
-        let contents = contents.fold(0u64, u64::saturating_add);
-        Weight {
-            paths,
-            bytes: contents.saturating_add(paths.saturating_mul(TREE_PATH_BYTES)),
-        }
-    }
-}
-
-enum Found {
-    Tree(Arc<CachedTree>),
-    /// Somebody else makes it; fires when that has ended.
-    Making(CancellationToken),
-    /// It is the caller's to make.
-    Turn(CancellationToken),
-}
-
 /// The right to make one tree. Dropping it, however that ended, lets those who wait look again.
 struct Turn {
     cache: Arc<TreeCache>,
@@ -335,58 +298,6 @@ impl Turn {
 impl Drop for Turn {
     fn drop(&mut self) {
         self.cache.state.lock().making.remove(&self.root);
-    }
-}
-
-impl State {
-    fn find_or_claim(&mut self, root: Digest) -> Found {
-        if let Some(tree) = self.trees.iter().find(|tree| tree.input.root() == root).cloned() {
-            self.touch(&tree);
-            return Found::Tree(tree);
-        }
-        match self.making.get(&root) {
-            Some(ended) => Found::Making(ended.clone()),
-            None => {
-                let ended = CancellationToken::new();
-                self.making.insert(root, ended.clone());
-                Found::Turn(ended)
-            }
-        }
-    }
-
-    /// Notes that a tree was used.
-    fn touch(&mut self, tree: &Arc<CachedTree>) {
-        if let Some(at) = self.trees.iter().position(|other| Arc::ptr_eq(other, tree))
-            && let Some(tree) = self.trees.remove(at)
-        {
-            self.trees.push_front(tree);
-        }
-    }
-
-    fn see(&mut self, input: &Arc<InputTree>) {
-        self.seen.push_front(input.clone());
-        self.seen.truncate(SEEN_ROOTS_MAX);
-    }
-
-    /// Forgets the least recently used that nobody uses, until the bounds are kept or all that is left is in use.
-    fn evict(&mut self, bytes_max: u64) {
-        let is_too_much = |trees: &VecDeque<Arc<CachedTree>>| {
-            let sum = |of: fn(&Weight) -> u64| {
-                trees
-                    .iter()
-                    .map(|tree| of(&tree.weight))
-                    .fold(0, u64::saturating_add)
-            };
-            trees.len() > TREES_MAX
-                || sum(|weight| weight.bytes) > bytes_max
-                || sum(|weight| weight.paths) > TREE_PATHS_KEPT_MAX
-        };
-        while is_too_much(&self.trees) {
-            let Some(at) = self.trees.iter().rposition(|tree| Arc::strong_count(tree) == 1) else {
-                break;
-            };
-            self.trees.remove(at);
-        }
     }
 }
 

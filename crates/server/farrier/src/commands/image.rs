@@ -3,6 +3,7 @@
 //! An image's layers become one tree in the storage, and the tree the result of an action that stands for the image
 //! (`action::ContainerImage`), found by the digests that people know the image by. It is kept as every result is.
 
+mod challenge;
 mod flatten;
 mod keep;
 mod layout;
