@@ -15,7 +15,6 @@ pub(crate) mod image;
 mod local_files;
 mod output;
 mod shell;
-mod sources;
 #[cfg(test)]
 mod test_server;
 mod timings;

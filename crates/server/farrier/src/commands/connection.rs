@@ -1,14 +1,11 @@
 //! Which server, and how to speak to it.
 
-use std::sync::Arc;
-
-use ::action::ActionDigest;
-use ::cas::BlobStore;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use blob::{DigestFunction, InstanceName};
-use cas_remote::{CallHeaders, RemoteChannel, RemoteOptions};
+use cas_remote::{RemoteChannel, RemoteOptions};
 use clap::Args;
 use reapi::execution::{RequestMetadata, ToolDetails};
+use remote_action::Server;
 use uuid::Uuid;
 
 use crate::server_trust::ServerTrust;
@@ -35,15 +32,6 @@ pub(crate) struct ServerOptions {
     pub(crate) digest_function: DigestFunction,
 }
 
-/// A server, connected.
-pub(crate) struct Server {
-    pub(crate) remote: RemoteChannel,
-    pub(crate) store: Arc<dyn BlobStore>,
-    pub(crate) instance: InstanceName,
-    pub(crate) function: DigestFunction,
-    request_metadata: RequestMetadata,
-}
-
 impl ServerOptions {
     /// Connects.
     pub(crate) async fn connect(&self) -> Result<Server> {
@@ -67,17 +55,6 @@ impl ServerOptions {
             function: self.digest_function,
             request_metadata,
         })
-    }
-}
-
-impl Server {
-    /// The headers of calls about one action (checklist G11).
-    pub(crate) fn headers(&self, action: &ActionDigest) -> Result<CallHeaders> {
-        let metadata = RequestMetadata {
-            action_id: action.digest().hash_hex(),
-            ..self.request_metadata.clone()
-        };
-        CallHeaders::new(None, Some(&metadata)).context("cannot describe the action in the headers of a call")
     }
 }
 
