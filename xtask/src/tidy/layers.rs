@@ -83,12 +83,13 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin-api", &[]),
+    ("compiler", &[]),
     ("tasks", &[]),
     ("trust", &[]),
 ];
 
 /// Crates that run in a simulation and a fuzzer at full speed, and what they therefore never use.
-const PURE: [&str; 11] = [
+const PURE: [&str; 12] = [
     "reapi",
     "compression",
     "chunking",
@@ -100,6 +101,7 @@ const PURE: [&str; 11] = [
     "worker-api",
     "runner-api",
     "admin-api",
+    "compiler",
 ];
 const IMPURE: [&str; 6] = ["tokio", "tokio-util", "hyper", "rustix", "libc", "rand"];
 
