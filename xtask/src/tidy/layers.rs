@@ -59,6 +59,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "blob",
             "reapi",
             "tasks",
+            // What it announces of its machine, and looks at again with each action that relies on it.
+            "host-tools",
         ],
     ),
     (
@@ -84,6 +86,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ),
     ("admin-api", &[]),
     ("tasks", &[]),
+    ("host-tools", &[]),
     ("trust", &[]),
 ];
 
