@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use blob::{Blob, BlobError, Body, Digest, DigestSet};
 use bytes::{Bytes, BytesMut};
 use cas::{BlobStore, StoreError};
+use futures::FutureExt;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use tokio::io::AsyncReadExt;
 
@@ -59,6 +60,14 @@ impl Sources {
         self.by_digest.entry(digest).or_insert(Source::File(path));
     }
 
+    /// Those that are in memory.
+    pub fn in_memory(&self) -> impl Iterator<Item = Blob> {
+        self.by_digest.iter().filter_map(|(digest, source)| match source {
+            Source::Bytes(bytes) => Blob::verified(*digest, bytes.clone()).ok(),
+            Source::File(_) => None,
+        })
+    }
+
     /// All of them.
     pub fn digests(&self) -> DigestSet {
         self.by_digest.keys().copied().collect()
@@ -80,12 +89,11 @@ impl Sources {
 
     /// Uploads these blobs.
     pub async fn upload(&self, store: &dyn BlobStore, digests: &DigestSet) -> Result<Sent> {
-        let uploads = digests.iter().map(|digest| async move {
-            let source = self.by_digest.get(digest).ok_or_else(|| {
-                anyhow!("the server lacks blob {digest}, which is no part of what is uploaded here")
-            })?;
-            source.put(store, *digest).await
-        });
+        // Boxed, so that whoever calls this can be a task: the compiler does not see through the closure otherwise.
+        let uploads: Vec<_> = digests
+            .iter()
+            .map(|digest| self.upload_one(store, *digest).boxed())
+            .collect();
         stream::iter(uploads)
             .buffer_unordered(UPLOADS_IN_FLIGHT)
             .try_collect::<()>()
@@ -94,6 +102,15 @@ impl Sources {
             blobs: digests.len() as u64,
             bytes: digests.iter().map(Digest::size_bytes).sum(),
         })
+    }
+}
+
+impl Sources {
+    async fn upload_one(&self, store: &dyn BlobStore, digest: Digest) -> Result<()> {
+        let source = self.by_digest.get(&digest).ok_or_else(|| {
+            anyhow!("the server lacks blob {digest}, which is no part of what is uploaded here")
+        })?;
+        source.put(store, digest).await
     }
 }
 

@@ -58,7 +58,7 @@ impl ServerOptions {
     }
 }
 
-fn parse_instance(name: &str) -> Result<InstanceName, String> {
+pub(super) fn parse_instance(name: &str) -> Result<InstanceName, String> {
     InstanceName::new(name).map_err(|error| error.to_string())
 }
 
