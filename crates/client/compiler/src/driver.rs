@@ -15,7 +15,7 @@ use std::path::Path;
 use crate::invocation::path;
 use crate::linker::Linking;
 use crate::tool::ToolName;
-use crate::{Caution, Invocation, Kind, Language, NotOurs, Step, environment, linker};
+use crate::{Caution, Invocation, Kind, Language, NotOurs, Preprocessing, Step, environment, linker};
 
 use self::command::Command;
 use self::products::Goal;
@@ -35,27 +35,18 @@ pub(crate) fn parse(tool: ToolName, arguments: &[String], invocation: &Invocatio
     step.inputs.append(&mut command.inputs);
     step.input_directories.append(&mut command.input_directories);
     step.caution.append(&mut command.caution);
-    if command
-        .sources()
-        .any(|(_, language)| language.is_preprocessed_first())
-    {
-        command.forced_inputs(&mut step);
-        let mut preprocessing = std::mem::take(&mut command.preprocessing);
-        preprocessing.sysroot = command.header_root.take().or(preprocessing.sysroot);
-        step.preprocessing = Some(preprocessing);
-    }
+    step.preprocessing = command.preprocessing_for();
     if goal.assembles() && command.sources().next().is_some() {
         command.say_to_assembler(&mut step)?;
     }
-    command.products(goal, &mut step)?;
     if goal == Goal::Link {
         let linking = linker::read(&command.for_linker)?;
         command.link(linking, &mut step)?;
     } else {
+        // Only a link uses more than one processor; files for the linker are looked at and left alone.
         step.inputs.extend(linker_files(&command));
-        // Nothing but a link uses more than one processor.
-        command.processors = crate::Processors::One;
     }
+    command.products(goal, &mut step)?;
     step.embeds_directory = command.embeds_directory(goal, invocation);
     step.path_maps = std::mem::take(&mut command.path_maps);
     step.facts_arguments = command.facts_arguments(step.language);
@@ -125,12 +116,22 @@ impl Command {
         }
     }
 
-    /// Files that are processed before the source are named, but searched for: the scanner finds them. Here only what
-    /// they may be replaced by is said.
-    fn forced_inputs(&self, step: &mut Step) {
-        if self.emit_pch {
-            step.caution.push(Caution::PrecompiledHeader);
+    /// What the preprocessor is told. Of assembly as it is, only directories count: the assembler includes files too.
+    fn preprocessing_for(&mut self) -> Option<Preprocessing> {
+        let mut said = std::mem::take(&mut self.preprocessing);
+        said.sysroot = self.header_root.take().or(said.sysroot);
+        if self
+            .sources()
+            .any(|(_, language)| language.is_preprocessed_first())
+        {
+            return Some(said);
         }
+        self.sources()
+            .any(|(_, language)| language.is_assembler())
+            .then(|| Preprocessing {
+                directories: said.directories,
+                ..Preprocessing::default()
+            })
     }
 
     /// The link's own part: what the driver adds to the words for the linker.
@@ -140,7 +141,12 @@ impl Command {
                 because: "the linker is told another product",
             });
         }
-        linking.output = self.output.take();
+        linking.output = self.output.clone();
+        if linking.output.as_deref() == Some("-") {
+            return Err(NotOurs::Contradiction {
+                because: "a program on standard output",
+            });
+        }
         linking.line.cxx = self.cxx_library;
         linking.line.no_standard_libraries |= self.no_libraries;
         linking.line.no_startup_files = self.no_startup_files;

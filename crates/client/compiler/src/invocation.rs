@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::response::{self, Quoting};
 use crate::tool::ToolName;
-use crate::{NotOurs, Step, Tool, absolute, assembler, driver, linker};
+use crate::{NotOurs, Step, Tool, absolute, archiver, assembler, driver, linker, objcopy};
 
 /// One command, exactly as a build started it.
 #[derive(Clone, Copy)]
@@ -75,6 +75,9 @@ fn step(invocation: &Invocation, files: &dyn ResponseFiles) -> Result<Step, NotO
         Tool::GccDriver | Tool::ClangDriver => driver::parse(name, &arguments.list, invocation)?,
         Tool::Ld => linker::parse(file_name, &arguments.list)?,
         Tool::As => assembler::parse(&arguments.list)?,
+        Tool::Ar => archiver::parse(&arguments.list)?,
+        Tool::Ranlib => archiver::parse_ranlib(&arguments.list)?,
+        Tool::Objcopy | Tool::Strip => objcopy::parse(name.tool, &arguments.list)?,
         other => return Err(NotOurs::UnsupportedTool { tool: other }),
     };
     step.absolute_paths.extend(absolute::paths(&arguments.list));

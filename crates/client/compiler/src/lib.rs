@@ -9,18 +9,23 @@
 //! gcc and clang are read). Every other tool has a file of its own with a table of its own.
 
 mod absolute;
+mod archiver;
 mod assembler;
 mod caution;
 mod driver;
 mod environment;
 mod invocation;
 mod language;
+pub mod library_search;
 mod limits;
 mod linker;
+pub mod linker_script;
 mod not_ours;
+mod objcopy;
 mod option;
 mod response;
 mod step;
+pub mod thin_archive;
 mod tool;
 
 pub use caution::Caution;

@@ -28,7 +28,8 @@ pub struct Step {
     pub outputs: Vec<Output>,
     /// The make rule that the compiler writes beside its product; it is in `outputs` too.
     pub depfile: Option<PathBuf>,
-    /// What the preprocessor was told; `None` where none runs.
+    /// What the preprocessor was told; of assembly as it is, where the assembler looks for included files. `None` where
+    /// nothing is included.
     pub preprocessing: Option<Preprocessing>,
     /// The arguments to ask the compiler with (`-E -dM -v`) for predefined macros and search paths. Without macros of
     /// the command line and without its include directories: those are in `preprocessing`, to be put before what the

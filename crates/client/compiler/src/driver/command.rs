@@ -71,6 +71,8 @@ pub(super) struct Command {
     pub(super) link_time_optimization: bool,
     pub(super) save_temps: bool,
     pub(super) time_trace: Option<String>,
+    /// Where gcc's coverage notes go instead.
+    pub(super) profile_note: Option<String>,
     pub(super) emit_llvm: bool,
     pub(super) emit_pch: bool,
     pub(super) facts: Vec<OsString>,
@@ -112,6 +114,7 @@ impl Command {
             link_time_optimization: false,
             save_temps: false,
             time_trace: None,
+            profile_note: None,
             emit_llvm: false,
             emit_pch: false,
             facts: Vec::new(),

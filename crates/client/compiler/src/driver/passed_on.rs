@@ -118,6 +118,7 @@ impl Command {
         for written in assembling.written {
             step.writes(written, true);
         }
+        self.debug |= assembling.debug;
         if assembling.talks {
             step.caution.push(Caution::Talkative);
         }

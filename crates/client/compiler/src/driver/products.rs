@@ -86,6 +86,9 @@ impl Command {
         if goal != Goal::Link && sources == 0 {
             return Err(NotOurs::NoInput);
         }
+        if self.emit_llvm && goal == Goal::Link {
+            return Err(unsupported("-emit-llvm", "a link of another kind"));
+        }
         if self.emit_pch && goal != Goal::Header {
             return Err(NotOurs::Contradiction {
                 because: "a precompiled header, and something else",
@@ -119,9 +122,6 @@ impl Command {
             },
             Goal::Rules => self.rules_only(step),
             Goal::Header => self.headers(&sources, step)?,
-        }
-        if goal == Goal::Link && (self.emit_llvm || self.emit_pch) {
-            return Err(unsupported("-emit-llvm", "a link of another kind"));
         }
         if goal != Goal::Rules {
             self.rules(goal, &sources, step)?;
@@ -304,12 +304,19 @@ impl Command {
         }
         for side in &self.sides {
             for (file, language) in sources {
-                if !side_is_made(*side, goal, *language) {
+                if !self.side_is_made(*side, goal, *language) {
                     continue;
                 }
-                if *side == Side::TimeTrace {
-                    self.time_trace(goal, file, step)?;
-                    continue;
+                match (side, &self.profile_note) {
+                    (Side::TimeTrace, _) => {
+                        self.time_trace(goal, file, step)?;
+                        continue;
+                    }
+                    (Side::Coverage, Some(note)) => {
+                        step.writes(note, true);
+                        continue;
+                    }
+                    _ => {}
                 }
                 let (stems, exact) = self.stems(goal, file)?;
                 if !exact {
@@ -362,7 +369,8 @@ impl Command {
             return Ok((vec![stem], true));
         }
         // gcc before 11 and clang before 15 write `source.gcno`, later ones `program-source.gcno`; gcc leaves the
-        // program away where it is called like the source.
+        // source away where the program is called like it. clang's `.su` is called like the program, whatever the
+        // sources are.
         let mut stems = vec![source.clone()];
         match &self.output {
             None => stems.push(format!("a-{source}")),
@@ -370,9 +378,7 @@ impl Command {
                 let stem = output_stem(output)?;
                 stems.push(format!("{output}-{source}"));
                 stems.push(format!("{stem}-{source}"));
-                if stem.rsplit('/').next() == Some(source.as_str()) {
-                    stems.push(stem.clone());
-                }
+                stems.push(stem);
                 if let Some((directory, _)) = output.rsplit_once('/') {
                     stems.push(format!("{directory}/{source}"));
                 }
@@ -394,6 +400,15 @@ impl Command {
                 format!("{}.opt-record.json.gz", extension.unwrap_or_default()),
                 "opt-record.json.gz".to_owned(),
             ],
+        }
+    }
+
+    fn side_is_made(&self, side: Side, goal: Goal, language: Language) -> bool {
+        match side {
+            // gcc splits an object that is there; clang's code generator splits what it makes, text as well.
+            Side::SplitDwarf => goal.assembles() || self.is_clang(),
+            Side::TimeTrace => language != Language::Assembler,
+            _ => !language.is_assembler(),
         }
     }
 
@@ -434,15 +449,6 @@ impl Command {
             }
         }
         Ok(())
-    }
-}
-
-fn side_is_made(side: Side, goal: Goal, language: Language) -> bool {
-    match side {
-        // Split when the object is there.
-        Side::SplitDwarf => goal.assembles(),
-        Side::TimeTrace => language != Language::Assembler,
-        _ => !language.is_assembler(),
     }
 }
 

@@ -141,6 +141,7 @@ impl Command {
                     self.sides.insert(Side::Coverage);
                 }
             }
+            Role::CoverageNote => self.profile_note = Some(value.to_owned()),
             Role::Profile | Role::ProfileFile => {
                 self.inputs.extend(found.value.map(path));
                 self.caution.push(Caution::Profile);
@@ -161,7 +162,10 @@ impl Command {
                 }
             }
             Role::Plugin => {
-                self.inputs.push(path(value));
+                // A bare name is looked for in the compiler's own directory of plugins, or where libraries are.
+                if value.contains('/') {
+                    self.inputs.push(path(value));
+                }
                 self.caution.push(Caution::Plugin);
             }
             Role::PrecompiledHeader => {

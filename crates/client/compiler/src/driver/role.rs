@@ -87,6 +87,8 @@ pub(super) enum Role {
         /// Whether notes are written.
         notes: bool,
     },
+    /// Where notes are written.
+    CoverageNote,
     /// A profile is read.
     Profile,
     /// A profile is read; its name is the option's argument.

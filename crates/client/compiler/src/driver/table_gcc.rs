@@ -16,7 +16,7 @@ pub(super) static ROWS: &[Row<Role>] = &[
     row("-fcallgraph-info", MaybeEquals, Beside(Side::CallGraph)),
     row("-fopt-info", MaybeEquals, MaybeWritten),
     row("-fopt-info-", Prefix, MaybeWritten),
-    row("-fprofile-note", Equals, Written),
+    row("-fprofile-note", Equals, CoverageNote),
     row("-fprofile-prefix-path", Equals, Facts),
     row("-fprofile-prefix-map", Equals, Facts),
     row("-fprofile-values", Nothing, Coverage { notes: false }),

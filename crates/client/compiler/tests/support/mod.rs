@@ -88,10 +88,16 @@ pub(crate) fn check(line: &str, expected: &str) {
 /// Fails unless every line `command => rendering` of the table holds; all that do not are shown.
 #[track_caller]
 pub(crate) fn check_all(table: &str) {
+    check_all_by(shown, table);
+}
+
+/// As [`check_all`], with another rendering.
+#[track_caller]
+pub(crate) fn check_all_by(shown: fn(&str) -> String, table: &str) {
     let mut wrong = String::new();
     let mut count = 0;
     for row in table.lines().map(str::trim).filter(|row| !row.is_empty()) {
-        let (line, expected) = row.split_once(" => ").unwrap_or((row, ""));
+        let (line, expected) = row.split_once("=>").unwrap_or((row, "no expectation"));
         let line = line.trim();
         let found = shown(line);
         count += 1;
