@@ -48,8 +48,12 @@ impl Uploads {
         let (uploads, service) = (self.clone(), service.clone());
         self.tasks.spawn("upload of a result", async move {
             let _done = Done { uploads, _room: room };
-            if let Err(error) = upload.run(&server).await {
-                service.failed::<()>(&format!("cannot store a result: {error:#}"));
+            tokio::select! {
+                stored = upload.run(&server) => if let Err(error) = stored {
+                    service.failed::<()>(&format!("cannot store a result: {error:#}"));
+                },
+                // It will be made again one day; nobody waits for a server that has gone.
+                () = service.down() => {}
             }
         });
         true
