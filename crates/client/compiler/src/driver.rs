@@ -59,7 +59,9 @@ fn read(tool: ToolName, arguments: &[String]) -> Result<Command, NotOurs> {
     let mut rest = arguments;
     while let Some(first) = rest.first() {
         let mut words = 1;
-        if first == "-" || !first.starts_with('-') {
+        if first == "--" && command.is_clang() && !command.only_files {
+            command.only_files = true;
+        } else if command.only_files || first == "-" || !first.starts_with('-') {
             command.file(first)?;
         } else {
             let found = read::lookup(command.is_clang(), rest)?.ok_or_else(|| NotOurs::UnknownOption {

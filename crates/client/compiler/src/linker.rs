@@ -79,6 +79,10 @@ impl Reader {
         if name.is_empty() || name == "-" {
             return Err(unsupported(name, "an input without a name"));
         }
+        // Response files of the tool's own are in their place already; this one would be read by the linker.
+        if name.starts_with('@') {
+            return Err(unsupported(name, "a response file that is passed on"));
+        }
         self.linking.line.items.push(LinkItem::File(path(name)));
         Ok(())
     }

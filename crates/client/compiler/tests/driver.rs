@@ -41,6 +41,16 @@ fn how_far_the_driver_goes() {
         gcc -v -c a.c => Compile C | a.c | out a.o | [Talkative]
         gcc -### -c a.c => Probe | stdout
         gcc => not ours: no input
+        clang -c -- a.c => Compile C | a.c | out a.o
+        clang -c -- -a.c => Compile C | -a.c | out -a.o
+        gcc -c -- a.c => not ours: option `--` is not known
+        gcc -E s.s => not ours: nothing is made of such a source
+        gcc -S s.S => not ours: nothing is made of such a source
+        gcc -M a.i => not ours: nothing is made of such a source
+        gcc -fsyntax-only s.S => not ours: nothing is made of such a source
+        gcc -S h.h => not ours: a header is no assembly
+        gcc a.o -Wl,@x => not ours: `@x`: a response file that is passed on
+        gcc -c a.c -o x.o -o y.o => Compile C | a.c | out y.o
         gcc -c => not ours: no input
         ",
     );
@@ -61,7 +71,7 @@ fn rules_beside_the_product() {
         gcc -c -MF x.d a.c => not ours: a file for a rule, and no rule
         gcc -c -MD -MG a.c => not ours: `-MG`: headers that are missing are no error
         gcc -c -MD s.s => Assemble Assembler | s.s | out s.o | [InputsNameInputs]
-        gcc -c -MD a.i => Compile PreprocessedC | a.i | out a.o a.d? | rule a.d
+        gcc -c -MD a.i => Compile PreprocessedC | a.i | out a.o
         gcc -MD a.c b.c => Link C | a.c b.c | out a.out a-a.d? a.d? a-b.d? b.d? | rule a-a.d | [UncertainNames]
         clang -MD a.c b.c => Link C | a.c b.c | out a.out a.d b.d | rule a.d
         gcc -MD a.c b.c -o d/prog => Link C | a.c b.c | out d/prog d/prog.d | rule d/prog.d

@@ -3,6 +3,8 @@
 //!
 //! A tool that is not installed is left out; `FARRIER_REAL_TOOLS` lists tools that must not be (`gcc,clang,ld`).
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -65,6 +67,13 @@ CC -c s.s -g -gsplit-dwarf --coverage
 CC -c t.S -MD -o d/t.o -g -gsplit-dwarf
 CC -c pre.i -MD -o d/pre.o -MF x.d
 CC -c pre.i
+CC -c a.c -o x.o -o y.o
+CC -c a.c -Wp,-MD,a.d -Wp,-MMD,b.d
+CC -c a.c -MD -E -MF z.d -o q
+CC -E t.S -o x
+CC -M t.S
+CC -E h.h -o x
+CC -c -MMD 'with space.c' -o 'd/x y.o'
 CC -c -o /dev/null p.c
 CC -c -x c /dev/null -o d/null.o
 CC -E -x c /dev/null -o /dev/null
@@ -178,7 +187,208 @@ ld -e f -o prog @ld.rsp
 ld -v
 ld --version
 ld --verbose
+ar rcsD new.a o.o
+ar rcs lib.a o.o
+ar cDPrST thin.a lib.a o.o
+ar dD lib.a o.o
+ar sD lib.a
+ar x lib.a o.o
+ar t lib.a
+ar p lib.a o.o
+ar rvD lib.a o.o
+ar mPiD o.o lib.a o.o
+ranlib -D lib.a
+ranlib lib.a
+objcopy o.o d/c.o
+objcopy -S o.o
+objcopy --only-keep-debug o.o d/o.debug
+objcopy --dump-section .text=d/text o.o /dev/null
+objcopy --add-section .x=h.h o.o d/c.o
+objcopy -I binary -O elf64-x86-64 h.h d/h.o
+objcopy -v o.o d/c.o
+strip o.o
+strip -g -o d/s.o o.o
+strip -g lib.a
 ";
+
+/// rustc, with every kind of product.
+const RUSTC: &str = "
+rustc --crate-name l --crate-type lib l.rs
+rustc --crate-name l --crate-type lib --emit=link,metadata,dep-info,obj,asm,llvm-ir,llvm-bc,mir -C extra-filename=-x --out-dir d l.rs
+rustc --crate-name l --crate-type lib --emit=dep-info=d/x.d,obj=d/y.o l.rs
+rustc --crate-name l --crate-type lib --emit=dep-info=- l.rs
+rustc --crate-name l --crate-type lib --emit=obj -o d/x.o l.rs
+rustc --crate-name l --crate-type cdylib,staticlib,rlib l.rs
+rustc --crate-name l --crate-type dylib -g l.rs
+rustc --crate-name l --crate-type lib --emit=link,obj -C codegen-units=4 l.rs
+rustc --crate-name l --crate-type lib - < l.rs
+rustc m.rs
+rustc m.rs -o d/prog
+rustc --crate-name m --crate-type bin --emit=metadata,dep-info m.rs
+rustc --crate-name m --test m.rs
+rustc --crate-type lib a-b.rs
+rustc --print cfg
+rustc -vV
+";
+
+/// javac, with directories for everything.
+const JAVAC: &str = "
+javac -d out A.java
+javac -d out -cp d -proc:none -h headers A.java
+javac -version
+";
+
+#[test]
+fn rustc_leaves_what_is_declared() {
+    check_table("rustc", RUSTC);
+}
+
+#[test]
+fn javac_leaves_what_is_declared() {
+    check_table("javac", JAVAC);
+}
+
+/// Members of thin archives as the real `ar` makes them, nested ones too.
+#[test]
+fn thin_archives_of_the_real_ar() {
+    if !is_installed("ar") || !is_installed("as") {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let cwd = root.path().join("w");
+    prepare(&cwd);
+    let ar = |line: &str| {
+        let status = Command::new("ar")
+            .args(line.split(' '))
+            .current_dir(&cwd)
+            .status();
+        assert!(status.unwrap().success(), "{line}");
+    };
+    for name in ["a name that is longer than sixteen.o", "d/x.o", "x.o"] {
+        fs::copy(cwd.join("o.o"), cwd.join(name)).unwrap();
+    }
+    let status = Command::new("ar")
+        .args([
+            "cDPrST",
+            "d/inner.a",
+            "d/x.o",
+            "a name that is longer than sixteen.o",
+        ])
+        .current_dir(&cwd)
+        .status();
+    assert!(status.unwrap().success());
+    ar("cDPrST outer.a d/inner.a x.o lib.a");
+    ar("rcsTD indexed.a x.o o.o");
+    let members = |name: &str| match compiler::thin_archive::members(&fs::read(cwd.join(name)).unwrap()) {
+        Ok(compiler::thin_archive::Archive::Thin(members)) => members
+            .into_iter()
+            .map(|member| (member.path, member.nested_at.is_some()))
+            .collect::<Vec<_>>(),
+        other => panic!("{name}: {other:?}"),
+    };
+    let plain = |name: &str| (name.to_owned(), false);
+    assert_eq!(
+        members("d/inner.a"),
+        [plain("x.o"), plain("../a name that is longer than sixteen.o")]
+    );
+    assert_eq!(
+        members("outer.a"),
+        [
+            plain("d/x.o"),
+            plain("a name that is longer than sixteen.o"),
+            plain("x.o"),
+            // Of an archive with bodies, members are named by their place in it.
+            ("lib.a".to_owned(), true)
+        ]
+    );
+    assert_eq!(members("indexed.a"), [plain("x.o"), plain("o.o")]);
+    let whole = fs::read(cwd.join("lib.a")).unwrap();
+    assert_eq!(
+        compiler::thin_archive::members(&whole),
+        Ok(compiler::thin_archive::Archive::Whole)
+    );
+}
+
+/// Files on the real disk, every one of them for the right target.
+struct Disk;
+
+impl compiler::library_search::Look for Disk {
+    fn look(&self, path: &Path) -> compiler::library_search::Seen {
+        if path.is_file() {
+            compiler::library_search::Seen::File
+        } else {
+            compiler::library_search::Seen::Nothing
+        }
+    }
+}
+
+/// The libraries that the real linker opens (`--trace`) are those that the search finds.
+#[test]
+fn libraries_of_the_real_ld() {
+    if !is_installed("ld") || !is_installed("as") {
+        return;
+    }
+    let root = tempfile::tempdir().unwrap();
+    let cwd = root.path().join("w");
+    prepare(&cwd);
+    fs::create_dir(cwd.join("e")).unwrap();
+    for name in ["d/libx.a", "e/libx.a", "e/liby.a", "e/libz.so.1"] {
+        fs::copy(cwd.join("lib.a"), cwd.join(name)).unwrap();
+    }
+    let shared = Command::new("ld")
+        .args(["-shared", "o.o", "-o", "e/libx.so"])
+        .current_dir(&cwd)
+        .status();
+    assert!(shared.unwrap().success());
+    fs::copy(cwd.join("e/libx.so"), cwd.join("e/liby.so")).unwrap();
+    for line in [
+        "ld -e f o.o -Ld -Le --whole-archive -lx",
+        "ld -e f o.o -Le -Ld -lx",
+        "ld -e f o.o --whole-archive -Bstatic -ly -Le",
+        "ld -e f o.o -Bstatic -Bdynamic -ly -L e",
+        "ld -e f o.o -l:libz.so.1 -Ld --whole-archive --library-path=e",
+        "ld -e f o.o -L=/e -lx --sysroot=.",
+    ] {
+        let argv = words(&format!("{line} --trace --allow-multiple-definition"));
+        let output = Command::new(&argv[0])
+            .args(&argv[1..])
+            .current_dir(&cwd)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{line}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let opened = String::from_utf8(output.stdout).unwrap();
+        let invocation = Invocation {
+            argv: &argv,
+            cwd: &cwd,
+            env: &|_| None,
+        };
+        let Parsed::Step(step) = parse(&invocation, &compiler::NoResponseFiles) else {
+            panic!("{line}");
+        };
+        let mut link = step.libraries.unwrap();
+        link.directories = link
+            .directories
+            .iter()
+            .map(|directory| match directory.to_str().unwrap().strip_prefix('=') {
+                Some(_) => directory.clone(),
+                None => cwd.join(directory),
+            })
+            .collect();
+        link.sysroot = link.sysroot.map(|root| cwd.join(root));
+        let found = compiler::library_search::resolve(&link, &[], &Disk).found;
+        assert_eq!(found.len(), 1, "{line}: {found:?}");
+        let name = found[0].file_name().unwrap().to_str().unwrap();
+        let directory = found[0].parent().unwrap().file_name().unwrap().to_str().unwrap();
+        assert!(
+            opened.contains(&format!("{directory}/{name}")),
+            "{line}: {found:?}, but {opened}"
+        );
+    }
+}
 
 /// Runs a command in a fresh directory and says what does not fit.
 fn complaint(line: &str) -> Option<String> {
@@ -269,11 +479,16 @@ fn prepare(cwd: &Path) {
         ("p.c", "int main(void) { return 0; }\n"),
         ("p.x.c", "int main(void) { return 0; }\n"),
         ("d/e.c", "int e(void) { return 0; }\n"),
+        ("with space.c", "int s;\n"),
         ("empty.c", "typedef int t;\n"),
         ("pre.i", "# 1 \"x.c\"\nint i;\n"),
         ("m.cc", "struct S { int x; };\nint main() { return S{0}.x; }\n"),
         ("s.s", ".globl s\ns: nop\n"),
         ("t.S", "#define X nop\n.globl s\ns: X\n"),
+        ("l.rs", "pub fn f() {}\n"),
+        ("a-b.rs", "pub fn f() {}\n"),
+        ("m.rs", "fn main() {}\n"),
+        ("A.java", "class A { class B { native int f(); } }\n"),
         ("args.rsp", ARGS),
         ("ld.rsp", LD_ARGS),
     ] {
@@ -292,6 +507,11 @@ fn prepare(cwd: &Path) {
         .write_all(b".globl f\nf: nop\n")
         .unwrap();
     assert!(made.wait().unwrap().success());
+    let archived = Command::new("ar")
+        .args(["rcsD", "lib.a", "o.o"])
+        .current_dir(cwd)
+        .status();
+    assert!(archived.unwrap().success());
 }
 
 fn files(cwd: &Path) -> BTreeMap<PathBuf, SystemTime> {

@@ -42,6 +42,8 @@ pub(super) struct Command {
     pub(super) asks: bool,
     pub(super) output: Option<String>,
     pub(super) files: Vec<File>,
+    /// clang's `--` was there: no options follow.
+    pub(super) only_files: bool,
     /// `-x`, for files that follow.
     pub(super) language: Option<Language>,
     pub(super) preprocessing: Preprocessing,
@@ -88,6 +90,7 @@ impl Command {
             asks: false,
             output: None,
             files: Vec::new(),
+            only_files: false,
             language: None,
             preprocessing: Preprocessing::default(),
             include_prefix: None,

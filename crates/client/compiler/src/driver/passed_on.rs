@@ -86,7 +86,7 @@ impl Command {
                     })?,
                 };
                 taken = found.words;
-                self.option(&found, &[first.clone()])?;
+                self.option(&found, std::slice::from_ref(first))?;
                 if found.row.role.is_fact() {
                     // The words were put as if they were the driver's own.
                     self.facts.pop();
