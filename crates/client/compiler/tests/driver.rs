@@ -204,6 +204,16 @@ fn other_files_that_are_read() {
         clang -cc1as a.s => not ours: `-cc1as`: the assembler proper has another grammar
         clang -c -working-directory d a.c => not ours: `-working-directory`: another working directory
         clang -c -arch x86_64 a.c => not ours: `-arch`: several architectures in one file
+        clang -c -fxray-modes= x a.c => not ours: option `-fxray-modes=` is not known
+        clang -c -fsanitize-ignorelist= a.c => not ours: option `-fsanitize-ignorelist=` is not known
+        gcc -c -undefined dynamic_lookup a.c => not ours: option `-undefined` is not known
+        gcc -c -exported_symbols_list x a.c => not ours: option `-exported_symbols_list` is not known
+        clang -c -objcmt-migrate-all a.c => not ours: `-objcmt-migrate-all`: an option that is not `-o`
+        gcc a.o -Ttext 0x100 => not ours: `-Ttext`: an address, which compilers take in different ways
+        gcc a.o -e start -u sym -z now => Link | in a.o | out a.out
+        clang -c -A x a.c => not ours: option `-A` is not known
+        gcc -c -DX= a.c => Compile C | a.c | out a.o
+        gcc -c -D X= -I= a.c => Compile C | a.c | out a.o
         gcc -c -Xfoo a.c => not ours: option `-Xfoo` is not known
         gcc -c --no-such-option a.c => not ours: option `--no-such-option` is not known
         gcc -c a.c -o => not ours: option `-o` has no argument

@@ -6,7 +6,7 @@ use super::read::{lookup, unsupported};
 use super::role::{Role, Role::*};
 use crate::option::Takes::{Nothing, Prefix, Separate};
 use crate::option::{Row, find, row};
-use crate::{Caution, NotOurs, Step, assembler};
+use crate::{Caution, Included, NotOurs, Step, assembler};
 
 /// What the preprocessor proper reads otherwise than the driver: there `-MD` takes the name of the file.
 static PREPROCESSOR: &[Row<Role>] = &[
@@ -26,6 +26,8 @@ static CLANG: &[Row<Role>] = &[
         Refuse("what a plugin makes of it is unknown"),
     ),
     row("-include-pch", Separate, PrecompiledHeader),
+    // How CMake gives a header that is precompiled.
+    row("-include", Separate, Forced(Included::Whole)),
     row("-target-feature", Separate, Facts),
     row("-target-cpu", Separate, Facts),
     row("-mllvm", Separate, Llvm),

@@ -74,6 +74,13 @@ impl Command {
         if found.row.role.is_fact() && found.row.role != Role::ForClang {
             self.facts.extend(words.iter().map(Into::into));
         }
+        // `-fxray-modes= x`: clang takes the next word where nothing follows the `=`; gcc knows no such option.
+        let is_general = matches!(found.row.name, "-f" | "-m");
+        if (is_general && value.ends_with('=')) || (found.value == Some("") && written.ends_with('=')) {
+            return Err(NotOurs::UnknownOption {
+                option: written.to_owned(),
+            });
+        }
         match found.row.role {
             Role::Ignore | Role::Facts | Role::LinkIgnored | Role::LinkFacts | Role::PluginArgument => {}
             Role::Note(caution) | Role::Careful(caution) => self.caution.push(caution),

@@ -8,6 +8,21 @@ use crate::{Caution, DirectoryKind};
 pub(super) static ROWS: &[Row<Role>] = &[
     row("-Xclang", Separate, ForClang),
     row("-mllvm", Separate, Llvm),
+    row("-mmlir", Separate, Llvm),
+    row("-meabi", Separate, Facts),
+    row("-mthread-model", Separate, Facts),
+    row("-module-dependency-dir", Separate, Refuse("modules are copied")),
+    row(
+        "-module-file-info",
+        Nothing,
+        Refuse("the product has another form"),
+    ),
+    row(
+        "-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang",
+        Nothing,
+        Facts,
+    ),
+    row("-obj", Prefix, Refuse("an option that is not `-o`")),
     row("-target", Separate, OtherTarget),
     row("--target", EqualsOrNext, OtherTarget),
     row("-triple", Separate, Refuse("an option of the compiler proper")),

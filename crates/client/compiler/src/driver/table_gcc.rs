@@ -2,10 +2,11 @@
 
 use super::role::{Role, Role::*, Side};
 use crate::Caution;
-use crate::option::Takes::{Equals, MaybeEquals, Nothing, Prefix, Separate};
+use crate::option::Takes::{Either, Equals, MaybeEquals, Nothing, Prefix, Separate};
 use crate::option::{Row, row};
 
 pub(super) static ROWS: &[Row<Role>] = &[
+    row("-A", Either, Assert),
     row("-traditional", Nothing, Careful(Caution::OtherPreprocessing)),
     row("-dN", Nothing, Ignore),
     row("-dU", Nothing, Ignore),
