@@ -15,7 +15,7 @@ pub enum Caution {
     TimeTrace,
     /// A precompiled header is made, or read by name. Beside that, any `-include` may find a `.gch`.
     PrecompiledHeader,
-    /// C++ modules or Clang modules: files are read and written that no command line names.
+    /// Compiled modules are read, and what they were compiled of.
     Modules,
     /// `-flto`: this step may call the compiler itself, in parallel.
     LinkTimeOptimization,

@@ -2,7 +2,7 @@
 
 use crate::invocation::path;
 use crate::option::Takes::{EqualsOrNext, MaybeEquals, Nothing};
-use crate::option::{Row, find_spelled, row};
+use crate::option::{Table, find_spelled, row};
 use crate::tool::ToolName;
 use crate::{Caution, Invocation, Kind, NotOurs, Step, Tool, driver, environment};
 
@@ -23,7 +23,7 @@ enum Role {
 }
 
 /// One dash stands for two.
-static TIDY: &[Row<Role>] = &[
+static TIDY: Table<Role> = Table::new(&[
     row("-checks", EqualsOrNext, Role::Word),
     row("-config", EqualsOrNext, Role::Word),
     row("-config-file", EqualsOrNext, Role::Input),
@@ -57,9 +57,9 @@ static TIDY: &[Row<Role>] = &[
     row("-verify-config", Nothing, Role::Ask),
     row("-version", Nothing, Role::Ask),
     row("-help", Nothing, Role::Ask),
-];
+]);
 
-static DUMPER: &[Row<Role>] = &[
+static DUMPER: Table<Role> = Table::new(&[
     row("-o", EqualsOrNext, Role::Written),
     row("-I", EqualsOrNext, Role::Word),
     row("-root-dir", EqualsOrNext, Role::Word),
@@ -73,11 +73,11 @@ static DUMPER: &[Row<Role>] = &[
     row("-extra-arg-before", EqualsOrNext, Role::Before),
     row("-version", Nothing, Role::Ask),
     row("-help", Nothing, Role::Ask),
-];
+]);
 
 /// A command line of such a tool.
 pub(crate) fn parse(tool: Tool, arguments: &[String], invocation: &Invocation) -> Result<Step, NotOurs> {
-    let rows = if tool == Tool::ClangTidy { TIDY } else { DUMPER };
+    let rows = if tool == Tool::ClangTidy { &TIDY } else { &DUMPER };
     let (own, compile) = match arguments.iter().position(|word| word == "--") {
         Some(at) => {
             let (own, compile) = arguments.split_at(at);
@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn each_spelling_once() {
-        crate::option::assert_no_duplicates(TIDY);
-        crate::option::assert_no_duplicates(DUMPER);
+        crate::option::assert_no_duplicates(&TIDY);
+        crate::option::assert_no_duplicates(&DUMPER);
     }
 }

@@ -4,7 +4,7 @@ use crate::environment;
 use crate::invocation::path;
 use crate::javac::class_path;
 use crate::option::Takes::{Nothing, Prefix, Separate};
-use crate::option::{Row, find, row};
+use crate::option::{Table, find, row};
 use crate::{Caution, Kind, Language, NotOurs, Step, Tool};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ enum Role {
 }
 
 /// What both know.
-static SHARED: &[Row<Role>] = &[
+static SHARED: Table<Role> = Table::new(&[
     row("--output", Separate, Role::Output),
     row("--lib", Separate, Role::ClassPath),
     row("--classpath", Separate, Role::ClassPath),
@@ -44,19 +44,19 @@ static SHARED: &[Row<Role>] = &[
     row("--force-enable-assertions", Prefix, Role::Ignore),
     row("--version", Nothing, Role::Ask),
     row("--help", Nothing, Role::Ask),
-];
+]);
 
-static D8: &[Row<Role>] = &[
+static D8: Table<Role> = Table::new(&[
     row("--intermediate", Nothing, Role::Ignore),
     row("--file-per-class", Nothing, Role::Ignore),
     row("--file-per-class-file", Nothing, Role::Ignore),
     row("--globals", Separate, Role::Input),
     row("--globals-output", Separate, Role::Written),
     row("--pg-map", Separate, Role::Input),
-];
+]);
 
 /// Options of r8, and of the ProGuard that it takes the place of.
-static R8: &[Row<Role>] = &[
+static R8: Table<Role> = Table::new(&[
     row("-injars", Separate, Role::ClassPath),
     row("-libraryjars", Separate, Role::ClassPath),
     row("-include", Separate, Role::Rules),
@@ -81,14 +81,14 @@ static R8: &[Row<Role>] = &[
     row("--classfile", Nothing, Role::Ignore),
     row("--dex", Nothing, Role::Ignore),
     row("--store-store-fence-constructor-inlining", Nothing, Role::Ignore),
-];
+]);
 
 /// A command line of `d8` or `r8`.
 pub(crate) fn parse(tool: Tool, arguments: &[String]) -> Result<Step, NotOurs> {
     let mut step = Step::new(tool, Kind::Generate);
     step.language = Some(Language::Java);
     step.environment = environment::names(tool, false);
-    let own = if tool == Tool::D8 { D8 } else { R8 };
+    let own = if tool == Tool::D8 { &D8 } else { &R8 };
     let mut output = None;
     let mut asks = false;
     let mut rest = arguments;
@@ -97,7 +97,7 @@ pub(crate) fn parse(tool: Tool, arguments: &[String]) -> Result<Step, NotOurs> {
         if !first.starts_with('-') {
             step.sources.push(path(first));
         } else {
-            let found = find(own, rest)?.or(find(SHARED, rest)?);
+            let found = find(own, rest)?.or(find(&SHARED, rest)?);
             let found = found.ok_or_else(|| NotOurs::UnknownOption {
                 option: first.clone(),
             })?;
@@ -158,8 +158,8 @@ mod tests {
 
     #[test]
     fn each_spelling_once() {
-        crate::option::assert_no_duplicates(SHARED);
-        crate::option::assert_no_duplicates(D8);
-        crate::option::assert_no_duplicates(R8);
+        crate::option::assert_no_duplicates(&SHARED);
+        crate::option::assert_no_duplicates(&D8);
+        crate::option::assert_no_duplicates(&R8);
     }
 }

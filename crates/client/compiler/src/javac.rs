@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use crate::environment;
 use crate::invocation::path;
 use crate::option::Takes::{Equals, EqualsOrNext, Joined, Nothing, Prefix, Separate};
-use crate::option::{Row, find, row};
+use crate::option::{Table, find, row};
 use crate::{Caution, Kind, Language, NotOurs, Step, Tool};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +26,7 @@ enum Role {
     Refuse(&'static str),
 }
 
-static ROWS: &[Row<Role>] = &[
+static ROWS: Table<Role> = Table::new(&[
     row("-classpath", Separate, Role::ClassPath),
     row("-cp", Separate, Role::ClassPath),
     row("--class-path", EqualsOrNext, Role::ClassPath),
@@ -118,7 +118,7 @@ static ROWS: &[Row<Role>] = &[
     row("-X", Nothing, Role::Ask),
     row("--help-extra", Nothing, Role::Ask),
     row("-?", Nothing, Role::Ask),
-];
+]);
 
 /// A command line of `javac`.
 pub(crate) fn parse(arguments: &[String], env: &dyn Fn(&str) -> Option<OsString>) -> Result<Step, NotOurs> {
@@ -142,7 +142,7 @@ pub(crate) fn parse(arguments: &[String], env: &dyn Fn(&str) -> Option<OsString>
             }
             step.sources.push(path(first));
         } else {
-            let found = find(ROWS, rest)?.ok_or_else(|| NotOurs::UnknownOption {
+            let found = find(&ROWS, rest)?.ok_or_else(|| NotOurs::UnknownOption {
                 option: first.clone(),
             })?;
             words = found.words;
@@ -241,6 +241,6 @@ mod tests {
 
     #[test]
     fn each_spelling_once() {
-        crate::option::assert_no_duplicates(ROWS);
+        crate::option::assert_no_duplicates(&ROWS);
     }
 }

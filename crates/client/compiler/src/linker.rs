@@ -91,11 +91,11 @@ impl Reader {
     fn option(&mut self, first: &str, next: Option<&String>) -> Result<usize, NotOurs> {
         // ld(1): a word option may begin with one dash or two, but one that begins with `o` needs two.
         let found = match first.strip_prefix('-') {
-            Some(long) if long.starts_with('-') => find_spelled(LONG, long, next)?,
-            Some(short) if short.starts_with('o') => find_spelled(SHORT, first, next)?,
-            _ => match find_spelled(LONG, first, next)? {
+            Some(long) if long.starts_with('-') => find_spelled(&LONG, long, next)?,
+            Some(short) if short.starts_with('o') => find_spelled(&SHORT, first, next)?,
+            _ => match find_spelled(&LONG, first, next)? {
                 Some(found) => Some(found),
-                None => find_spelled(SHORT, first, next)?,
+                None => find_spelled(&SHORT, first, next)?,
             },
         };
         let Some(found) = found else {

@@ -6,7 +6,7 @@ use crate::environment;
 use crate::invocation::path;
 use crate::javac::class_path;
 use crate::option::Takes::{EqualsOrNext, Joined, Nothing};
-use crate::option::{Row, find, row};
+use crate::option::{Table, find, row};
 use crate::{Caution, Kind, Language, NotOurs, Step, Tool};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,7 +23,7 @@ enum Role {
     Ask,
 }
 
-static ROWS: &[Row<Role>] = &[
+static ROWS: Table<Role> = Table::new(&[
     row("--classpath", EqualsOrNext, Role::Paths),
     row("--source-path", EqualsOrNext, Role::Paths),
     row("--source-files", EqualsOrNext, Role::Paths),
@@ -103,7 +103,7 @@ static ROWS: &[Row<Role>] = &[
     row("--repeat-errors-max", EqualsOrNext, Role::Word),
     row("--version", Nothing, Role::Ask),
     row("--help", Nothing, Role::Ask),
-];
+]);
 
 /// A command line of `metalava`.
 pub(crate) fn parse(arguments: &[String]) -> Result<Step, NotOurs> {
@@ -122,7 +122,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Step, NotOurs> {
         } else if !first.starts_with('-') {
             step.sources.push(path(first));
         } else {
-            let found = find(ROWS, rest)?.ok_or_else(|| NotOurs::UnknownOption {
+            let found = find(&ROWS, rest)?.ok_or_else(|| NotOurs::UnknownOption {
                 option: first.clone(),
             })?;
             words = found.words;
@@ -164,6 +164,6 @@ mod tests {
 
     #[test]
     fn each_spelling_once() {
-        crate::option::assert_no_duplicates(ROWS);
+        crate::option::assert_no_duplicates(&ROWS);
     }
 }

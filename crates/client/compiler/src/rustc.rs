@@ -6,7 +6,7 @@
 use crate::environment;
 use crate::invocation::path;
 use crate::option::Takes::{Either, EqualsOrNext, Nothing, Prefix};
-use crate::option::{Row, find, row};
+use crate::option::{Table, find, row};
 use crate::{Caution, Invocation, Kind, Language, NotOurs, Processors, Step, Tool};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,7 @@ enum Role {
     Ask,
 }
 
-static ROWS: &[Row<Role>] = &[
+static ROWS: Table<Role> = Table::new(&[
     row("--crate-name", EqualsOrNext, Role::CrateName),
     row("--crate-type", EqualsOrNext, Role::CrateType),
     row("--emit", EqualsOrNext, Role::Emit),
@@ -76,7 +76,7 @@ static ROWS: &[Row<Role>] = &[
     row("--json", EqualsOrNext, Role::Ignore),
     row("--color", EqualsOrNext, Role::Ignore),
     row("--diagnostic-width", EqualsOrNext, Role::Ignore),
-];
+]);
 
 /// What a codegen option does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,7 +204,7 @@ pub(crate) fn parse(arguments: &[String], invocation: &Invocation) -> Result<Ste
         if first == "-" || !first.starts_with('-') {
             operands.push(first);
         } else {
-            let found = find(ROWS, rest)?.ok_or_else(|| NotOurs::UnknownOption {
+            let found = find(&ROWS, rest)?.ok_or_else(|| NotOurs::UnknownOption {
                 option: first.clone(),
             })?;
             words = found.words;
@@ -470,7 +470,7 @@ mod tests {
 
     #[test]
     fn each_spelling_once() {
-        crate::option::assert_no_duplicates(ROWS);
+        crate::option::assert_no_duplicates(&ROWS);
         let mut names: Vec<&str> = CODEGEN.iter().map(|(name, _)| *name).collect();
         names.sort_unstable();
         assert!(names.windows(2).all(|pair| pair[0] != pair[1]));

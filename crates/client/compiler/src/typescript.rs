@@ -6,7 +6,7 @@
 use crate::environment;
 use crate::invocation::path;
 use crate::option::Takes::{Nothing, Separate};
-use crate::option::{Row, find, row};
+use crate::option::{Table, find, row};
 use crate::{Caution, Kind, Language, NotOurs, Step, Tool};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,7 +25,7 @@ enum Role {
 }
 
 /// Names are compared without regard to case, as `tsc` does; short forms are there too.
-static ROWS: &[Row<Role>] = &[
+static ROWS: Table<Role> = Table::new(&[
     row("--outdir", Separate, Role::Filled),
     row("--outfile", Separate, Role::Written),
     row("--declarationdir", Separate, Role::Filled),
@@ -112,7 +112,7 @@ static ROWS: &[Row<Role>] = &[
     row("--showconfig", Nothing, Role::Ask),
     row("--resolvejsonmodule", Nothing, Role::Flag),
     row("--plugins", Separate, Role::Input),
-];
+]);
 
 /// A command line of `tsc`.
 pub(crate) fn parse(arguments: &[String]) -> Result<Step, NotOurs> {
@@ -139,7 +139,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Step, NotOurs> {
             let unknown = || NotOurs::UnknownOption {
                 option: first.clone(),
             };
-            let (role, value) = match find(ROWS, &spelled)? {
+            let (role, value) = match find(&ROWS, &spelled)? {
                 Some(found) => {
                     words = found.words;
                     (found.row.role, found.text().to_owned())
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn each_spelling_once_and_in_small_letters() {
-        crate::option::assert_no_duplicates(ROWS);
-        assert!(ROWS.iter().all(|row| row.name == row.name.to_lowercase()));
+        crate::option::assert_no_duplicates(&ROWS);
+        assert!(ROWS.rows.iter().all(|row| row.name == row.name.to_lowercase()));
     }
 }

@@ -178,7 +178,9 @@ fn other_files_that_are_read() {
         clang++ -c -Xclang -emit-pch -x c++-header x.hxx => not ours: `-emit-pch`: the product has no name
         clang -c -Xclang -include-pch -Xclang x.pch a.c => Compile C | a.c | in x.pch | out a.o | [PrecompiledHeader]
         gcc -c -fmodules-ts a.cc => not ours: `-fmodules-ts`: modules are read and written that no argument names
-        clang -c -fmodule-file=x.pcm a.cc => not ours: `-fmodule-file=x.pcm`: modules are read and written that no argument names
+        clang -c -fmodule-file=x.pcm a.cc => Compile Cxx | a.cc | in x.pcm | out a.o | [Modules]
+        clang -c -fmodule-file=m=x.pcm a.cc => Compile Cxx | a.cc | in x.pcm | out a.o | [Modules]
+        clang -c -fmodules a.m => not ours: `-fmodules`: modules are read and written that no argument names
         clang -c a.cppm => not ours: the language of `a.cppm` is not known
         clang --precompile a.cc => not ours: `--precompile`: a module is written
         gcc -c -specs=x.specs a.c => Compile C | a.c | in x.specs | out a.o | [OtherTools]

@@ -1,6 +1,6 @@
 //! What a driver writes, and what it is called.
 //!
-//! Names were taken from gcc 12 and clang 14 themselves (`tests/real_compilers.rs` compares). Where versions disagree
+//! Names were taken from gcc 12 and clang 14 themselves (`tests/real_tools` compares). Where versions disagree
 //! all names are declared and none is required.
 
 use super::command::{Command, File};

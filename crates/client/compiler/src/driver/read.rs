@@ -19,8 +19,15 @@ const OTHER_LANGUAGES: [&str; 42] = [
 
 /// The row for the first of `arguments`: of the tool's own table, or of the one that both share.
 pub(super) fn lookup<'a>(clang: bool, arguments: &'a [String]) -> Result<Option<Found<'a, Role>>, NotOurs> {
-    let own = find(if clang { table_clang::ROWS } else { table_gcc::ROWS }, arguments)?;
-    let shared = find(table::ROWS, arguments)?;
+    let own = find(
+        if clang {
+            &table_clang::ROWS
+        } else {
+            &table_gcc::ROWS
+        },
+        arguments,
+    )?;
+    let shared = find(&table::ROWS, arguments)?;
     Ok(match (own, shared) {
         (Some(own), Some(shared)) if shared.row.name.len() > own.row.name.len() => Some(shared),
         (None, shared) => shared,
@@ -178,6 +185,11 @@ impl Command {
             Role::PrecompiledHeader => {
                 self.inputs.push(path(value));
                 self.caution.push(Caution::PrecompiledHeader);
+            }
+            Role::ModuleFile => {
+                let file = value.rsplit_once('=').map_or(value, |(_, file)| file);
+                self.inputs.push(path(file));
+                self.caution.push(Caution::Modules);
             }
             Role::Overlay => {
                 self.inputs.push(path(value));

@@ -99,6 +99,8 @@ pub(super) enum Role {
     Written,
     /// A file that is written, if one is named.
     MaybeWritten,
+    /// A module that was compiled before, with or without its name.
+    ModuleFile,
     /// A library that is loaded into the compiler.
     Plugin,
     /// A word for it.
@@ -211,6 +213,7 @@ impl Role {
                 | Self::LinkFacts
                 | Self::Profile
                 | Self::Overlay
+                | Self::ModuleFile
                 | Self::Llvm
                 | Self::ForClang
         )

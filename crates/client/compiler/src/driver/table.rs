@@ -2,10 +2,10 @@
 
 use super::role::{Depend, Role, Role::*, Side};
 use crate::option::Takes::{Either, Equals, EqualsOrNext, Joined, MaybeEquals, Nothing, Prefix, Separate};
-use crate::option::{Row, row};
+use crate::option::{Table, row};
 use crate::{Caution, DirectoryKind, Included, Kind};
 
-pub(super) static ROWS: &[Row<Role>] = &[
+pub(super) static ROWS: Table<Role> = Table::new(&[
     // What to do.
     row("-c", Nothing, Stop(Kind::Compile)),
     row("--compile", Nothing, Stop(Kind::Compile)),
@@ -320,4 +320,4 @@ pub(super) static ROWS: &[Row<Role>] = &[
         Nothing,
         Refuse("the compiler proper has another grammar"),
     ),
-];
+]);

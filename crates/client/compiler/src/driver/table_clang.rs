@@ -2,10 +2,10 @@
 
 use super::role::{Role, Role::*, Side};
 use crate::option::Takes::{Either, Equals, EqualsOrNext, MaybeEquals, Nothing, Prefix, Separate};
-use crate::option::{Row, row};
+use crate::option::{Table, row};
 use crate::{Caution, DirectoryKind};
 
-pub(super) static ROWS: &[Row<Role>] = &[
+pub(super) static ROWS: Table<Role> = Table::new(&[
     row("-Xclang", Separate, ForClang),
     row("-mllvm", Separate, Llvm),
     row("-mmlir", Separate, Llvm),
@@ -178,6 +178,7 @@ pub(super) static ROWS: &[Row<Role>] = &[
     row("-fdepfile-entry", Equals, Input),
     row("-fbuild-session-file", Equals, Refuse("its time matters")),
     row("-fbuild-session-timestamp", Equals, Refuse("a time matters")),
+    row("-fmodule-file", Equals, ModuleFile),
     row(
         "-fprebuilt-module-path",
         Equals,
@@ -216,4 +217,4 @@ pub(super) static ROWS: &[Row<Role>] = &[
     row("-print-", Prefix, Ask),
     row("-fno-experimental-", Prefix, Facts),
     row("-fdirectives-only", Nothing, Careful(Caution::OtherPreprocessing)),
-];
+]);
