@@ -149,6 +149,10 @@ impl Command {
                 because: "a program on standard output",
             });
         }
+        linking.line.late_directories = std::mem::replace(
+            &mut linking.line.directories,
+            std::mem::take(&mut self.link_directories),
+        );
         linking.line.cxx = self.cxx_library;
         linking.line.no_standard_libraries |= self.no_libraries;
         linking.line.no_startup_files = self.no_startup_files;
@@ -174,7 +178,7 @@ impl Command {
             && (goal.compiles() && compiles || goal == Goal::Link && self.link_time_optimization)
             && !self.compilation_directory
             && !self.maps(invocation);
-        by_lines || by_counters || by_debug
+        by_lines || by_counters || by_debug || self.names_directory || goal == Goal::Header
     }
 
     /// Whether a map replaces the whole working directory, by both names that it may have. A map of a directory above

@@ -45,8 +45,12 @@ pub struct Resolution {
 /// GNU ld, gold, lld and mold agree: each directory in turn, and there the shared library before the archive; `-L`
 /// holds for libraries before it too; `-L=dir` and `-L$SYSROOT/dir` are below the root.
 ///
-/// `None` when that takes more than [`LOOKS_MAX`] looks.
+/// `None` when that takes more than [`LOOKS_MAX`] looks, or where directories come between the standard ones
+/// ([`LinkLine::late_directories`]): the linker itself must be asked then (`--trace`).
 pub fn resolve(line: &LinkLine, standard: &[PathBuf], look: &dyn Look) -> Option<Resolution> {
+    if !line.late_directories.is_empty() {
+        return None;
+    }
     let own = line
         .directories
         .iter()

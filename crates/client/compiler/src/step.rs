@@ -193,8 +193,12 @@ pub enum Included {
 pub struct LinkLine {
     /// Files and libraries in the order of the command line.
     pub items: Vec<LinkItem>,
-    /// `-L`, in order; each holds for every library, wherever it stands.
+    /// `-L`, in order; each holds for every library, wherever it stands. A driver searches `LIBRARY_PATH` and its own
+    /// directories after them.
     pub directories: Vec<PathBuf>,
+    /// What a driver was told to tell the linker (`-Wl,-L`): searched after the driver's own directories, before the
+    /// linker's.
+    pub late_directories: Vec<PathBuf>,
     /// Where libraries that shared libraries need are looked for (`-rpath-link`, then `-rpath`).
     pub needed_directories: Vec<PathBuf>,
     /// Tool prefixes (`-B`), in order: startup files and linkers are looked for there first.

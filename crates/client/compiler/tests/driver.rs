@@ -32,10 +32,11 @@ fn how_far_the_driver_goes() {
         clang++ -c a.c => Compile Cxx | a.c | out a.o
         gcc -c a.C => Compile Cxx | a.C | out a.o
         gcc -c a.f90 => not ours: the language of `a.f90` is not known
-        gcc h.h => PrecompileHeader CHeader | h.h | out h.h.gch | [PrecompiledHeader]
+        gcc h.h => PrecompileHeader CHeader | h.h | out h.h.gch | cwd | [PrecompiledHeader]
         gcc -c a.o => not ours: no input
         gcc --version => Probe | stdout
         gcc -dumpmachine => Probe | stdout
+        clang -print-stats -c a.c => not ours: `-print-stats`: an option of the compiler proper
         gcc -print-file-name=libc.so => Probe | stdout
         gcc -v => Probe | stdout | [Talkative]
         gcc -v -c a.c => Compile C | a.c | out a.o | [Talkative]
@@ -132,7 +133,7 @@ fn files_beside_the_product() {
         gcc -c -fdiagnostics-format=sarif-file a.c => not ours: `-fdiagnostics-format=sarif-file`: diagnostics are written to files
         gcc -c -fdiagnostics-format=json a.c => Compile C | a.c | out a.o
         gcc -c -frecord-gcc-switches a.c => Compile C | a.c | out a.o
-        clang -c -MJ a.json a.c => Compile C | a.c | out a.o a.json
+        clang -c -MJ a.json a.c => Compile C | a.c | out a.o a.json | cwd
         gcc -c -g -gsplit-dwarf a.c -o d/x.o => Compile C | a.c | out d/x.o d/x.dwo | cwd
         clang -c -g -gsplit-dwarf=single a.c => Compile C | a.c | out a.o | cwd
         gcc -c -gsplit-dwarf -gno-split-dwarf a.c => Compile C | a.c | out a.o | cwd
@@ -174,7 +175,7 @@ fn other_files_that_are_read() {
         clang -c -Xclang -load -Xclang ./p.so -Xclang -add-plugin -Xclang p a.c => Compile C | a.c | in ./p.so | out a.o | [Plugin]
         clang -c -fpass-plugin=d/p.so a.c => Compile C | a.c | in d/p.so | out a.o | [Plugin]
         clang -c -include-pch x.pch a.c => Compile C | a.c | in x.pch | out a.o | [PrecompiledHeader]
-        clang++ -c -Xclang -emit-pch -x c++-header x.hxx -o x.pch => PrecompileHeader CxxHeader | x.hxx | out x.pch | [PrecompiledHeader]
+        clang++ -c -Xclang -emit-pch -x c++-header x.hxx -o x.pch => PrecompileHeader CxxHeader | x.hxx | out x.pch | cwd | [PrecompiledHeader]
         clang++ -c -Xclang -emit-pch -x c++-header x.hxx => not ours: `-emit-pch`: the product has no name
         clang -c -Xclang -include-pch -Xclang x.pch a.c => Compile C | a.c | in x.pch | out a.o | [PrecompiledHeader]
         gcc -c -fmodules-ts a.cc => not ours: `-fmodules-ts`: modules are read and written that no argument names
@@ -317,6 +318,8 @@ fn what_the_linker_is_told() {
         "
         gcc a.o -lfoo -Ld -L e b.a -l bar -o p => a.o -lfoo b.a -lbar L d e
         g++ a.o -Wl,-Bstatic -lfoo -Wl,-Bdynamic -lbar -l:libx.so.1 => a.o -lfoo(a) -lbar -l:libx.so.1 c++
+        gcc a.o -lfoo -static => a.o -lfoo(a) static
+        gcc a.o -Wl,-L,x -Ly -lfoo -Wl,-lbar => a.o -lfoo -lbar L y late x
         gcc -static a.o -lfoo => a.o -lfoo(a) static
         gcc -shared -nostdlib a.o -Wl,-rpath,/x:/y -Wl,-rpath-link=z => a.o needed /x /y z nolibs nostart shared
         gcc -nodefaultlibs --sysroot=/s -B/b -fuse-ld=gold a.o => a.o B /b nolibs root /s by gold
@@ -404,6 +407,8 @@ fn the_working_directory_in_the_product() {
         ("gcc -g a.c", true),
         ("gcc -c -g s.s", true),
         ("clang -c -fcoverage-mapping a.c", true),
+        ("clang -c -MJ x.json a.c", true),
+        ("gcc h.h", true),
     ] {
         assert_eq!(step(line).embeds_directory, expected, "{line}");
     }

@@ -110,8 +110,8 @@ fn cmake_and_autoconf() {
         /usr/bin/cc -DNDEBUG -I/src/include -isystem /opt/include -O3 -DNDEBUG -std=gnu++17 -fPIC -MD -MT CMakeFiles/x.dir/a.cpp.o -MF CMakeFiles/x.dir/a.cpp.o.d -o CMakeFiles/x.dir/a.cpp.o -c /src/a.cpp => Compile Cxx | /src/a.cpp | out CMakeFiles/x.dir/a.cpp.o CMakeFiles/x.dir/a.cpp.o.d | rule CMakeFiles/x.dir/a.cpp.o.d
         /usr/bin/c++ -fPIC -O3 -shared -Wl,-soname,libx.so.1 -o libx.so.1.2.3 CMakeFiles/x.dir/a.cpp.o -Wl,-rpath,/src/lib: liby.so -lpthread -ldl => Link | in CMakeFiles/x.dir/a.cpp.o liby.so | out libx.so.1.2.3
         /usr/bin/c++ -O3 -Wl,--dependency-file,CMakeFiles/x.dir/link.d @CMakeFiles/x.dir/objects1.rsp -o prog => Link | in a.o d/b c.o CMakeFiles/x.dir/objects1.rsp | out prog CMakeFiles/x.dir/link.d
-        /usr/bin/cc -Winvalid-pch -x c-header -include /b/cmake_pch.h -MD -MT p -MF p.d -o cmake_pch.h.gch -c cmake_pch.h.c => PrecompileHeader CHeader | cmake_pch.h.c | out cmake_pch.h.gch p.d | rule p.d | [PrecompiledHeader]
-        clang++ -Winvalid-pch -Xclang -emit-pch -Xclang -include -Xclang /b/cmake_pch.hxx -x c++-header -o cmake_pch.hxx.pch -c cmake_pch.hxx.cxx => PrecompileHeader CxxHeader | cmake_pch.hxx.cxx | out cmake_pch.hxx.pch | [PrecompiledHeader]
+        /usr/bin/cc -Winvalid-pch -x c-header -include /b/cmake_pch.h -MD -MT p -MF p.d -o cmake_pch.h.gch -c cmake_pch.h.c => PrecompileHeader CHeader | cmake_pch.h.c | out cmake_pch.h.gch p.d | rule p.d | cwd | [PrecompiledHeader]
+        clang++ -Winvalid-pch -Xclang -emit-pch -Xclang -include -Xclang /b/cmake_pch.hxx -x c++-header -o cmake_pch.hxx.pch -c cmake_pch.hxx.cxx => PrecompileHeader CxxHeader | cmake_pch.hxx.cxx | out cmake_pch.hxx.pch | cwd | [PrecompiledHeader]
         clang++ -Winvalid-pch -Xclang -include-pch -Xclang /b/cmake_pch.hxx.pch -Xclang -include -Xclang /b/cmake_pch.hxx -o a.o -c a.cpp => Compile Cxx | a.cpp | in /b/cmake_pch.hxx.pch | out a.o | [PrecompiledHeader]
         gcc -o conftest -g -O2 conftest.c => Link C | conftest.c | out conftest | cwd
         gcc -c -g -O2 conftest.c => Compile C | conftest.c | out conftest.o | cwd

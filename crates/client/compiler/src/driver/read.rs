@@ -166,6 +166,10 @@ impl Command {
                 self.inputs.push(path(&format!("{value}.imports")));
             }
             Role::Written => self.written.push((value.to_owned(), true)),
+            Role::CompilationDatabase => {
+                self.written.push((value.to_owned(), true));
+                self.names_directory = true;
+            }
             Role::MaybeWritten => {
                 // `-fopt-info`, `-fopt-info-vec`: standard error; `-fopt-info-vec=x`: the file.
                 match written.split_once('=') {
@@ -216,8 +220,10 @@ impl Command {
             }
             Role::OtherTree => self.caution.push(Caution::OtherTools),
             Role::OtherTarget => {}
-            Role::LinkDirectory => self.for_linker.push(format!("-L{value}")),
+            Role::LinkDirectory => self.link_directories.push(path(value)),
             Role::LinkLibrary => self.for_linker.push(format!("-l{value}")),
+            // The driver puts it before everything.
+            Role::LinkStatic => self.for_linker.insert(0, "-static".to_owned()),
             Role::LinkFlag(flag) => self.for_linker.push(flag.to_owned()),
             Role::LinkPair(flag) => self.for_linker.extend([flag.to_owned(), value.to_owned()]),
             Role::NoLibraries { startup } => {

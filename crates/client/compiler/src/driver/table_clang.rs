@@ -115,7 +115,7 @@ pub(super) static ROWS: Table<Role> = Table::new(&[
     row("-nostdlibinc", Nothing, Facts),
     row("-mrelax-all", Nothing, Facts),
     row("-MV", Nothing, Ignore),
-    row("-MJ", Separate, Written),
+    row("-MJ", Separate, CompilationDatabase),
     row("-serialize-diagnostics", Separate, Written),
     row("--serialize-diagnostics", Separate, Written),
     row("-fcrash-diagnostics", MaybeEquals, Ignore),
@@ -214,7 +214,6 @@ pub(super) static ROWS: Table<Role> = Table::new(&[
     row("--cuda-", Prefix, Refuse("another language")),
     row("--hip-", Prefix, Refuse("another language")),
     row("-startfiles", Nothing, LinkIgnored),
-    row("-print-", Prefix, Ask),
     row("-fno-experimental-", Prefix, Facts),
     row("-fdirectives-only", Nothing, Careful(Caution::OtherPreprocessing)),
 ]);

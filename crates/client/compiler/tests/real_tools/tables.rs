@@ -70,6 +70,7 @@ CC -c m.cc -save-temps=obj -o d/x.o
 CC -c t.S -save-temps -o d/x.o
 CC -S a.c -save-temps
 CC h.h
+CC -fsyntax-only h.h
 CC h.h -o d/h.gch
 CC -x c-header h.h -o pch -MD -MF x.d
 CC -c a.c -fsave-optimization-record -O2 -o d/x.o

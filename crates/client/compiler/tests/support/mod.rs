@@ -229,6 +229,7 @@ pub(crate) fn link_line(line: &str) -> String {
         });
     }
     list(&mut parts, "L ", &line.directories);
+    list(&mut parts, "late ", &line.late_directories);
     list(&mut parts, "needed ", &line.needed_directories);
     list(&mut parts, "B ", &line.prefixes);
     for (name, said) in [
