@@ -43,4 +43,4 @@ pub use step::{
     DirectoryKind, Forced, Included, Kind, LinkItem, LinkLine, Macro, Output, Preprocessing, Processors,
     SearchDirectory, Shape, Step,
 };
-pub use tool::{Tool, is_tool_name};
+pub use tool::{Tool, is_tool_name, plain_tool_names};

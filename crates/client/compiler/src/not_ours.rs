@@ -52,7 +52,7 @@ pub enum NotOurs {
         /// With the rest replaced.
         shown: String,
     },
-    /// A response file is too large or nested too deep, or there are too many of them.
+    /// A response file cannot be read, is no text, is too large or nested too deep, or there are too many of them.
     ResponseFile {
         /// Which one.
         path: PathBuf,
@@ -74,7 +74,11 @@ impl fmt::Display for NotOurs {
             Self::Contradiction { because } => write!(formatter, "{because}"),
             Self::UnknownLanguage { text } => write!(formatter, "the language of `{text}` is not known"),
             Self::NotText { shown } => write!(formatter, "argument `{shown}` is not UTF-8"),
-            Self::ResponseFile { path } => write!(formatter, "response file {} is too much", path.display()),
+            Self::ResponseFile { path } => write!(
+                formatter,
+                "response file {} is not there, or too much",
+                path.display()
+            ),
             Self::TooMany => write!(formatter, "too many or too long arguments"),
         }
     }

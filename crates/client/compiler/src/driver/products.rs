@@ -53,6 +53,11 @@ impl Command {
         if self.files.is_empty() {
             return Err(NotOurs::NoInput);
         }
+        if self.output.as_deref() == Some("") {
+            return Err(NotOurs::Contradiction {
+                because: "a product without a name",
+            });
+        }
         let headers = self
             .sources()
             .filter(|(_, language)| language.is_header())
