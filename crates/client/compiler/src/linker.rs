@@ -146,6 +146,9 @@ impl Reader {
                 if !is_known_plugin_option(value) {
                     return Err(unsupported(option, "it may name a file"));
                 }
+                if value.starts_with("mcpu=native") {
+                    linking.caution.push(Caution::NativeArchitecture);
+                }
                 if value.starts_with('/') {
                     linking.inputs.push(path(value));
                 }

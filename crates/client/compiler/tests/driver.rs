@@ -195,6 +195,7 @@ fn other_files_that_are_read() {
         gcc -c -Wmissing-include-dirs a.c => Compile C | a.c | out a.o | [MissingDirectories]
         gcc -c -march=native a.c => Compile C | a.c | out a.o | [NativeArchitecture]
         gcc -c -mtune=native -march=x86-64 a.c => Compile C | a.c | out a.o | [NativeArchitecture]
+        gcc -c -mcpu=native+nofp a.c => Compile C | a.c | out a.o | [NativeArchitecture]
         gcc -c -traditional-cpp a.c => Compile C | a.c | out a.o | [OtherPreprocessing]
         gcc -c -remap a.c => not ours: `-remap`: header.gcc files are read
         gcc -c -wrapper gdb,--args a.c => not ours: `-wrapper`: another program runs the tools
@@ -291,6 +292,7 @@ fn links() {
         gcc a.o -Wl,-M -o p => Link | in a.o | out p | [Talkative]
         gcc a.o -Wl,-plugin,x.so -Wl,-plugin-opt=-pass-through=-lc => Link | in a.o x.so | out a.out | [Plugin, LinkTimeOptimization]
         gcc a.o -Wl,-plugin-opt=obj-path=x => not ours: `-plugin-opt=obj-path=x`: it may name a file
+        clang a.o -Wl,-plugin-opt=mcpu=native => Link | in a.o | out a.out | [NativeArchitecture, LinkTimeOptimization]
         gcc a.o -Wl,-o,x => not ours: the linker is told another product
         gcc a.o -Wl,--no-such => not ours: option `--no-such` is not known
         gcc a.o -Wl,-z,relro,-z,now -Wl,--as-needed -o p => Link | in a.o | out p

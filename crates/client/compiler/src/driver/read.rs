@@ -132,7 +132,10 @@ impl Command {
                 return Err(unsupported(written, "diagnostics are written to files"));
             }
             Role::DiagnosticsFormat => {}
-            Role::Architecture if value == "native" => self.caution.push(Caution::NativeArchitecture),
+            // `native+nofp` as well.
+            Role::Architecture if value.starts_with("native") => {
+                self.caution.push(Caution::NativeArchitecture)
+            }
             Role::Architecture => {}
             Role::Debug => self.debug = !matches!(value, "0" | "gdb0" | "dwarf0"),
             Role::Beside(side) => self.beside(side, value),
