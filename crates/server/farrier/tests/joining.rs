@@ -358,3 +358,61 @@ async fn output_of(words: &[&str]) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// What an action relies on, and the words of who refuses it.
+async fn relying_on(up: &Up, tools: &str) -> Output {
+    let endpoint = format!("--endpoint={}", up.endpoint());
+    let tools = format!("--platform=host-tools={tools}");
+    output(farrier(&[
+        "exec",
+        &endpoint,
+        &tools,
+        "--",
+        "echo",
+        "with my tools",
+    ]))
+    .await
+}
+
+#[tokio::test]
+async fn an_action_runs_where_the_tools_are_that_it_relies_on() {
+    let up = Up::start(&[]).await;
+    let token = format!("--token={}", up.token());
+    let mut found = up.joined("found", &[&token]);
+    up.until_said("found", "connected to the server", 1).await;
+    let here = host_tools::HostTools::of_this_machine().fingerprint().unwrap();
+    let refused = |output: &Output, tools: &str| {
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(!output.status.success(), "{output:?}");
+        assert!(
+            said.contains(&format!("none offers host-tools={tools}")),
+            "{said}"
+        );
+        said
+    };
+    let said = refused(&relying_on(&up, "0123456789abcdef").await, "0123456789abcdef");
+    match &here {
+        Some(here) => {
+            assert!(said.contains(&format!("only {here}")), "{said}");
+            let output = relying_on(&up, here.as_str()).await;
+            assert_eq!(
+                String::from_utf8_lossy(&output.stdout),
+                "with my tools\n",
+                "{output:?}"
+            );
+        }
+        None => assert!(said.contains("nor any other value"), "{said}"),
+    }
+    // Who relies on nothing runs anywhere.
+    up.runs("anything").await;
+    let mut named = up.joined("named", &[&token, "--host-tools=by-name"]);
+    up.until_said("named", "connected to the server", 1).await;
+    let output = relying_on(&up, "by-name").await;
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "with my tools\n",
+        "{output:?}"
+    );
+    found.kill().await.unwrap();
+    named.kill().await.unwrap();
+}
