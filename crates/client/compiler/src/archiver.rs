@@ -3,7 +3,7 @@
 use crate::environment;
 use crate::invocation::path;
 use crate::option::Takes::{Equals, EqualsOrNext, Nothing, Prefix, Separate};
-use crate::option::{Row, find, row};
+use crate::option::{Table, find, row};
 use crate::{Caution, Kind, NotOurs, Step, Tool};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,7 +20,7 @@ enum Role {
 use Role::{Ask, Dated, Deterministic, Ignore, Plugin, Refuse, Thin};
 
 /// Options of words, which may stand anywhere.
-static WORDS: &[Row<Role>] = &[
+static WORDS: Table<Role> = Table::new(&[
     row("--thin", Nothing, Thin),
     row("--plugin", EqualsOrNext, Plugin),
     row("--target", EqualsOrNext, Ignore),
@@ -39,9 +39,9 @@ static WORDS: &[Row<Role>] = &[
     row("--rsp-quoting", Equals, Refuse("response files have other rules")),
     row("--version", Nothing, Ask),
     row("--help", Nothing, Ask),
-];
+]);
 
-static RANLIB: &[Row<Role>] = &[
+static RANLIB: Table<Role> = Table::new(&[
     row("-D", Nothing, Deterministic),
     row("-U", Nothing, Dated),
     row("-t", Nothing, Dated),
@@ -53,7 +53,7 @@ static RANLIB: &[Row<Role>] = &[
     row("--version", Nothing, Ask),
     row("--help", Nothing, Ask),
     row("-arch", Separate, Refuse("several architectures in one file")),
-];
+]);
 
 /// What the letters say.
 #[derive(Debug, Default)]
@@ -103,7 +103,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Step, NotOurs> {
     let mut asks = false;
     while let Some(first) = rest.first() {
         let mut words = 1;
-        if let Some(found) = find(WORDS, rest)? {
+        if let Some(found) = find(&WORDS, rest)? {
             words = found.words;
             match found.row.role {
                 Role::Thin => letters.modifiers.push('T'),
@@ -224,7 +224,7 @@ pub(crate) fn parse_ranlib(arguments: &[String]) -> Result<Step, NotOurs> {
             updates(first, &mut step);
             step.caution.push(Caution::InPlace);
         } else {
-            let found = find(RANLIB, rest)?.ok_or_else(|| NotOurs::UnknownOption {
+            let found = find(&RANLIB, rest)?.ok_or_else(|| NotOurs::UnknownOption {
                 option: first.clone(),
             })?;
             words = found.words;
@@ -272,7 +272,7 @@ mod tests {
 
     #[test]
     fn each_spelling_once() {
-        crate::option::assert_no_duplicates(WORDS);
-        crate::option::assert_no_duplicates(RANLIB);
+        crate::option::assert_no_duplicates(&WORDS);
+        crate::option::assert_no_duplicates(&RANLIB);
     }
 }

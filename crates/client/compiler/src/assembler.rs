@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::environment;
 use crate::invocation::path;
 use crate::option::Takes::{Either, Equals, EqualsOrNext, Joined, MaybeEquals, Nothing, Prefix, Separate};
-use crate::option::{Row, find, row};
+use crate::option::{Table, find, row};
 use crate::step::Preprocessing;
 use crate::{Caution, Kind, Language, NotOurs, Step, Tool};
 
@@ -25,7 +25,7 @@ enum Role {
 
 use Role::{Ask, DebugInfo, Directory, Ignore, Listing, MapPath, Output, Refuse, Talk, Written};
 
-static ROWS: &[Row<Role>] = &[
+static ROWS: Table<Role> = Table::new(&[
     row("-o", Either, Output),
     row("-I", Either, Directory),
     row("--MD", EqualsOrNext, Written),
@@ -106,7 +106,7 @@ static ROWS: &[Row<Role>] = &[
     row("--target-help", Nothing, Ask),
     row("--dump-config", Nothing, Ask),
     row("-t", Separate, Refuse("a table of names is read and written")),
-];
+]);
 
 /// An assembler's arguments, understood.
 #[derive(Debug, Default)]
@@ -179,7 +179,7 @@ pub(crate) fn read(arguments: &[String]) -> Result<Assembling, NotOurs> {
         if matches!(first.as_str(), "-" | "--") || !first.starts_with('-') {
             assembling.sources.push(first.clone());
         } else {
-            let found = find(ROWS, rest)?.ok_or_else(|| NotOurs::UnknownOption {
+            let found = find(&ROWS, rest)?.ok_or_else(|| NotOurs::UnknownOption {
                 option: first.clone(),
             })?;
             words = found.words;
@@ -240,6 +240,6 @@ mod tests {
 
     #[test]
     fn each_spelling_once() {
-        crate::option::assert_no_duplicates(ROWS);
+        crate::option::assert_no_duplicates(&ROWS);
     }
 }

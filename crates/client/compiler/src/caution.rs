@@ -15,7 +15,7 @@ pub enum Caution {
     TimeTrace,
     /// A precompiled header is made, or read by name. Beside that, any `-include` may find a `.gch`.
     PrecompiledHeader,
-    /// C++ modules or Clang modules: files are read and written that no command line names.
+    /// Compiled modules are read, and what they were compiled of.
     Modules,
     /// `-flto`: this step may call the compiler itself, in parallel.
     LinkTimeOptimization,
@@ -34,6 +34,8 @@ pub enum Caution {
     /// Files are read that only the inputs themselves name: the assembler's `.incbin` of a `.s` file, a linker script
     /// found in place of a library.
     InputsNameInputs,
+    /// The source may ask for any variable of the environment (`env!` of Rust), not only those of the list.
+    AnyVariable,
     /// The result holds the time at which it was made.
     Timestamps,
     /// Input and output is the same file.

@@ -59,7 +59,9 @@ fn read(tool: ToolName, arguments: &[String]) -> Result<Command, NotOurs> {
     let mut rest = arguments;
     while let Some(first) = rest.first() {
         let mut words = 1;
-        if first == "-" || !first.starts_with('-') {
+        if first == "--" && command.is_clang() && !command.only_files {
+            command.only_files = true;
+        } else if command.only_files || first == "-" || !first.starts_with('-') {
             command.file(first)?;
         } else {
             let found = read::lookup(command.is_clang(), rest)?.ok_or_else(|| NotOurs::UnknownOption {
@@ -147,6 +149,10 @@ impl Command {
                 because: "a program on standard output",
             });
         }
+        linking.line.late_directories = std::mem::replace(
+            &mut linking.line.directories,
+            std::mem::take(&mut self.link_directories),
+        );
         linking.line.cxx = self.cxx_library;
         linking.line.no_standard_libraries |= self.no_libraries;
         linking.line.no_startup_files = self.no_startup_files;
@@ -172,7 +178,7 @@ impl Command {
             && (goal.compiles() && compiles || goal == Goal::Link && self.link_time_optimization)
             && !self.compilation_directory
             && !self.maps(invocation);
-        by_lines || by_counters || by_debug
+        by_lines || by_counters || by_debug || self.names_directory || goal == Goal::Header
     }
 
     /// Whether a map replaces the whole working directory, by both names that it may have. A map of a directory above

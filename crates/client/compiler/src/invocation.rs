@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use crate::response::{self, Quoting};
 use crate::tool::ToolName;
-use crate::{NotOurs, Step, Tool, absolute, archiver, assembler, driver, linker, objcopy};
+use crate::{
+    NotOurs, Step, Tool, absolute, archiver, assembler, clang_tools, dexer, driver, javac, linker, metalava,
+    objcopy, rustc, typescript,
+};
 
 /// One command, exactly as a build started it.
 #[derive(Clone, Copy)]
@@ -78,7 +81,14 @@ fn step(invocation: &Invocation, files: &dyn ResponseFiles) -> Result<Step, NotO
         Tool::Ar => archiver::parse(&arguments.list)?,
         Tool::Ranlib => archiver::parse_ranlib(&arguments.list)?,
         Tool::Objcopy | Tool::Strip => objcopy::parse(name.tool, &arguments.list)?,
-        other => return Err(NotOurs::UnsupportedTool { tool: other }),
+        Tool::Rustc => rustc::parse(&arguments.list, invocation)?,
+        Tool::Javac => javac::parse(&arguments.list, invocation.env)?,
+        Tool::D8 | Tool::R8 => dexer::parse(name.tool, &arguments.list)?,
+        Tool::Metalava => metalava::parse(&arguments.list)?,
+        Tool::Tsc => typescript::parse(&arguments.list)?,
+        Tool::ClangTidy | Tool::HeaderAbiDumper => {
+            clang_tools::parse(name.tool, &arguments.list, invocation)?
+        }
     };
     step.absolute_paths.extend(absolute::paths(&arguments.list));
     step.inputs.extend(arguments.response_files);

@@ -12,21 +12,27 @@ mod absolute;
 mod archiver;
 mod assembler;
 mod caution;
+mod clang_tools;
+mod dexer;
 mod driver;
 mod environment;
 mod invocation;
+mod javac;
 mod language;
 pub mod library_search;
 mod limits;
 mod linker;
 pub mod linker_script;
+mod metalava;
 mod not_ours;
 mod objcopy;
 mod option;
 mod response;
+mod rustc;
 mod step;
 pub mod thin_archive;
 mod tool;
+mod typescript;
 
 pub use caution::Caution;
 pub use invocation::{Invocation, NoResponseFiles, Parsed, ResponseFiles, parse};
@@ -37,4 +43,4 @@ pub use step::{
     DirectoryKind, Forced, Included, Kind, LinkItem, LinkLine, Macro, Output, Preprocessing, Processors,
     SearchDirectory, Shape, Step,
 };
-pub use tool::{Tool, is_tool_name};
+pub use tool::{Tool, is_tool_name, plain_tool_names};

@@ -2,9 +2,13 @@
 //!
 //! Those matter as much as what is found: a file that appears at one of them changes the result of the link.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::{LinkItem, LinkLine};
+
+/// More names than this are not looked for: a link with 500 libraries in 100 directories needs no more.
+pub const LOOKS_MAX: usize = 100_000;
 
 /// What there is by a name, asked of whoever may look.
 pub trait Look {
@@ -34,64 +38,67 @@ pub struct Resolution {
     pub missing: Vec<String>,
 }
 
-/// Searches for every library of a command line, and in `standard` after its own directories.
+/// Searches for every library of a command line, and in `standard` after its own directories. What is standard, the
+/// linker says (`ld --verbose`, its `SEARCH_DIR`s), and the driver (`-print-search-dirs`); with
+/// [`LinkLine::no_standard_libraries`] of a linker's own line it is nothing.
 ///
 /// GNU ld, gold, lld and mold agree: each directory in turn, and there the shared library before the archive; `-L`
 /// holds for libraries before it too; `-L=dir` and `-L$SYSROOT/dir` are below the root.
-pub fn resolve(line: &LinkLine, standard: &[PathBuf], look: &dyn Look) -> Resolution {
+///
+/// `None` when that takes more than [`LOOKS_MAX`] looks, or where directories come between the standard ones
+/// ([`LinkLine::late_directories`]): the linker itself must be asked then (`--trace`).
+pub fn resolve(line: &LinkLine, standard: &[PathBuf], look: &dyn Look) -> Option<Resolution> {
+    if !line.late_directories.is_empty() {
+        return None;
+    }
     let own = line
         .directories
         .iter()
         .map(|directory| below_root(directory, line.sysroot.as_deref()));
-    let directories: Vec<PathBuf> = if line.no_standard_libraries && standard.is_empty() {
-        own.collect()
-    } else {
-        own.chain(standard.iter().cloned()).collect()
-    };
+    let directories: Vec<PathBuf> = own.chain(standard.iter().cloned()).collect();
     let mut resolution = Resolution::default();
+    let mut looked: HashSet<PathBuf> = HashSet::new();
+    let mut looks = 0;
     for item in &line.items {
-        if let LinkItem::Library {
+        let LinkItem::Library {
             name,
             exact,
             archive_only,
         } = item
+        else {
+            continue;
+        };
+        let names: Vec<String> = match (*exact, *archive_only) {
+            (true, _) => vec![name.clone()],
+            (false, true) => vec![format!("lib{name}.a")],
+            (false, false) => vec![format!("lib{name}.so"), format!("lib{name}.a")],
+        };
+        let mut is_found = false;
+        for path in directories
+            .iter()
+            .flat_map(|directory| names.iter().map(|name| directory.join(name)))
         {
-            search(name, *exact, *archive_only, &directories, look, &mut resolution);
-        }
-    }
-    resolution
-}
-
-fn search(
-    name: &str,
-    exact: bool,
-    archive_only: bool,
-    directories: &[PathBuf],
-    look: &dyn Look,
-    resolution: &mut Resolution,
-) {
-    let names: Vec<String> = match (exact, archive_only) {
-        (true, _) => vec![name.to_owned()],
-        (false, true) => vec![format!("lib{name}.a")],
-        (false, false) => vec![format!("lib{name}.so"), format!("lib{name}.a")],
-    };
-    for directory in directories {
-        for name in &names {
-            let path = directory.join(name);
-            let (list, is_found) = match look.look(&path) {
-                Seen::File => (&mut resolution.found, true),
-                Seen::Incompatible => (&mut resolution.found, false),
-                Seen::Nothing => (&mut resolution.in_vain, false),
-            };
-            if !list.contains(&path) {
-                list.push(path);
+            looks += 1;
+            if looks > LOOKS_MAX {
+                return None;
+            }
+            let seen = look.look(&path);
+            is_found = seen == Seen::File;
+            if looked.insert(path.clone()) {
+                match seen {
+                    Seen::File | Seen::Incompatible => resolution.found.push(path),
+                    Seen::Nothing => resolution.in_vain.push(path),
+                }
             }
             if is_found {
-                return;
+                break;
             }
         }
+        if !is_found {
+            resolution.missing.push(name.clone());
+        }
     }
-    resolution.missing.push(name.to_owned());
+    Some(resolution)
 }
 
 /// A directory or file with the root put before it where `=` or `$SYSROOT` says so.
@@ -140,7 +147,7 @@ mod tests {
             sysroot: Some("/s".into()),
             ..LinkLine::default()
         };
-        let found = resolve(&line, &["/usr/lib".into()], &files);
+        let found = resolve(&line, &["/usr/lib".into()], &files).unwrap();
         let list = |paths: &[PathBuf]| {
             let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             paths.join(" ")
@@ -217,6 +224,16 @@ mod tests {
             ),
             "d/libx.a | d/n /s/e/n /usr/lib/n | n"
         );
+    }
+
+    #[test]
+    fn too_many_looks() {
+        let line = LinkLine {
+            items: vec![library("x", false, false); 60],
+            directories: vec!["d".into(); 1000],
+            ..LinkLine::default()
+        };
+        assert_eq!(resolve(&line, &[], &Files(&[], &[])), None);
     }
 
     #[test]

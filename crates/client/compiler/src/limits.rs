@@ -10,3 +10,5 @@ pub const RESPONSE_FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 pub const RESPONSE_DEPTH_MAX: usize = 10;
 /// Response files of one command in total.
 pub(crate) const RESPONSE_FILES_MAX: usize = 1000;
+/// All response files of one command together; more is not ours.
+pub(crate) const RESPONSE_TOTAL_BYTES_MAX: usize = 64 * 1024 * 1024;

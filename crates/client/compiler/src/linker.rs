@@ -79,6 +79,10 @@ impl Reader {
         if name.is_empty() || name == "-" {
             return Err(unsupported(name, "an input without a name"));
         }
+        // Response files of the tool's own are in their place already; this one would be read by the linker.
+        if name.starts_with('@') {
+            return Err(unsupported(name, "a response file that is passed on"));
+        }
         self.linking.line.items.push(LinkItem::File(path(name)));
         Ok(())
     }
@@ -87,11 +91,11 @@ impl Reader {
     fn option(&mut self, first: &str, next: Option<&String>) -> Result<usize, NotOurs> {
         // ld(1): a word option may begin with one dash or two, but one that begins with `o` needs two.
         let found = match first.strip_prefix('-') {
-            Some(long) if long.starts_with('-') => find_spelled(LONG, long, next)?,
-            Some(short) if short.starts_with('o') => find_spelled(SHORT, first, next)?,
-            _ => match find_spelled(LONG, first, next)? {
+            Some(long) if long.starts_with('-') => find_spelled(&LONG, long, next)?,
+            Some(short) if short.starts_with('o') => find_spelled(&SHORT, first, next)?,
+            _ => match find_spelled(&LONG, first, next)? {
                 Some(found) => Some(found),
-                None => find_spelled(SHORT, first, next)?,
+                None => find_spelled(&SHORT, first, next)?,
             },
         };
         let Some(found) = found else {
@@ -141,6 +145,9 @@ impl Reader {
             Role::PluginOption => {
                 if !is_known_plugin_option(value) {
                     return Err(unsupported(option, "it may name a file"));
+                }
+                if value.starts_with("mcpu=native") {
+                    linking.caution.push(Caution::NativeArchitecture);
                 }
                 if value.starts_with('/') {
                     linking.inputs.push(path(value));

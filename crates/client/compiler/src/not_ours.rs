@@ -3,8 +3,6 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use crate::Tool;
-
 /// Why a command line is left to the real tool. None of these is an error of the build: the tool may well accept it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NotOurs {
@@ -14,11 +12,6 @@ pub enum NotOurs {
     UnknownTool {
         /// The file name.
         name: String,
-    },
-    /// The tool is known, this use of it is not.
-    UnsupportedTool {
-        /// Which one.
-        tool: Tool,
     },
     /// No table row and no safe general rule says what the option does.
     UnknownOption {
@@ -59,7 +52,7 @@ pub enum NotOurs {
         /// With the rest replaced.
         shown: String,
     },
-    /// A response file is too large or nested too deep, or there are too many of them.
+    /// A response file cannot be read, is no text, is too large or nested too deep, or there are too many of them.
     ResponseFile {
         /// Which one.
         path: PathBuf,
@@ -73,7 +66,6 @@ impl fmt::Display for NotOurs {
         match self {
             Self::NoTool => write!(formatter, "no tool is named"),
             Self::UnknownTool { name } => write!(formatter, "`{name}` is no tool that we know"),
-            Self::UnsupportedTool { tool } => write!(formatter, "{tool:?} is not handled"),
             Self::UnknownOption { option } => write!(formatter, "option `{option}` is not known"),
             Self::MissingArgument { option } => write!(formatter, "option `{option}` has no argument"),
             Self::Unsupported { option, because } => write!(formatter, "`{option}`: {because}"),
@@ -82,7 +74,11 @@ impl fmt::Display for NotOurs {
             Self::Contradiction { because } => write!(formatter, "{because}"),
             Self::UnknownLanguage { text } => write!(formatter, "the language of `{text}` is not known"),
             Self::NotText { shown } => write!(formatter, "argument `{shown}` is not UTF-8"),
-            Self::ResponseFile { path } => write!(formatter, "response file {} is too much", path.display()),
+            Self::ResponseFile { path } => write!(
+                formatter,
+                "response file {} is not there, or too much",
+                path.display()
+            ),
             Self::TooMany => write!(formatter, "too many or too long arguments"),
         }
     }

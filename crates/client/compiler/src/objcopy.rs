@@ -3,7 +3,7 @@
 use crate::environment;
 use crate::invocation::path;
 use crate::option::Takes::{Either, Equals, EqualsOrNext, MaybeEquals, Nothing};
-use crate::option::{Row, find, row};
+use crate::option::{Table, find, row};
 use crate::{Caution, Kind, NotOurs, Step, Tool};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +24,7 @@ enum Role {
 use Role::{Ask, Dated, Ignore, Input, Output, SectionInput, SectionOutput, Talk, Written};
 
 /// What both know.
-static SHARED: &[Row<Role>] = &[
+static SHARED: Table<Role> = Table::new(&[
     row("-I", Either, Ignore),
     row("--input-target", EqualsOrNext, Ignore),
     row("-O", Either, Ignore),
@@ -74,18 +74,18 @@ static SHARED: &[Row<Role>] = &[
     row("-h", Nothing, Ask),
     row("--help", Nothing, Ask),
     row("--info", Nothing, Ask),
-];
+]);
 
 /// What only `strip` knows.
-static STRIP: &[Row<Role>] = &[
+static STRIP: Table<Role> = Table::new(&[
     row("-o", Either, Output),
     row("-s", Nothing, Ignore),
     row("-d", Nothing, Ignore),
     row("-T", Nothing, Ignore),
-];
+]);
 
 /// What only `objcopy` knows.
-static OBJCOPY: &[Row<Role>] = &[
+static OBJCOPY: Table<Role> = Table::new(&[
     row("-B", Either, Ignore),
     row("--binary-architecture", EqualsOrNext, Ignore),
     row("--debugging", Nothing, Ignore),
@@ -168,12 +168,12 @@ static OBJCOPY: &[Row<Role>] = &[
     row("--verilog-data-width", EqualsOrNext, Ignore),
     row("--new-symbol-visibility", EqualsOrNext, Ignore),
     row("--split-dwo", EqualsOrNext, Written),
-];
+]);
 
 /// A command line of `objcopy` or `strip`.
 pub(crate) fn parse(tool: Tool, arguments: &[String]) -> Result<Step, NotOurs> {
     let mut step = Step::new(tool, Kind::Transform);
-    let own = if tool == Tool::Strip { STRIP } else { OBJCOPY };
+    let own = if tool == Tool::Strip { &STRIP } else { &OBJCOPY };
     let mut operands: Vec<&str> = Vec::new();
     let mut output: Option<&str> = None;
     let mut asks = false;
@@ -185,7 +185,7 @@ pub(crate) fn parse(tool: Tool, arguments: &[String]) -> Result<Step, NotOurs> {
         } else if !first.starts_with('-') {
             operands.push(first);
         } else {
-            let found = find(own, rest)?.or(find(SHARED, rest)?);
+            let found = find(own, rest)?.or(find(&SHARED, rest)?);
             let found = found.ok_or_else(|| NotOurs::UnknownOption {
                 option: first.clone(),
             })?;
@@ -284,8 +284,8 @@ mod tests {
 
     #[test]
     fn each_spelling_once() {
-        crate::option::assert_no_duplicates(SHARED);
-        crate::option::assert_no_duplicates(STRIP);
-        crate::option::assert_no_duplicates(OBJCOPY);
+        crate::option::assert_no_duplicates(&SHARED);
+        crate::option::assert_no_duplicates(&STRIP);
+        crate::option::assert_no_duplicates(&OBJCOPY);
     }
 }

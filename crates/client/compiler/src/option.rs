@@ -1,5 +1,7 @@
 //! Tables of options: one row an option, and how an argument finds its row.
 
+use std::sync::OnceLock;
+
 use crate::NotOurs;
 
 /// How an option takes its argument.
@@ -53,29 +55,76 @@ impl<'a, R> Found<'a, R> {
     }
 }
 
+/// All options of a tool, or those that some tools share.
+pub(crate) struct Table<R: 'static> {
+    pub(crate) rows: &'static [Row<R>],
+    /// Places in `rows`, by name.
+    by_name: OnceLock<Vec<usize>>,
+}
+
+impl<R> Table<R> {
+    pub(crate) const fn new(rows: &'static [Row<R>]) -> Self {
+        Self {
+            rows,
+            by_name: OnceLock::new(),
+        }
+    }
+
+    /// Rows whose names begin `word`, the longest first.
+    fn beginnings<'a>(&'static self, word: &'a str) -> impl Iterator<Item = &'static Row<R>> + use<'a, R> {
+        let by_name = self.by_name.get_or_init(|| {
+            let mut places: Vec<usize> = (0..self.rows.len()).collect();
+            places.sort_by_key(|place| self.rows[*place].name);
+            places
+        });
+        let name = |place: usize| self.rows[by_name[place]].name;
+        // Whatever begins the word is not after it. What stands before that place shares a beginning with the word, and
+        // any other name that begins the word begins that too.
+        let mut rest = word;
+        let mut end = by_name.len();
+        std::iter::from_fn(move || {
+            loop {
+                end = by_name[..end].partition_point(|place| self.rows[*place].name <= rest);
+                let last = name(end.checked_sub(1)?);
+                if word.starts_with(last) {
+                    end -= 1;
+                    // Equal names are next to each other; the search must not pass them by.
+                    rest = last;
+                    return self.rows.get(by_name[end]);
+                }
+                let shared = last
+                    .bytes()
+                    .zip(rest.bytes())
+                    .take_while(|(one, other)| one == other)
+                    .count();
+                rest = word.get(..shared).unwrap_or_default();
+            }
+        })
+    }
+}
+
 /// The row with the longest name that fits the first of `arguments`.
 ///
 /// An option whose next word is missing is an error that the tool itself will report.
 pub(crate) fn find<'a, R>(
-    rows: &'static [Row<R>],
+    table: &'static Table<R>,
     arguments: &'a [String],
 ) -> Result<Option<Found<'a, R>>, NotOurs> {
     let Some(first) = arguments.first() else {
         return Ok(None);
     };
-    find_spelled(rows, first, arguments.get(1))
+    find_spelled(table, first, arguments.get(1))
 }
 
 /// As [`find`], for tools that let an option be spelled otherwise than in the table (`--Map` for `-Map`).
 pub(crate) fn find_spelled<'a, R>(
-    rows: &'static [Row<R>],
+    table: &'static Table<R>,
     first: &'a str,
     next: Option<&'a String>,
 ) -> Result<Option<Found<'a, R>>, NotOurs> {
-    let fitting = rows
-        .iter()
-        .filter_map(|row| Some((row, fit(row, first)?)))
-        .max_by_key(|(row, _)| row.name.len());
+    let fitting = table
+        .beginnings(first)
+        .find_map(|row| Some((row, fit(row, first)?)));
     let Some((row, fit)) = fitting else {
         return Ok(None);
     };
@@ -118,9 +167,9 @@ fn fit<'a, R>(row: &Row<R>, word: &'a str) -> Option<Fit<'a>> {
 
 /// Fails when a table says two things about one spelling.
 #[cfg(test)]
-pub(crate) fn assert_no_duplicates<R>(rows: &[Row<R>]) {
+pub(crate) fn assert_no_duplicates<R>(table: &Table<R>) {
     let mut seen = std::collections::HashSet::new();
-    for row in rows {
+    for row in table.rows {
         assert!(
             seen.insert((row.name, format!("{:?}", row.takes))),
             "{} twice",
@@ -133,7 +182,7 @@ pub(crate) fn assert_no_duplicates<R>(rows: &[Row<R>]) {
 mod tests {
     use super::*;
 
-    static ROWS: [Row<u8>; 8] = [
+    static ROWS: Table<u8> = Table::new(&[
         row("-c", Takes::Nothing, 1),
         row("-l", Takes::Joined, 2),
         row("-MF", Takes::Separate, 3),
@@ -142,7 +191,7 @@ mod tests {
         row("--sysroot", Takes::EqualsOrNext, 6),
         row("-flto", Takes::MaybeEquals, 7),
         row("-f", Takes::Prefix, 8),
-    ];
+    ]);
 
     #[test]
     fn every_way_to_take_an_argument() {
@@ -171,6 +220,35 @@ mod tests {
             let found = found.map(|found| (found.row.role, found.text(), found.words));
             assert_eq!(found, expected, "{words:?}");
         }
+    }
+
+    #[test]
+    fn the_search_finds_what_a_walk_finds() {
+        let names: std::collections::BTreeSet<&str> = crate::linker::table::LONG
+            .rows
+            .iter()
+            .map(|row| row.name)
+            .collect();
+        for word in names
+            .iter()
+            .flat_map(|name| [(*name).to_owned(), format!("{name}x"), format!("{name}=x")])
+        {
+            let mut walked: Vec<&str> = names
+                .iter()
+                .copied()
+                .filter(|name| word.starts_with(name))
+                .collect();
+            walked.reverse();
+            let found: Vec<&str> = crate::linker::table::LONG
+                .beginnings(&word)
+                .map(|row| row.name)
+                .collect();
+            assert_eq!(found, walked, "{word}");
+        }
+        // Two rows of one name.
+        let twice = crate::linker::table::SHORT.beginnings("-O2").count();
+        assert_eq!(twice, 2);
+        assert_eq!(ROWS.beginnings("").count() + ROWS.beginnings("é").count(), 0);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::limits::{
     ARGUMENT_BYTES_MAX, ARGUMENTS_MAX, RESPONSE_DEPTH_MAX, RESPONSE_FILE_BYTES_MAX, RESPONSE_FILES_MAX,
+    RESPONSE_TOTAL_BYTES_MAX,
 };
 use crate::{NotOurs, ResponseFiles};
 
@@ -15,6 +16,8 @@ pub(crate) struct Arguments {
     pub(crate) list: Vec<String>,
     /// The files that were read for it, as written.
     pub(crate) response_files: Vec<PathBuf>,
+    /// How long they were together.
+    bytes: usize,
 }
 
 /// How a tool reads its response files.
@@ -75,6 +78,10 @@ fn expand_one(
         .read(path)
         .filter(|bytes| bytes.len() <= RESPONSE_FILE_BYTES_MAX)
         .ok_or_else(refused)?;
+    arguments.bytes += bytes.len();
+    if arguments.bytes > RESPONSE_TOTAL_BYTES_MAX {
+        return Err(refused());
+    }
     let content = String::from_utf8(bytes).map_err(|_| refused())?;
     arguments.response_files.push(path.to_owned());
     let words = match quoting {
@@ -198,6 +205,26 @@ mod tests {
             expanded("@a", &[("a", "@a")]),
             Err(NotOurs::ResponseFile { .. })
         ));
+    }
+
+    #[test]
+    fn too_much_is_refused() {
+        struct Blank(usize);
+        impl ResponseFiles for Blank {
+            fn read(&self, _path: &Path) -> Option<Vec<u8>> {
+                Some(vec![b' '; self.0])
+            }
+        }
+        let refused = |size: usize, before: usize| {
+            let mut arguments = Arguments {
+                bytes: before,
+                ..Arguments::default()
+            };
+            expand_one("@a".to_owned(), &Blank(size), Quoting::Gnu, 0, &mut arguments).is_err()
+        };
+        assert!(refused(RESPONSE_FILE_BYTES_MAX + 1, 0));
+        assert!(refused(2, RESPONSE_TOTAL_BYTES_MAX - 1));
+        assert!(!refused(2, RESPONSE_TOTAL_BYTES_MAX - 2));
     }
 
     #[test]

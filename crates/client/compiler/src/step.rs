@@ -1,5 +1,6 @@
 //! The answer: what one command reads and writes.
 
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -192,8 +193,12 @@ pub enum Included {
 pub struct LinkLine {
     /// Files and libraries in the order of the command line.
     pub items: Vec<LinkItem>,
-    /// `-L`, in order; each holds for every library, wherever it stands.
+    /// `-L`, in order; each holds for every library, wherever it stands. A driver searches `LIBRARY_PATH` and its own
+    /// directories after them.
     pub directories: Vec<PathBuf>,
+    /// What a driver was told to tell the linker (`-Wl,-L`): searched after the driver's own directories, before the
+    /// linker's.
+    pub late_directories: Vec<PathBuf>,
     /// Where libraries that shared libraries need are looked for (`-rpath-link`, then `-rpath`).
     pub needed_directories: Vec<PathBuf>,
     /// Tool prefixes (`-B`), in order: startup files and linkers are looked for there first.
@@ -269,7 +274,7 @@ impl Step {
         }
     }
 
-    /// A file that is written; once, and never a device.
+    /// A file that is written, unless it is a device.
     pub(crate) fn writes(&mut self, path: impl Into<PathBuf>, required: bool) {
         self.writes_as(path.into(), required, Shape::File);
     }
@@ -283,14 +288,11 @@ impl Step {
         if path.as_os_str().is_empty() || path.starts_with("/dev") {
             return;
         }
-        match self.outputs.iter_mut().find(|output| output.path == path) {
-            Some(known) => known.required |= required,
-            None => self.outputs.push(Output {
-                path,
-                required,
-                shape,
-            }),
-        }
+        self.outputs.push(Output {
+            path,
+            required,
+            shape,
+        });
     }
 
     /// Puts what has no order in order, and each once.
@@ -299,7 +301,19 @@ impl Step {
         self.caution.dedup();
         self.absolute_paths.sort_unstable();
         self.absolute_paths.dedup();
-        let mut seen = std::collections::HashSet::new();
+        let mut seen = HashSet::new();
         self.inputs.retain(|input| seen.insert(input.clone()));
+        let mut required: HashMap<PathBuf, bool> = HashMap::new();
+        for output in &self.outputs {
+            *required.entry(output.path.clone()).or_default() |= output.required;
+        }
+        self.outputs
+            .retain_mut(|output| match required.remove(&output.path) {
+                Some(required) => {
+                    output.required = required;
+                    true
+                }
+                None => false,
+            });
     }
 }

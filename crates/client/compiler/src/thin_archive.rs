@@ -55,6 +55,9 @@ impl fmt::Display for ArchiveError {
 
 impl std::error::Error for ArchiveError {}
 
+/// A longer name is refused: no path is longer.
+pub const NAME_BYTES_MAX: usize = 4096;
+
 const HEADER_BYTES: usize = 60;
 
 /// The members of an archive, if they are files of their own.
@@ -120,6 +123,8 @@ fn member(name: &str, names: &[u8]) -> Result<Member, ArchiveError> {
     let at: usize = at.parse().map_err(|_| ArchiveError::Name)?;
     let from = names.get(at..).ok_or(ArchiveError::Name)?;
     let end = from
+        .get(..NAME_BYTES_MAX.min(from.len()))
+        .unwrap_or_default()
         .windows(2)
         .position(|pair| pair == b"/\n")
         .ok_or(ArchiveError::Name)?;

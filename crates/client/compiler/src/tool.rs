@@ -131,6 +131,11 @@ pub fn is_tool_name(file_name: &str) -> Option<Tool> {
     ToolName::parse(file_name).map(|name| name.tool)
 }
 
+/// The plain names of all tools, without targets and versions: what a directory of wrappers begins with.
+pub fn plain_tool_names() -> impl Iterator<Item = &'static str> {
+    NAMES.iter().map(|(name, ..)| *name)
+}
+
 impl ToolName {
     pub(crate) fn parse(file_name: &str) -> Option<Self> {
         let plain = without_version(file_name);
@@ -199,6 +204,11 @@ mod tests {
         ] {
             assert_eq!(is_tool_name(name), expected, "{name}");
         }
+    }
+
+    #[test]
+    fn every_plain_name_is_a_name() {
+        assert!(plain_tool_names().all(|name| is_tool_name(name).is_some()));
     }
 
     #[test]

@@ -32,15 +32,26 @@ fn how_far_the_driver_goes() {
         clang++ -c a.c => Compile Cxx | a.c | out a.o
         gcc -c a.C => Compile Cxx | a.C | out a.o
         gcc -c a.f90 => not ours: the language of `a.f90` is not known
-        gcc h.h => PrecompileHeader CHeader | h.h | out h.h.gch | [PrecompiledHeader]
+        gcc h.h => PrecompileHeader CHeader | h.h | out h.h.gch | cwd | [PrecompiledHeader]
         gcc -c a.o => not ours: no input
         gcc --version => Probe | stdout
         gcc -dumpmachine => Probe | stdout
+        clang -print-stats -c a.c => not ours: `-print-stats`: an option of the compiler proper
         gcc -print-file-name=libc.so => Probe | stdout
         gcc -v => Probe | stdout | [Talkative]
         gcc -v -c a.c => Compile C | a.c | out a.o | [Talkative]
         gcc -### -c a.c => Probe | stdout
         gcc => not ours: no input
+        clang -c -- a.c => Compile C | a.c | out a.o
+        clang -c -- -a.c => Compile C | -a.c | out -a.o
+        gcc -c -- a.c => not ours: option `--` is not known
+        gcc -E s.s => not ours: nothing is made of such a source
+        gcc -S s.S => not ours: nothing is made of such a source
+        gcc -M a.i => not ours: nothing is made of such a source
+        gcc -fsyntax-only s.S => not ours: nothing is made of such a source
+        gcc -S h.h => not ours: a header is no assembly
+        gcc a.o -Wl,@x => not ours: `@x`: a response file that is passed on
+        gcc -c a.c -o x.o -o y.o => Compile C | a.c | out y.o
         gcc -c => not ours: no input
         ",
     );
@@ -61,7 +72,7 @@ fn rules_beside_the_product() {
         gcc -c -MF x.d a.c => not ours: a file for a rule, and no rule
         gcc -c -MD -MG a.c => not ours: `-MG`: headers that are missing are no error
         gcc -c -MD s.s => Assemble Assembler | s.s | out s.o | [InputsNameInputs]
-        gcc -c -MD a.i => Compile PreprocessedC | a.i | out a.o a.d? | rule a.d
+        gcc -c -MD a.i => Compile PreprocessedC | a.i | out a.o
         gcc -MD a.c b.c => Link C | a.c b.c | out a.out a-a.d? a.d? a-b.d? b.d? | rule a-a.d | [UncertainNames]
         clang -MD a.c b.c => Link C | a.c b.c | out a.out a.d b.d | rule a.d
         gcc -MD a.c b.c -o d/prog => Link C | a.c b.c | out d/prog d/prog.d | rule d/prog.d
@@ -122,7 +133,7 @@ fn files_beside_the_product() {
         gcc -c -fdiagnostics-format=sarif-file a.c => not ours: `-fdiagnostics-format=sarif-file`: diagnostics are written to files
         gcc -c -fdiagnostics-format=json a.c => Compile C | a.c | out a.o
         gcc -c -frecord-gcc-switches a.c => Compile C | a.c | out a.o
-        clang -c -MJ a.json a.c => Compile C | a.c | out a.o a.json
+        clang -c -MJ a.json a.c => Compile C | a.c | out a.o a.json | cwd
         gcc -c -g -gsplit-dwarf a.c -o d/x.o => Compile C | a.c | out d/x.o d/x.dwo | cwd
         clang -c -g -gsplit-dwarf=single a.c => Compile C | a.c | out a.o | cwd
         gcc -c -gsplit-dwarf -gno-split-dwarf a.c => Compile C | a.c | out a.o | cwd
@@ -164,11 +175,13 @@ fn other_files_that_are_read() {
         clang -c -Xclang -load -Xclang ./p.so -Xclang -add-plugin -Xclang p a.c => Compile C | a.c | in ./p.so | out a.o | [Plugin]
         clang -c -fpass-plugin=d/p.so a.c => Compile C | a.c | in d/p.so | out a.o | [Plugin]
         clang -c -include-pch x.pch a.c => Compile C | a.c | in x.pch | out a.o | [PrecompiledHeader]
-        clang++ -c -Xclang -emit-pch -x c++-header x.hxx -o x.pch => PrecompileHeader CxxHeader | x.hxx | out x.pch | [PrecompiledHeader]
+        clang++ -c -Xclang -emit-pch -x c++-header x.hxx -o x.pch => PrecompileHeader CxxHeader | x.hxx | out x.pch | cwd | [PrecompiledHeader]
         clang++ -c -Xclang -emit-pch -x c++-header x.hxx => not ours: `-emit-pch`: the product has no name
         clang -c -Xclang -include-pch -Xclang x.pch a.c => Compile C | a.c | in x.pch | out a.o | [PrecompiledHeader]
         gcc -c -fmodules-ts a.cc => not ours: `-fmodules-ts`: modules are read and written that no argument names
-        clang -c -fmodule-file=x.pcm a.cc => not ours: `-fmodule-file=x.pcm`: modules are read and written that no argument names
+        clang -c -fmodule-file=x.pcm a.cc => Compile Cxx | a.cc | in x.pcm | out a.o | [Modules]
+        clang -c -fmodule-file=m=x.pcm a.cc => Compile Cxx | a.cc | in x.pcm | out a.o | [Modules]
+        clang -c -fmodules a.m => not ours: `-fmodules`: modules are read and written that no argument names
         clang -c a.cppm => not ours: the language of `a.cppm` is not known
         clang --precompile a.cc => not ours: `--precompile`: a module is written
         gcc -c -specs=x.specs a.c => Compile C | a.c | in x.specs | out a.o | [OtherTools]
@@ -182,6 +195,7 @@ fn other_files_that_are_read() {
         gcc -c -Wmissing-include-dirs a.c => Compile C | a.c | out a.o | [MissingDirectories]
         gcc -c -march=native a.c => Compile C | a.c | out a.o | [NativeArchitecture]
         gcc -c -mtune=native -march=x86-64 a.c => Compile C | a.c | out a.o | [NativeArchitecture]
+        gcc -c -mcpu=native+nofp a.c => Compile C | a.c | out a.o | [NativeArchitecture]
         gcc -c -traditional-cpp a.c => Compile C | a.c | out a.o | [OtherPreprocessing]
         gcc -c -remap a.c => not ours: `-remap`: header.gcc files are read
         gcc -c -wrapper gdb,--args a.c => not ours: `-wrapper`: another program runs the tools
@@ -194,8 +208,19 @@ fn other_files_that_are_read() {
         clang -cc1as a.s => not ours: `-cc1as`: the assembler proper has another grammar
         clang -c -working-directory d a.c => not ours: `-working-directory`: another working directory
         clang -c -arch x86_64 a.c => not ours: `-arch`: several architectures in one file
+        clang -c -fxray-modes= x a.c => not ours: option `-fxray-modes=` is not known
+        clang -c -fsanitize-ignorelist= a.c => not ours: option `-fsanitize-ignorelist=` is not known
+        gcc -c -undefined dynamic_lookup a.c => not ours: option `-undefined` is not known
+        gcc -c -exported_symbols_list x a.c => not ours: option `-exported_symbols_list` is not known
+        clang -c -objcmt-migrate-all a.c => not ours: `-objcmt-migrate-all`: an option that is not `-o`
+        gcc a.o -Ttext 0x100 => not ours: `-Ttext`: an address, which compilers take in different ways
+        gcc a.o -e start -u sym -z now => Link | in a.o | out a.out
+        clang -c -A x a.c => not ours: option `-A` is not known
+        gcc -c -DX= a.c => Compile C | a.c | out a.o
+        gcc -c -D X= -I= a.c => Compile C | a.c | out a.o
         gcc -c -Xfoo a.c => not ours: option `-Xfoo` is not known
         gcc -c --no-such-option a.c => not ours: option `--no-such-option` is not known
+        gcc -c a.c -o '' => not ours: a product without a name
         gcc -c a.c -o => not ours: option `-o` has no argument
         gcc -c -I => not ours: option `-I` has no argument
         ",
@@ -249,7 +274,7 @@ fn response_files() {
     assert_eq!(shown("ld @l.rsp"), "Link | in a.o l.rsp | out prog");
     assert_eq!(
         shown("gcc @none.rsp"),
-        "not ours: response file none.rsp is too much"
+        "not ours: response file none.rsp is not there, or too much"
     );
 }
 
@@ -267,6 +292,7 @@ fn links() {
         gcc a.o -Wl,-M -o p => Link | in a.o | out p | [Talkative]
         gcc a.o -Wl,-plugin,x.so -Wl,-plugin-opt=-pass-through=-lc => Link | in a.o x.so | out a.out | [Plugin, LinkTimeOptimization]
         gcc a.o -Wl,-plugin-opt=obj-path=x => not ours: `-plugin-opt=obj-path=x`: it may name a file
+        clang a.o -Wl,-plugin-opt=mcpu=native => Link | in a.o | out a.out | [NativeArchitecture, LinkTimeOptimization]
         gcc a.o -Wl,-o,x => not ours: the linker is told another product
         gcc a.o -Wl,--no-such => not ours: option `--no-such` is not known
         gcc a.o -Wl,-z,relro,-z,now -Wl,--as-needed -o p => Link | in a.o | out p
@@ -295,6 +321,8 @@ fn what_the_linker_is_told() {
         "
         gcc a.o -lfoo -Ld -L e b.a -l bar -o p => a.o -lfoo b.a -lbar L d e
         g++ a.o -Wl,-Bstatic -lfoo -Wl,-Bdynamic -lbar -l:libx.so.1 => a.o -lfoo(a) -lbar -l:libx.so.1 c++
+        gcc a.o -lfoo -static => a.o -lfoo(a) static
+        gcc a.o -Wl,-L,x -Ly -lfoo -Wl,-lbar => a.o -lfoo -lbar L y late x
         gcc -static a.o -lfoo => a.o -lfoo(a) static
         gcc -shared -nostdlib a.o -Wl,-rpath,/x:/y -Wl,-rpath-link=z => a.o needed /x /y z nolibs nostart shared
         gcc -nodefaultlibs --sysroot=/s -B/b -fuse-ld=gold a.o => a.o B /b nolibs root /s by gold
@@ -382,6 +410,8 @@ fn the_working_directory_in_the_product() {
         ("gcc -g a.c", true),
         ("gcc -c -g s.s", true),
         ("clang -c -fcoverage-mapping a.c", true),
+        ("clang -c -MJ x.json a.c", true),
+        ("gcc h.h", true),
     ] {
         assert_eq!(step(line).embeds_directory, expected, "{line}");
     }

@@ -6,7 +6,7 @@
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
@@ -69,51 +69,85 @@ const MASKS: &[(&str, Mask)] = &[
 /// Where covers are made: the place of `/proc`, which is covered itself as soon as `/proc` is there.
 const WORKSHOP: &str = "proc";
 
+/// The empty directory there.
+const DIRECTORY: &str = "directory";
+
+/// What nobody can do with a cover.
+const RESTRICTIONS: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY
+    .union(MountAttrFlags::MOUNT_ATTR_NOSUID)
+    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
+    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+
 /// Covers that are made and not attached yet.
 pub(crate) struct Masks<'a> {
     hidden: &'a [PathBuf],
-    covers: Vec<(Mask, OwnedFd)>,
-    directory: OwnedFd,
+    /// Each lies there by the name of its number.
+    covers: Vec<Mask>,
+    /// A mount of its own, so that what is cloned from it is restricted from the start.
+    workshop: OwnedFd,
 }
 
 impl<'a> Masks<'a> {
     /// Init: makes what can be mounted over things. The current directory is the new root, and nothing is mounted at
     /// [`WORKSHOP`] yet. `hidden`: absolute paths of the host that commands must not see into, besides the table's.
     pub(crate) fn prepare(hidden: &'a [PathBuf]) -> Result<Masks<'a>> {
-        let mut covers: Vec<(Mask, OwnedFd)> = Vec::new();
+        let mut covers: Vec<Mask> = Vec::new();
         for (_, mask) in MASKS {
-            if covers.iter().all(|(made, _)| made != mask) {
-                let name = format!("{WORKSHOP}/{}", covers.len());
-                let cover =
-                    make_file(&name, *mask).step_with(|| format!("making {mask:?} to hide things with"))?;
-                covers.push((*mask, cover));
+            if !covers.contains(mask) {
+                make_file(&format!("{WORKSHOP}/{}", covers.len()), *mask)
+                    .step_with(|| format!("making {mask:?} to hide things with"))?;
+                covers.push(*mask);
             }
         }
-        let directory = format!("{WORKSHOP}/directory");
-        let make = || {
-            rustix::fs::mkdir(&directory, Mode::from_raw_mode(0o555))?;
-            rustix::fs::open(&directory, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
-        };
-        let directory = make().step("making an empty directory to hide things with")?;
+        rustix::fs::mkdir(format!("{WORKSHOP}/{DIRECTORY}"), Mode::from_raw_mode(0o555))
+            .step("making an empty directory to hide things with")?;
         Ok(Masks {
             hidden,
             covers,
-            directory,
+            workshop: restricted_workshop().step("restricting what things are hidden with")?,
         })
     }
 
-    /// Init: mounts them, in the tree below `root`.
+    /// Init: mounts them, in the tree below `root`, which is the current directory.
     pub(crate) fn attach(&self, root: &OwnedFd) -> Result<()> {
-        let hidden = self.hidden.iter().map(|path| {
-            let below = path.strip_prefix("/").unwrap_or(path);
-            (below, Nothing)
-        });
-        let listed = MASKS.iter().map(|(path, mask)| (Path::new(path), *mask));
+        let hiding = |path: &Path| format!("hiding {:?}", Path::new("/").join(path));
+        let (in_proc, elsewhere): (Vec<_>, Vec<_>) =
+            MASKS.iter().partition(|(path, _)| path.starts_with("proc/"));
+        rustix::process::fchdir(&self.workshop).step("entering the workshop")?;
+        for (path, mask) in in_proc {
+            self.cover_in_proc(root, path, mask)
+                .step_with(|| hiding(Path::new(path)))?;
+        }
+        rustix::process::fchdir(root).step("entering the new root")?;
+        let listed = elsewhere.into_iter().map(|(path, mask)| (Path::new(path), mask));
+        let hidden = self
+            .hidden
+            .iter()
+            .map(|path| (path.strip_prefix("/").unwrap_or(path), Nothing));
         for (path, mask) in listed.chain(hidden) {
-            self.cover(root, path, mask)
-                .step_with(|| format!("hiding {:?}", Path::new("/").join(path)))?;
+            self.cover(root, path, mask).step_with(|| hiding(path))?;
         }
         Ok(())
+    }
+
+    /// The workshop is the current directory. Each cover costs time with every command, and there are many here: one call
+    /// that names two paths takes less than a clone that is first detached. What the kernel names in `/proc` leads nowhere
+    /// else, so these paths can be trusted.
+    fn cover_in_proc(&self, root: &OwnedFd, path: &str, mask: Mask) -> std::result::Result<(), Errno> {
+        let found = match rustix::fs::statat(root, path, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(found) => found,
+            Err(errno) if leads_nowhere(errno) => return Ok(()),
+            Err(errno) => return Err(errno),
+        };
+        match FileType::from_raw_mode(found.st_mode) {
+            // Whatever that leads to.
+            FileType::Symlink => return self.cover(root, Path::new(path), mask),
+            FileType::Directory => {}
+            _ if is_for_root_alone(found.st_mode) => return Ok(()),
+            _ => {}
+        }
+        // The workshop lies under `/proc`: what is above it is the new root.
+        rustix::mount::mount_bind(self.name(found.st_mode, mask)?, format!("../{path}"))
     }
 
     fn cover(&self, root: &OwnedFd, path: &Path, mask: Mask) -> std::result::Result<(), Errno> {
@@ -121,35 +155,39 @@ impl<'a> Masks<'a> {
         let target =
             match rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
                 Ok(target) => target,
-                // Then the command cannot get there either.
-                Err(Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::LOOP) => return Ok(()),
+                Err(errno) if leads_nowhere(errno) => return Ok(()),
                 Err(errno) => return Err(errno),
             };
         let found = rustix::fs::fstat(&target)?;
-        let is_directory = FileType::from_raw_mode(found.st_mode) == FileType::Directory;
-        // Each cover costs time with every command.
-        if !is_directory && path.starts_with("proc") && is_for_root_alone(found.st_mode) {
-            return Ok(());
-        }
-        let cover = match is_directory {
-            true => Some(&self.directory),
-            false => self
-                .covers
-                .iter()
-                .find(|(made, _)| *made == mask)
-                .map(|(_, cover)| cover),
-        };
-        let flags =
-            OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
-        let cover = rustix::mount::open_tree(cover.ok_or(Errno::NOENT)?, "", flags)?;
-        let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
-            | MountAttrFlags::MOUNT_ATTR_NOSUID
-            | MountAttrFlags::MOUNT_ATTR_NODEV
-            | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-        sys::mount_set_attributes(&cover, attributes.bits().into(), false)?;
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        let cover = rustix::mount::open_tree(&self.workshop, self.name(found.st_mode, mask)?, flags)?;
         let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
         rustix::mount::move_mount(&cover, "", &target, "", flags)
     }
+
+    /// What lies in the workshop to cover something of this mode with.
+    fn name(&self, mode: u32, mask: Mask) -> std::result::Result<String, Errno> {
+        if FileType::from_raw_mode(mode) == FileType::Directory {
+            return Ok(DIRECTORY.to_owned());
+        }
+        let number = self.covers.iter().position(|made| *made == mask);
+        number.map(|number| number.to_string()).ok_or(Errno::NOENT)
+    }
+}
+
+/// Then the command cannot get there either.
+fn leads_nowhere(errno: Errno) -> bool {
+    matches!(errno, Errno::NOENT | Errno::NOTDIR | Errno::ACCESS | Errno::LOOP)
+}
+
+/// Mounts the workshop over itself, restricted.
+fn restricted_workshop() -> std::result::Result<OwnedFd, Errno> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    let workshop = rustix::mount::open_tree(CWD, WORKSHOP, flags)?;
+    sys::mount_set_attributes(&workshop, RESTRICTIONS.bits().into(), false)?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rustix::mount::move_mount(&workshop, "", CWD, WORKSHOP, flags)?;
+    Ok(workshop)
 }
 
 /// Whether nobody but the owner can open a file. In `/proc` outside of processes that is the machine's root, which no command
@@ -158,14 +196,14 @@ fn is_for_root_alone(mode: u32) -> bool {
     mode & 0o077 == 0
 }
 
-fn make_file(name: &str, mask: Mask) -> std::result::Result<OwnedFd, Errno> {
+fn make_file(name: &str, mask: Mask) -> std::result::Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
     let file = rustix::fs::open(name, flags, Mode::from_raw_mode(0o444))?;
     if let Text(text) = mask {
         // A few bytes into a new file in memory go in at once or not at all.
         rustix::io::write(&file, text.as_bytes())?;
     }
-    rustix::fs::openat(CWD, name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+    Ok(())
 }
 
 /// What to hide of the host for a path that somebody gave: the path, and what it leads to.

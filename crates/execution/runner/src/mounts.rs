@@ -294,8 +294,7 @@ fn place_devices() -> Result<()> {
         let (host, target) = (format!("/dev/{device}"), format!("dev/{device}"));
         let bind = || {
             make_file(Path::new(&target))?;
-            let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
-            attach(&rustix::mount::open_tree(CWD, &host, flags)?, &target)
+            rustix::mount::mount_bind(host.as_str(), target.as_str())
         };
         bind().step_with(|| format!("showing {host}"))?;
     }

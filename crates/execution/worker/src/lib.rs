@@ -25,10 +25,12 @@ mod persistent;
 mod removal;
 mod slots;
 mod sync_loop;
+mod tools;
 mod tree_cache;
 mod worker;
 
 pub use executor::{InputRootAsRoot, Results, Stores, SurroundingsOptions};
 pub use lazy_inputs::{LazyInputs, LazyOptions};
 pub use sync_loop::{LeaveBy, SyncError};
+pub use tools::HostTools;
 pub use worker::{ActionLimits, Worker, WorkerError, WorkerOptions, WorkerParts, default_properties};

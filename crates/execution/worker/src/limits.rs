@@ -99,6 +99,8 @@ pub(crate) const UPLOAD_UNASKED_BLOBS_MAX: usize = 8;
 pub(crate) const UPLOADS_IN_FLIGHT_MAX: usize = 64;
 /// Largest response of one action: most gRPC clients take 4 MiB in one message.
 pub(crate) const RESPONSE_BYTES_MAX: usize = (4 << 20) - (64 << 10);
+/// Between two looks at which packages this machine has.
+pub(crate) const HOST_TOOLS_LOOK_INTERVAL: Duration = Duration::from_secs(10);
 /// Special files that a message to the user names; more are only counted.
 pub(crate) const SKIPPED_NAMED_MAX: usize = 5;
 

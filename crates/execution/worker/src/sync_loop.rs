@@ -29,6 +29,7 @@ use crate::limits::{
     PHASE_DELAY, REPORTS_IN_FLIGHT_MAX, UNACKNOWLEDGED_MAX,
 };
 use crate::slots::Slots;
+use crate::tools::Announced;
 use link::{Link, LinkEvent};
 
 /// Why a worker gave up. Whatever may pass by itself is tried again and never gets here.
@@ -58,6 +59,8 @@ pub(crate) struct Identity {
     pub(crate) slots: u32,
     pub(crate) memory_bytes: u64,
     pub(crate) resources: Vec<(String, u64)>,
+    /// What is said of the machine's tools, beside the properties.
+    pub(crate) host_tools: watch::Receiver<Announced>,
 }
 
 /// Keeps the conversation going and starts what the server wants.
@@ -107,6 +110,8 @@ enum Event {
     Report(RunId, RunReport),
     /// Slots went out of service or came back.
     Slots,
+    /// The machine has other tools.
+    Tools,
     /// The worker is to go by this time.
     Leave(Instant),
     /// That time has come.
@@ -162,7 +167,7 @@ impl SyncLoop {
                     let urgency = self.leases.report(run, report);
                     self.schedule(urgency);
                 }
-                Event::Slots => self.schedule(Urgency::Now),
+                Event::Slots | Event::Tools => self.schedule(Urgency::Now),
                 Event::Leave(leave_by) => {
                     if self.drain == Drain::No {
                         self.drain = Drain::Wanted;
@@ -202,6 +207,8 @@ impl SyncLoop {
             () = tokio::time::sleep_until(go_at.unwrap_or(send_at)), if go_at.is_some() => Event::TimeToGo,
             // The sender lives as long as this.
             Ok(()) = self.slots_out_of_service.changed() => Event::Slots,
+            // Without a sender they stay what they are.
+            Ok(()) = self.identity.host_tools.changed() => Event::Tools,
             Some((run, report)) = self.reports.recv() => Event::Report(run, report),
             event = self.link.next(silence_max) => Event::Link(event),
             () = tokio::time::sleep_until(send_at), if self.link.is_up() => Event::Send,
@@ -321,7 +328,10 @@ impl SyncLoop {
             slots,
             memory_bytes,
             resources,
+            host_tools,
         } = &self.identity;
+        let host_tools = host_tools.borrow().clone();
+        let host_tools = host_tools.map(|tools| (host_tools::PROPERTY.to_owned(), tools));
         let property = |(name, value): &(String, String)| proto::Property {
             name: name.clone(),
             value: value.clone(),
@@ -333,7 +343,7 @@ impl SyncLoop {
         proto::WorkerState {
             worker_id: worker_id.clone(),
             name: name.clone(),
-            properties: properties.iter().map(property).collect(),
+            properties: properties.iter().chain(&host_tools).map(property).collect(),
             slots: slots.saturating_sub(*self.slots_out_of_service.borrow()),
             memory_bytes: *memory_bytes,
             resources: resources.iter().map(resource).collect(),

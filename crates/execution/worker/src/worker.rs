@@ -23,8 +23,10 @@ use crate::fetch::Fetcher;
 use crate::file_cache::FileCache;
 use crate::input_tree::DirectoryCache;
 use crate::lazy_inputs::{LazyOptions, LazyParts};
+use crate::limits::HOST_TOOLS_LOOK_INTERVAL;
 use crate::persistent::Persistent;
 use crate::sync_loop::{Identity, LeaveBy, Server, SyncError, SyncLoop};
+use crate::tools::{HostTools, Tools};
 use crate::tree_cache::TreeCache;
 
 /// What a worker is to be like.
@@ -57,6 +59,8 @@ pub struct WorkerOptions {
     pub persistent_processes_max: u32,
     /// Which actions fetch their inputs when they open them.
     pub lazy_inputs: LazyOptions,
+    /// What is said of this machine's tools.
+    pub host_tools: HostTools,
 }
 
 /// What one action may use at most, where the runner can bound it. `None` is no bound of its own: all actions together
@@ -168,6 +172,7 @@ impl Worker {
             limits,
             persistent_processes_max,
             lazy_inputs,
+            host_tools,
         } = options;
         let WorkerParts {
             runner,
@@ -206,7 +211,7 @@ impl Worker {
         })?;
         let mut surroundings = Possible::new(surroundings, &capabilities);
         let fetcher = Fetcher::new();
-        let (opened, lazy) = {
+        let (opened, lazy, tools) = {
             let (directory, fetcher, group) = (directory, fetcher.clone(), group.clone());
             let open = move || {
                 let opened = open_directory(
@@ -223,7 +228,8 @@ impl Worker {
                     option: "lazy inputs",
                     reason: format!("this machine cannot have them for every action: {reason}"),
                 })?;
-                Ok::<_, WorkerError>((opened, lazy))
+                let tools = Tools::open(host_tools, HOST_TOOLS_LOOK_INTERVAL, &group);
+                Ok::<_, WorkerError>((opened, lazy, tools))
             };
             blocking(open).await?
         };
@@ -266,6 +272,7 @@ impl Worker {
             live_output: LiveOutput::new(output_channel),
             persistent,
             lazy,
+            tools: tools.clone(),
         };
         // Unlike its name, never the same again: a worker that comes back with nothing is another one.
         let worker_id = uuid::Uuid::new_v4().to_string();
@@ -277,6 +284,7 @@ impl Worker {
                 slots,
                 memory_bytes,
                 resources,
+                host_tools: tools.announced(),
             },
             server,
             executor: fault_guarded(Arc::new(executor)),

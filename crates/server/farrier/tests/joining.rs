@@ -358,3 +358,62 @@ async fn output_of(words: &[&str]) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
+
+/// An action that relies on tools of this name.
+fn relying_on(up: &Up, tools: &str) -> Command {
+    let endpoint = format!("--endpoint={}", up.endpoint());
+    let tools = format!("--platform=host-tools={tools}");
+    farrier(&["exec", &endpoint, &tools, "--", "echo", "with my tools"])
+}
+
+/// One that relies on the tools of this machine runs on its worker. Somebody may be installing packages meanwhile: then once
+/// more, with what there is now.
+async fn runs_with_own_tools(up: &Up) {
+    let mut tools = host_tools::HostTools::of_this_machine();
+    for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+        let Some(here) = tools.fingerprint().unwrap() else {
+            sleep(PAUSE).await;
+            continue;
+        };
+        let mut action = relying_on(up, here.as_str());
+        match timeout(PATIENCE / 4, action.output()).await {
+            Ok(output) if output.as_ref().is_ok_and(|output| output.status.success()) => {
+                assert_eq!(
+                    String::from_utf8_lossy(&output.unwrap().stdout),
+                    "with my tools\n"
+                );
+                return;
+            }
+            failed => assert_ne!(tools.fingerprint().unwrap(), Some(here), "{failed:?}"),
+        }
+    }
+    panic!("the packages of this machine never come to rest");
+}
+
+#[tokio::test]
+async fn an_action_runs_where_the_tools_are_that_it_relies_on() {
+    let up = Up::start(&[]).await;
+    let token = format!("--token={}", up.token());
+    let mut found = up.joined("found", &[&token]);
+    up.until_said("found", "connected to the server", 1).await;
+    let refusal = refused(relying_on(&up, "0123456789abcdef")).await;
+    assert!(
+        refusal.contains("none offers host-tools=0123456789abcdef"),
+        "{refusal}"
+    );
+    if Path::new("/var/lib/dpkg/status").exists() {
+        runs_with_own_tools(&up).await;
+    }
+    // Who relies on nothing runs anywhere.
+    up.runs("anything").await;
+    let mut named = up.joined("named", &[&token, "--host-tools=by-name"]);
+    up.until_said("named", "connected to the server", 1).await;
+    let output = output(relying_on(&up, "by-name")).await;
+    assert_eq!(
+        String::from_utf8_lossy(&output.stdout),
+        "with my tools\n",
+        "{output:?}"
+    );
+    found.kill().await.unwrap();
+    named.kill().await.unwrap();
+}

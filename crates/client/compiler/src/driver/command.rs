@@ -42,6 +42,8 @@ pub(super) struct Command {
     pub(super) asks: bool,
     pub(super) output: Option<String>,
     pub(super) files: Vec<File>,
+    /// clang's `--` was there: no options follow.
+    pub(super) only_files: bool,
     /// `-x`, for files that follow.
     pub(super) language: Option<Language>,
     pub(super) preprocessing: Preprocessing,
@@ -58,6 +60,8 @@ pub(super) struct Command {
     pub(super) for_clang: Vec<String>,
     /// Words for the linker, files and libraries among them, in order.
     pub(super) for_linker: Vec<String>,
+    /// The driver's own `-L`, which it puts before its own directories.
+    pub(super) link_directories: Vec<PathBuf>,
     pub(super) cxx_library: bool,
     pub(super) no_libraries: bool,
     pub(super) no_startup_files: bool,
@@ -67,6 +71,8 @@ pub(super) struct Command {
     pub(super) counters: bool,
     pub(super) working_directory: bool,
     pub(super) compilation_directory: bool,
+    /// A file beside the product has the working directory in it.
+    pub(super) names_directory: bool,
     pub(super) path_maps: Vec<(String, String)>,
     pub(super) link_time_optimization: bool,
     pub(super) save_temps: bool,
@@ -88,6 +94,7 @@ impl Command {
             asks: false,
             output: None,
             files: Vec::new(),
+            only_files: false,
             language: None,
             preprocessing: Preprocessing::default(),
             include_prefix: None,
@@ -101,6 +108,7 @@ impl Command {
             for_assembler: Vec::new(),
             for_clang: Vec::new(),
             for_linker: Vec::new(),
+            link_directories: Vec::new(),
             cxx_library: tool.cxx,
             no_libraries: false,
             no_startup_files: false,
@@ -110,6 +118,7 @@ impl Command {
             counters: false,
             working_directory: false,
             compilation_directory: false,
+            names_directory: false,
             path_maps: Vec::new(),
             link_time_optimization: false,
             save_temps: false,

@@ -5,18 +5,18 @@ use super::command::Command;
 use super::read::{lookup, unsupported};
 use super::role::{Role, Role::*};
 use crate::option::Takes::{Nothing, Prefix, Separate};
-use crate::option::{Row, find, row};
-use crate::{Caution, NotOurs, Step, assembler};
+use crate::option::{Table, find, row};
+use crate::{Caution, Included, NotOurs, Step, assembler};
 
 /// What the preprocessor proper reads otherwise than the driver: there `-MD` takes the name of the file.
-static PREPROCESSOR: &[Row<Role>] = &[
+static PREPROCESSOR: Table<Role> = Table::new(&[
     row("-MD", Separate, RuleFile),
     row("-MMD", Separate, RuleFile),
     row("-v", Nothing, Talk),
-];
+]);
 
 /// Options of clang's compiler proper that take a word or change what is made.
-static CLANG: &[Row<Role>] = &[
+static CLANG: Table<Role> = Table::new(&[
     row("-load", Separate, Plugin),
     row("-plugin", Separate, PluginArgument),
     row("-add-plugin", Separate, PluginArgument),
@@ -26,6 +26,8 @@ static CLANG: &[Row<Role>] = &[
         Refuse("what a plugin makes of it is unknown"),
     ),
     row("-include-pch", Separate, PrecompiledHeader),
+    // How CMake gives a header that is precompiled.
+    row("-include", Separate, Forced(Included::Whole)),
     row("-target-feature", Separate, Facts),
     row("-target-cpu", Separate, Facts),
     row("-mllvm", Separate, Llvm),
@@ -36,7 +38,7 @@ static CLANG: &[Row<Role>] = &[
     row("-fno-pch-timestamp", Nothing, Facts),
     row("-relaxed-aliasing", Nothing, Facts),
     row("-verify", Nothing, Refuse("diagnostics are compared")),
-];
+]);
 
 impl Command {
     /// What the preprocessor was told directly. Its macros come after the driver's own.
@@ -44,7 +46,7 @@ impl Command {
         let words = std::mem::take(&mut self.for_preprocessor);
         let mut rest = words.as_slice();
         while let Some(first) = rest.first() {
-            let own = find(PREPROCESSOR, rest)?;
+            let own = find(&PREPROCESSOR, rest)?;
             let found = match own {
                 Some(found) => Some(found),
                 None => lookup(self.is_clang(), rest)?,
@@ -79,14 +81,14 @@ impl Command {
             if first == "-emit-pch" {
                 self.emit_pch = true;
             } else {
-                let found = match find(CLANG, rest)? {
+                let found = match find(&CLANG, rest)? {
                     Some(found) => found,
                     None => plain_flag(rest)?.ok_or_else(|| NotOurs::UnknownOption {
                         option: first.clone(),
                     })?,
                 };
                 taken = found.words;
-                self.option(&found, &[first.clone()])?;
+                self.option(&found, std::slice::from_ref(first))?;
                 if found.row.role.is_fact() {
                     // The words were put as if they were the driver's own.
                     self.facts.pop();

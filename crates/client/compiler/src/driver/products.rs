@@ -1,6 +1,6 @@
 //! What a driver writes, and what it is called.
 //!
-//! Names were taken from gcc 12 and clang 14 themselves (`tests/real_compilers.rs` compares). Where versions disagree
+//! Names were taken from gcc 12 and clang 14 themselves (`tests/real_tools` compares). Where versions disagree
 //! all names are declared and none is required.
 
 use super::command::{Command, File};
@@ -53,6 +53,11 @@ impl Command {
         if self.files.is_empty() {
             return Err(NotOurs::NoInput);
         }
+        if self.output.as_deref() == Some("") {
+            return Err(NotOurs::Contradiction {
+                because: "a product without a name",
+            });
+        }
         let headers = self
             .sources()
             .filter(|(_, language)| language.is_header())
@@ -85,6 +90,11 @@ impl Command {
         };
         if goal != Goal::Link && sources == 0 {
             return Err(NotOurs::NoInput);
+        }
+        if self.sources().any(|(_, language)| !has_product(goal, language)) {
+            return Err(NotOurs::Contradiction {
+                because: "nothing is made of such a source",
+            });
         }
         if self.emit_llvm && goal == Goal::Link {
             return Err(unsupported("-emit-llvm", "a link of another kind"));
@@ -212,19 +222,18 @@ impl Command {
 
     /// The rule beside the product.
     fn rules(&self, goal: Goal, sources: &[(&File, Language)], step: &mut Step) -> Result<(), NotOurs> {
-        // Assembly as it is has no preprocessor, hence no rule.
+        // Where no preprocessor runs, there is no rule.
         let ruled: Vec<&(&File, Language)> = sources
             .iter()
-            .filter(|(_, language)| *language != Language::Assembler)
+            .filter(|(_, language)| language.is_preprocessed_first())
             .collect();
-        let certain = ruled.iter().any(|(_, language)| language.is_preprocessed_first());
         if let Some(direct) = &self.rules.direct {
             if self.rules.file.is_some() {
                 return Err(NotOurs::Contradiction {
                     because: "two files for one rule",
                 });
             }
-            return self.rule_in(direct, certain, &ruled, step);
+            return self.rule_in(direct, &ruled, step);
         }
         if self.rules.wanted.is_none() {
             if self.rules.file.is_some() {
@@ -235,7 +244,7 @@ impl Command {
             return Ok(());
         }
         if let Some(file) = &self.rules.file {
-            return self.rule_in(file, certain, &ruled, step);
+            return self.rule_in(file, &ruled, step);
         }
         if ruled.is_empty() {
             return Ok(());
@@ -262,25 +271,19 @@ impl Command {
         let exact = self.output.is_some() || goal != Goal::Link || self.is_clang();
         step.depfile = names.first().map(|name| path(name));
         for name in names {
-            step.writes(name, certain && exact);
+            step.writes(name, exact);
         }
         Ok(())
     }
 
-    fn rule_in(
-        &self,
-        file: &str,
-        certain: bool,
-        ruled: &[&(&File, Language)],
-        step: &mut Step,
-    ) -> Result<(), NotOurs> {
+    fn rule_in(&self, file: &str, ruled: &[&(&File, Language)], step: &mut Step) -> Result<(), NotOurs> {
         if ruled.is_empty() {
             return Ok(());
         }
         if file == "-" {
             step.caution.push(Caution::Talkative);
         } else {
-            step.writes(file, certain);
+            step.writes(file, true);
             if step.outputs.iter().any(|output| output.path == path(file)) {
                 step.depfile = Some(path(file));
             }
@@ -449,6 +452,16 @@ impl Command {
             }
         }
         Ok(())
+    }
+}
+
+/// Whether this goal makes something of such a source: preprocessed text is not preprocessed again, assembly is not
+/// compiled. Of `-S` with assembly, compilers make different things.
+fn has_product(goal: Goal, language: Language) -> bool {
+    match goal {
+        Goal::Preprocess | Goal::Rules => language.is_preprocessed_first(),
+        Goal::Assembly | Goal::Syntax => !language.is_assembler(),
+        Goal::Link | Goal::Object { .. } | Goal::Header => true,
     }
 }
 

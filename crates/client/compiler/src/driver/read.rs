@@ -19,8 +19,15 @@ const OTHER_LANGUAGES: [&str; 42] = [
 
 /// The row for the first of `arguments`: of the tool's own table, or of the one that both share.
 pub(super) fn lookup<'a>(clang: bool, arguments: &'a [String]) -> Result<Option<Found<'a, Role>>, NotOurs> {
-    let own = find(if clang { table_clang::ROWS } else { table_gcc::ROWS }, arguments)?;
-    let shared = find(table::ROWS, arguments)?;
+    let own = find(
+        if clang {
+            &table_clang::ROWS
+        } else {
+            &table_gcc::ROWS
+        },
+        arguments,
+    )?;
+    let shared = find(&table::ROWS, arguments)?;
     Ok(match (own, shared) {
         (Some(own), Some(shared)) if shared.row.name.len() > own.row.name.len() => Some(shared),
         (None, shared) => shared,
@@ -74,6 +81,13 @@ impl Command {
         if found.row.role.is_fact() && found.row.role != Role::ForClang {
             self.facts.extend(words.iter().map(Into::into));
         }
+        // `-fxray-modes= x`: clang takes the next word where nothing follows the `=`; gcc knows no such option.
+        let is_general = matches!(found.row.name, "-f" | "-m");
+        if (is_general && value.ends_with('=')) || (found.value == Some("") && written.ends_with('=')) {
+            return Err(NotOurs::UnknownOption {
+                option: written.to_owned(),
+            });
+        }
         match found.row.role {
             Role::Ignore | Role::Facts | Role::LinkIgnored | Role::LinkFacts | Role::PluginArgument => {}
             Role::Note(caution) | Role::Careful(caution) => self.caution.push(caution),
@@ -118,7 +132,10 @@ impl Command {
                 return Err(unsupported(written, "diagnostics are written to files"));
             }
             Role::DiagnosticsFormat => {}
-            Role::Architecture if value == "native" => self.caution.push(Caution::NativeArchitecture),
+            // `native+nofp` as well.
+            Role::Architecture if value.starts_with("native") => {
+                self.caution.push(Caution::NativeArchitecture)
+            }
             Role::Architecture => {}
             Role::Debug => self.debug = !matches!(value, "0" | "gdb0" | "dwarf0"),
             Role::Beside(side) => self.beside(side, value),
@@ -152,6 +169,10 @@ impl Command {
                 self.inputs.push(path(&format!("{value}.imports")));
             }
             Role::Written => self.written.push((value.to_owned(), true)),
+            Role::CompilationDatabase => {
+                self.written.push((value.to_owned(), true));
+                self.names_directory = true;
+            }
             Role::MaybeWritten => {
                 // `-fopt-info`, `-fopt-info-vec`: standard error; `-fopt-info-vec=x`: the file.
                 match written.split_once('=') {
@@ -171,6 +192,11 @@ impl Command {
             Role::PrecompiledHeader => {
                 self.inputs.push(path(value));
                 self.caution.push(Caution::PrecompiledHeader);
+            }
+            Role::ModuleFile => {
+                let file = value.rsplit_once('=').map_or(value, |(_, file)| file);
+                self.inputs.push(path(file));
+                self.caution.push(Caution::Modules);
             }
             Role::Overlay => {
                 self.inputs.push(path(value));
@@ -197,8 +223,10 @@ impl Command {
             }
             Role::OtherTree => self.caution.push(Caution::OtherTools),
             Role::OtherTarget => {}
-            Role::LinkDirectory => self.for_linker.push(format!("-L{value}")),
+            Role::LinkDirectory => self.link_directories.push(path(value)),
             Role::LinkLibrary => self.for_linker.push(format!("-l{value}")),
+            // The driver puts it before everything.
+            Role::LinkStatic => self.for_linker.insert(0, "-static".to_owned()),
             Role::LinkFlag(flag) => self.for_linker.push(flag.to_owned()),
             Role::LinkPair(flag) => self.for_linker.extend([flag.to_owned(), value.to_owned()]),
             Role::NoLibraries { startup } => {

@@ -97,8 +97,12 @@ pub(super) enum Role {
     Input,
     /// A file that is written.
     Written,
+    /// A file that is written, with the working directory in it.
+    CompilationDatabase,
     /// A file that is written, if one is named.
     MaybeWritten,
+    /// A module that was compiled before, with or without its name.
+    ModuleFile,
     /// A library that is loaded into the compiler.
     Plugin,
     /// A word for it.
@@ -137,6 +141,8 @@ pub(super) enum Role {
     LinkLibrary,
     /// The same for the linker.
     LinkFlag(&'static str),
+    /// No shared library, wherever it is said.
+    LinkStatic,
     /// The same for the linker, with its argument.
     LinkPair(&'static str),
     /// Only the link is changed, and no file by name.
@@ -211,6 +217,7 @@ impl Role {
                 | Self::LinkFacts
                 | Self::Profile
                 | Self::Overlay
+                | Self::ModuleFile
                 | Self::Llvm
                 | Self::ForClang
         )

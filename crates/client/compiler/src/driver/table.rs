@@ -2,10 +2,10 @@
 
 use super::role::{Depend, Role, Role::*, Side};
 use crate::option::Takes::{Either, Equals, EqualsOrNext, Joined, MaybeEquals, Nothing, Prefix, Separate};
-use crate::option::{Row, row};
+use crate::option::{Table, row};
 use crate::{Caution, DirectoryKind, Included, Kind};
 
-pub(super) static ROWS: &[Row<Role>] = &[
+pub(super) static ROWS: Table<Role> = Table::new(&[
     // What to do.
     row("-c", Nothing, Stop(Kind::Compile)),
     row("--compile", Nothing, Stop(Kind::Compile)),
@@ -23,7 +23,6 @@ pub(super) static ROWS: &[Row<Role>] = &[
     row("--define-macro", EqualsOrNext, Define),
     row("-U", Either, Undefine),
     row("--undefine-macro", EqualsOrNext, Undefine),
-    row("-A", Either, Assert),
     row("-include", Either, Forced(Included::Whole)),
     row("--include", EqualsOrNext, Forced(Included::Whole)),
     row("-imacros", Either, Forced(Included::Macros)),
@@ -236,18 +235,34 @@ pub(super) static ROWS: &[Row<Role>] = &[
     row("--library-directory", EqualsOrNext, LinkDirectory),
     row("-l", Either, LinkLibrary),
     row("-T", Either, LinkPair("-T")),
-    row("-e", Either, LinkPair("-e")),
+    // Of one letter, and only with a word: joined, `-e` and `-u` would swallow every option that is not known.
+    row("-e", Separate, LinkPair("-e")),
     row("--entry", EqualsOrNext, LinkPair("-e")),
-    row("-u", Either, LinkPair("-u")),
+    row("-u", Separate, LinkPair("-u")),
+    row(
+        "-Tbss",
+        Prefix,
+        Refuse("an address, which compilers take in different ways"),
+    ),
+    row(
+        "-Tdata",
+        Prefix,
+        Refuse("an address, which compilers take in different ways"),
+    ),
+    row(
+        "-Ttext",
+        Prefix,
+        Refuse("an address, which compilers take in different ways"),
+    ),
     row("-z", Separate, LinkPair("-z")),
     row("-s", Nothing, LinkFlag("-s")),
     row("-t", Nothing, LinkFlag("-t")),
     row("-r", Nothing, LinkFlag("-r")),
     row("-rdynamic", Nothing, LinkFlag("--export-dynamic")),
     row("-symbolic", Nothing, LinkFlag("-Bsymbolic")),
-    row("-static", Nothing, LinkFlag("-static")),
-    row("--static", Nothing, LinkFlag("-static")),
-    row("-static-pie", Nothing, LinkFlag("-static")),
+    row("-static", Nothing, LinkStatic),
+    row("--static", Nothing, LinkStatic),
+    row("-static-pie", Nothing, LinkStatic),
     row("-shared", Nothing, LinkFlag("-shared")),
     row("--shared", Nothing, LinkFlag("-shared")),
     row("-pie", Nothing, LinkIgnored),
@@ -278,6 +293,8 @@ pub(super) static ROWS: &[Row<Role>] = &[
     row("-install_name", Separate, Refuse("an Apple link")),
     row("-filelist", Separate, Refuse("an Apple link")),
     row("-force_load", Separate, Refuse("an Apple link")),
+    row("-multiply_defined", Prefix, Refuse("an Apple link")),
+    row("-lto_library", Separate, Refuse("an Apple link")),
     row("-final_output", Separate, Refuse("an Apple link")),
     // Questions.
     row("--version", Nothing, Ask),
@@ -290,6 +307,17 @@ pub(super) static ROWS: &[Row<Role>] = &[
     row("-dumpspecs", Nothing, Ask),
     row("-print-", Prefix, Ask),
     row("--print-", Prefix, Ask),
+    row("-print-objc-runtime-info", Nothing, Refuse("a header is written")),
+    row(
+        "-print-ivar-layout",
+        Nothing,
+        Refuse("an option of the compiler proper"),
+    ),
+    row(
+        "-print-stats",
+        Nothing,
+        Refuse("an option of the compiler proper"),
+    ),
     row("-###", Nothing, Ask),
     // Front ends of their own.
     row("-cc1", Nothing, Refuse("the compiler proper has another grammar")),
@@ -303,4 +331,4 @@ pub(super) static ROWS: &[Row<Role>] = &[
         Nothing,
         Refuse("the compiler proper has another grammar"),
     ),
-];
+]);

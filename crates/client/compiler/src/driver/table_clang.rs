@@ -2,12 +2,27 @@
 
 use super::role::{Role, Role::*, Side};
 use crate::option::Takes::{Either, Equals, EqualsOrNext, MaybeEquals, Nothing, Prefix, Separate};
-use crate::option::{Row, row};
+use crate::option::{Table, row};
 use crate::{Caution, DirectoryKind};
 
-pub(super) static ROWS: &[Row<Role>] = &[
+pub(super) static ROWS: Table<Role> = Table::new(&[
     row("-Xclang", Separate, ForClang),
     row("-mllvm", Separate, Llvm),
+    row("-mmlir", Separate, Llvm),
+    row("-meabi", Separate, Facts),
+    row("-mthread-model", Separate, Facts),
+    row("-module-dependency-dir", Separate, Refuse("modules are copied")),
+    row(
+        "-module-file-info",
+        Nothing,
+        Refuse("the product has another form"),
+    ),
+    row(
+        "-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang",
+        Nothing,
+        Facts,
+    ),
+    row("-obj", Prefix, Refuse("an option that is not `-o`")),
     row("-target", Separate, OtherTarget),
     row("--target", EqualsOrNext, OtherTarget),
     row("-triple", Separate, Refuse("an option of the compiler proper")),
@@ -100,7 +115,7 @@ pub(super) static ROWS: &[Row<Role>] = &[
     row("-nostdlibinc", Nothing, Facts),
     row("-mrelax-all", Nothing, Facts),
     row("-MV", Nothing, Ignore),
-    row("-MJ", Separate, Written),
+    row("-MJ", Separate, CompilationDatabase),
     row("-serialize-diagnostics", Separate, Written),
     row("--serialize-diagnostics", Separate, Written),
     row("-fcrash-diagnostics", MaybeEquals, Ignore),
@@ -163,6 +178,7 @@ pub(super) static ROWS: &[Row<Role>] = &[
     row("-fdepfile-entry", Equals, Input),
     row("-fbuild-session-file", Equals, Refuse("its time matters")),
     row("-fbuild-session-timestamp", Equals, Refuse("a time matters")),
+    row("-fmodule-file", Equals, ModuleFile),
     row(
         "-fprebuilt-module-path",
         Equals,
@@ -198,7 +214,6 @@ pub(super) static ROWS: &[Row<Role>] = &[
     row("--cuda-", Prefix, Refuse("another language")),
     row("--hip-", Prefix, Refuse("another language")),
     row("-startfiles", Nothing, LinkIgnored),
-    row("-print-", Prefix, Ask),
     row("-fno-experimental-", Prefix, Facts),
     row("-fdirectives-only", Nothing, Careful(Caution::OtherPreprocessing)),
-];
+]);

@@ -2,10 +2,11 @@
 
 use super::role::{Role, Role::*, Side};
 use crate::Caution;
-use crate::option::Takes::{Equals, MaybeEquals, Nothing, Prefix, Separate};
-use crate::option::{Row, row};
+use crate::option::Takes::{Either, Equals, MaybeEquals, Nothing, Prefix, Separate};
+use crate::option::{Table, row};
 
-pub(super) static ROWS: &[Row<Role>] = &[
+pub(super) static ROWS: Table<Role> = Table::new(&[
+    row("-A", Either, Assert),
     row("-traditional", Nothing, Careful(Caution::OtherPreprocessing)),
     row("-dN", Nothing, Ignore),
     row("-dU", Nothing, Ignore),
@@ -61,4 +62,4 @@ pub(super) static ROWS: &[Row<Role>] = &[
     row("-mdump", Prefix, Talk),
     row("--completion", Equals, Ask),
     row("-fversion", Nothing, Ask),
-];
+]);

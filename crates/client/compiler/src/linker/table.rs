@@ -1,7 +1,7 @@
 //! Options of `ld`: bfd, gold, lld and mold agree on what they share.
 
 use crate::option::Takes::{Either, Equals, EqualsOrNext, Joined, MaybeEquals, Nothing, Separate};
-use crate::option::{Row, row};
+use crate::option::{Table, row};
 
 /// What an option means for what is read and written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,7 +69,7 @@ use Role::{
 };
 
 /// Options of one letter: with a single dash, their argument in the same word or the next.
-pub(crate) static SHORT: &[Row<Role>] = &[
+pub(crate) static SHORT: Table<Role> = Table::new(&[
     row("-A", Either, Ignore),
     row("-a", Either, Ignore),
     row("-b", Either, Ignore),
@@ -111,10 +111,10 @@ pub(crate) static SHORT: &[Row<Role>] = &[
     row("-z", Either, Ignore),
     row("-(", Nothing, Ignore),
     row("-)", Nothing, Ignore),
-];
+]);
 
 /// Options of words: one dash or two.
-pub(crate) static LONG: &[Row<Role>] = &[
+pub(crate) static LONG: Table<Role> = Table::new(&[
     row("-output", EqualsOrNext, Output),
     row("-library", EqualsOrNext, Library),
     row("-library-path", EqualsOrNext, Directory),
@@ -411,7 +411,7 @@ pub(crate) static LONG: &[Row<Role>] = &[
     row("-no-quick-exit", Nothing, Ignore),
     row("-fork", Nothing, Ignore),
     row("-no-fork", Nothing, Ignore),
-];
+]);
 
 #[cfg(test)]
 mod tests {
@@ -419,7 +419,7 @@ mod tests {
 
     #[test]
     fn each_spelling_once() {
-        crate::option::assert_no_duplicates(SHORT);
-        crate::option::assert_no_duplicates(LONG);
+        crate::option::assert_no_duplicates(&SHORT);
+        crate::option::assert_no_duplicates(&LONG);
     }
 }

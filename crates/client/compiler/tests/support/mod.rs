@@ -41,8 +41,18 @@ pub(crate) fn words(line: &str) -> Vec<OsString> {
 }
 
 pub(crate) fn parsed(line: &str) -> Parsed {
-    parsed_with(line, &[], &[])
+    parsed_with(line, &[], HELD)
 }
+
+/// Response files that are there for every command line.
+const HELD: &[(&str, &str)] = &[
+    ("drivers/x.mod", "drivers/a.o\ndrivers/b.o\n"),
+    ("CMakeFiles/x.dir/objects1.rsp", "a.o 'd/b c.o'"),
+    (
+        "./include/generated/rustc_cfg",
+        "--cfg=CONFIG_X\n--cfg=CONFIG_Y=\"y z\"\n",
+    ),
+];
 
 pub(crate) fn parsed_with(line: &str, variables: &[(&str, &str)], files: &[(&str, &str)]) -> Parsed {
     let files = Held(
@@ -219,6 +229,7 @@ pub(crate) fn link_line(line: &str) -> String {
         });
     }
     list(&mut parts, "L ", &line.directories);
+    list(&mut parts, "late ", &line.late_directories);
     list(&mut parts, "needed ", &line.needed_directories);
     list(&mut parts, "B ", &line.prefixes);
     for (name, said) in [

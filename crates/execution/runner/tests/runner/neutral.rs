@@ -96,3 +96,33 @@ async fn what_is_hidden_is_not_shown_wherever_it_lies() {
         assert_eq!(host.shell(&script).await.ok(), expected, "{mode:?}");
     }
 }
+
+/// What covers is nobody's to write to, to execute, or to have devices in; and there is one for each thing.
+#[tokio::test]
+async fn covers_are_restricted_and_each_lies_over_one_thing() {
+    for mode in modes() {
+        let host = Host::start(*mode).await;
+        let script = "cat /proc/self/mountinfo; for f in /proc/kallsyms /proc/cmdline /proc/keys /proc/irq/x; do \
+                      (echo x > $f) 2>/dev/null && echo wrote $f; done; exit 0";
+        let said = host.shell(script).await.ok();
+        let mut covered = Vec::new();
+        for line in said.lines() {
+            let fields: Vec<&str> = line.split(' ').collect();
+            assert!(fields.len() > 6, "{line}");
+            let (place, options) = (fields[4], fields[5]);
+            if place.starts_with("/proc/") || place == "/etc/machine-id" || place == "/etc/hostname" {
+                for option in ["ro", "nosuid", "nodev", "noexec"] {
+                    assert!(options.split(',').any(|given| given == option), "{line}");
+                }
+                covered.push(place);
+            }
+        }
+        let all = covered.len();
+        covered.sort_unstable();
+        covered.dedup();
+        assert_eq!(covered.len(), all, "{covered:?}");
+        for place in ["/proc/cmdline", "/proc/sys/kernel/random/boot_id", "/proc/irq"] {
+            assert!(covered.contains(&place), "{place} is not among {covered:?}");
+        }
+    }
+}

@@ -32,6 +32,7 @@ use crate::input_tree::DirectoryCache;
 use crate::lazy_inputs::{Laziness, LazyParts, Observe, leave_out_observed};
 use crate::limits::RESPONSE_BYTES_MAX;
 use crate::persistent::Persistent;
+use crate::tools::Tools;
 use crate::tree_cache::TreeCache;
 use crate::worker::ActionLimits;
 
@@ -59,6 +60,8 @@ pub(crate) struct Local {
     pub(crate) persistent: Option<Persistent>,
     /// Inputs that are fetched when they are opened.
     pub(crate) lazy: LazyParts,
+    /// Which tools this machine has.
+    pub(crate) tools: Tools,
 }
 
 /// What is ready to run.
@@ -77,7 +80,7 @@ impl Executor for Local {
         cancel: &CancellationToken,
     ) -> ExecuteResponse {
         let mut timeline = Timeline::start(&self.worker, assignment.queued);
-        let journey = self.journey(&assignment, &mut timeline, progress, cancel);
+        let journey = self.with_the_same_tools(&assignment, &mut timeline, progress, cancel);
         let report = match Invocation::scope(assignment.invocation.clone(), journey).await {
             Ok(report) => report,
             Err(failure) => failure.into_report(),
@@ -87,6 +90,25 @@ impl Executor for Local {
 }
 
 impl Local {
+    /// The journey, if the tools that the action relies on are there when it begins and when it ends.
+    async fn with_the_same_tools(
+        &self,
+        assignment: &Assignment,
+        timeline: &mut Timeline,
+        progress: &Progress,
+        cancel: &CancellationToken,
+    ) -> Result<Report, Failure> {
+        let platform = Platform::of(&assignment.action, &assignment.command);
+        let check = || async {
+            let checked = self.tools.check(&platform).await;
+            checked.map_err(|(code, message)| Failure::Status(code, message))
+        };
+        check().await?;
+        let report = self.journey(assignment, timeline, progress, cancel).await?;
+        check().await?;
+        Ok(report)
+    }
+
     /// The whole story.
     async fn journey(
         &self,

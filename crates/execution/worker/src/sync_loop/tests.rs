@@ -218,6 +218,7 @@ async fn fixture(refuse: Option<tonic::Code>, token: Option<&str>) -> Fixture {
         slots: 2,
         memory_bytes: 0,
         resources: Vec::new(),
+        host_tools: watch::channel(None).1,
     };
     let stage = Arc::new(Stage::default());
     let executor: Arc<dyn Executor> = Arc::new(stage.clone());
@@ -529,6 +530,7 @@ async fn when_the_loop_is_dropped_everything_stops() {
         slots: 1,
         memory_bytes: 0,
         resources: Vec::new(),
+        host_tools: watch::channel(None).1,
     };
     let stage = Arc::new(Stage::default());
     let group = Group::new("test");

@@ -48,6 +48,7 @@ fn options(directory: &Path) -> WorkerOptions {
         resources: Vec::new(),
         persistent_processes_max: 0,
         lazy_inputs: Default::default(),
+        host_tools: HostTools::Unsaid,
     }
 }
 

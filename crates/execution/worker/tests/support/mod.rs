@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
-use worker::{ActionLimits, LazyOptions, Worker, WorkerOptions, WorkerParts, default_properties};
+use worker::{ActionLimits, HostTools, LazyOptions, Worker, WorkerOptions, WorkerParts, default_properties};
 use worker_api::v1 as wire;
 use worker_api::v1::lease_state::State;
 use worker_api::v1::workers_server::{Workers, WorkersServer};
@@ -79,6 +79,23 @@ impl Farm {
         store: Arc<dyn BlobStore>,
         lazy_inputs: LazyOptions,
     ) -> Farm {
+        let more = (lazy_inputs, HostTools::Unsaid);
+        Self::start_all(sandbox, slots, persistent_processes_max, store, more).await
+    }
+
+    /// A worker that says this of its machine's tools.
+    pub(crate) async fn start_with_tools(tools: HostTools) -> Farm {
+        let more = (LazyOptions::default(), tools);
+        Self::start_all("best-effort", 1, 0, cas::memory(1 << 30), more).await
+    }
+
+    async fn start_all(
+        sandbox: &str,
+        slots: u32,
+        persistent_processes_max: u32,
+        store: Arc<dyn BlobStore>,
+        (lazy_inputs, host_tools): (LazyOptions, HostTools),
+    ) -> Farm {
         let scratch = tempfile::tempdir().unwrap();
         let socket = scratch.path().join("runner.sock");
         let runner = start_runner(&socket, sandbox).await;
@@ -117,6 +134,7 @@ impl Farm {
             resources: Vec::new(),
             persistent_processes_max,
             lazy_inputs,
+            host_tools,
         };
         let channel = Channel::from_shared(format!("http://{address}"))
             .unwrap()

@@ -5,9 +5,12 @@ use std::iter;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use worker::{InputRootAsRoot, SurroundingsOptions};
+use worker::{HostTools, InputRootAsRoot, SurroundingsOptions};
 
 use crate::byte_size::ByteSize;
+
+/// The word for saying nothing of the tools.
+const NO_HOST_TOOLS: &str = "none";
 
 /// The options.
 #[derive(Args, Clone, Debug)]
@@ -32,6 +35,10 @@ pub(super) struct SurroundingsArguments {
     /// arguments.
     #[arg(long, value_name = "WORD", allow_hyphen_values = true)]
     through: Vec<OsString>,
+    /// What this machine's tools are called in the property `host-tools`, for actions that rely on them: any name that is the
+    /// same where the tools are, or none [default: a fingerprint of the installed packages, where there is a package manager].
+    #[arg(long, value_name = "NAME", value_parser = parse_host_tools)]
+    host_tools: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -53,6 +60,9 @@ impl SurroundingsArguments {
             OsString::from(format!("--input-root-as-root={when}")),
             format!("--tree-cache-size={}", self.tree_cache_size.0).into(),
         ];
+        if let Some(name) = &self.host_tools {
+            arguments.push(format!("--host-tools={name}").into());
+        }
         if self.allow_network {
             arguments.push("--allow-network".into());
         }
@@ -90,6 +100,17 @@ impl SurroundingsArguments {
         self.tree_cache_size.0
     }
 
+    /// For the worker: what it says of this machine's tools. `says_otherwise`: it is said as a property already, or the tools
+    /// that actions see may be those of another place.
+    pub(super) fn host_tools(&self, says_otherwise: bool) -> HostTools {
+        match self.host_tools.as_deref() {
+            Some(NO_HOST_TOOLS) => HostTools::Unsaid,
+            Some(name) => HostTools::Named(name.to_owned()),
+            None if says_otherwise => HostTools::Unsaid,
+            None => HostTools::Found { root: "/".into() },
+        }
+    }
+
     /// For the worker.
     pub(super) fn to_options(&self) -> SurroundingsOptions {
         SurroundingsOptions {
@@ -100,5 +121,53 @@ impl SurroundingsArguments {
             },
             network: self.allow_network,
         }
+    }
+}
+
+fn parse_host_tools(text: &str) -> Result<String, String> {
+    match text {
+        "" => Err(format!(
+            "a name is needed; `{NO_HOST_TOOLS}` is for saying nothing of the tools"
+        )),
+        text => Ok(text.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Program {
+        #[command(flatten)]
+        surroundings: SurroundingsArguments,
+    }
+
+    fn check(words: &[&str], says_otherwise: bool, expected: HostTools) {
+        let parse = |words: Vec<OsString>| {
+            let words = iter::once(OsString::from("program")).chain(words);
+            Program::try_parse_from(words).unwrap().surroundings
+        };
+        let given = parse(words.iter().map(OsString::from).collect());
+        assert_eq!(given.host_tools(says_otherwise), expected, "{words:?}");
+        // As it reaches the worker of `farrier up`.
+        let passed_on = parse(given.to_arguments());
+        assert_eq!(passed_on.host_tools(says_otherwise), expected, "{words:?}");
+    }
+
+    #[test]
+    fn tools_are_found_named_or_not_spoken_of() {
+        let found = || HostTools::Found { root: "/".into() };
+        check(&[], false, found());
+        check(&[], true, HostTools::Unsaid);
+        for says_otherwise in [false, true] {
+            check(&["--host-tools", "none"], says_otherwise, HostTools::Unsaid);
+            let named = HostTools::Named("debian-12".to_owned());
+            check(&["--host-tools=debian-12"], says_otherwise, named);
+        }
+        let empty = Program::try_parse_from(["program", "--host-tools="]);
+        assert!(empty.is_err_and(|error| error.to_string().contains("a name is needed")));
     }
 }

@@ -68,7 +68,7 @@ pub(crate) struct JoinOptions {
     /// Name shown to people [default: the host's name].
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// A platform property this worker offers, beside what it says itself (OSFamily, ISA, root, network) or in the place
+    /// A platform property this worker offers, beside what it says itself (OSFamily, ISA, root, network, host-tools) or in the place
     /// of that; repeat for several.
     #[arg(long = "property", value_name = "NAME=VALUE", value_parser = parse_property)]
     properties: Vec<(String, String)>,
@@ -239,6 +239,8 @@ fn worker_options(
     // Who says it anew means it: an emulator's ISA is another one.
     properties.retain(|(name, _)| !options.properties.iter().any(|(said, _)| said == name));
     properties.extend(options.properties.iter().cloned());
+    let mut said = options.properties.iter();
+    let says_tools = said.any(|(name, _)| name == host_tools::PROPERTY);
     WorkerOptions {
         name: options.name(),
         slots: options.slots.unwrap_or_else(slots::default),
@@ -253,6 +255,9 @@ fn worker_options(
         limits: options.limits.of_one_action(),
         persistent_processes_max: options.limits.persistent_processes_max(),
         lazy_inputs: options.lazy.to_options(),
+        host_tools: options
+            .surroundings
+            .host_tools(says_tools || options.runner.is_some()),
     }
 }
 

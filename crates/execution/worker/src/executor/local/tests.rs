@@ -115,6 +115,7 @@ fn fixture(play: impl Fn(&RunRequest) -> Outcome + Send + Sync + 'static) -> Fix
         live_output: LiveOutput::new(Channel::from_static("http://127.0.0.1:1").connect_lazy()),
         persistent: None,
         lazy: LazyParts::none(&group),
+        tools: Tools::fixed(None),
     };
     Fixture {
         scratch,
