@@ -26,6 +26,7 @@ mod number;
 mod parse;
 mod pragma;
 mod pragma_options;
+mod quick;
 mod scan;
 mod source;
 mod substitute;

@@ -2,7 +2,8 @@
 
 use crate::directive::Directive;
 use crate::hash::{hash_bytes, hash_seeded};
-use crate::parse::Parser;
+use crate::parse::{Parsed, Parser};
+use crate::quick::QuickToken;
 
 /// What holds for a file as a whole. Each of these is rare, and none is an error by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -34,6 +35,7 @@ pub struct Traits {
 pub struct Source {
     pub(crate) text: Box<[u8]>,
     pub(crate) directives: Box<[Directive]>,
+    pub(crate) conditions: Box<[QuickToken]>,
     traits: Traits,
     size_bytes: u64,
     fingerprint: [u64; 2],
@@ -42,10 +44,16 @@ pub struct Source {
 impl Source {
     /// Parses the contents of a file. Never fails: what cannot be read here is unsure where it is reached.
     pub fn parse(contents: &[u8]) -> Source {
-        let (text, directives, traits) = Parser::new(contents).run();
+        let Parsed {
+            text,
+            directives,
+            conditions,
+            traits,
+        } = Parser::new(contents).run();
         Source {
             text: text.into(),
             directives: directives.into(),
+            conditions: conditions.into(),
             traits,
             size_bytes: contents.len() as u64,
             fingerprint: fingerprint(contents),
@@ -69,7 +77,17 @@ impl Source {
 
     /// What this value holds in memory, for caches with a bound.
     pub fn held_bytes(&self) -> usize {
-        size_of::<Source>() + self.text.len() + self.directives.len() * size_of::<Directive>()
+        size_of::<Source>()
+            + self.text.len()
+            + self.directives.len() * size_of::<Directive>()
+            + self.conditions.len() * size_of::<QuickToken>()
+    }
+
+    /// The tokens of a condition, if they are simple ones.
+    pub(crate) fn condition(&self, directive: &Directive) -> &[QuickToken] {
+        let start = (directive.hash >> 32) as usize;
+        let length = (directive.hash & u64::from(u32::MAX)) as usize;
+        self.conditions.get(start..start + length).unwrap_or_default()
     }
 
     /// The name that a directive defines or asks about.
