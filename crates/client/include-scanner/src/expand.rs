@@ -14,6 +14,7 @@ use crate::macros::{PREDEFINED, Place, Table};
 use crate::pragma_options::Options;
 use crate::substitute::substitute;
 use crate::token::{SCRATCH, Texts, Token, TokenKind, UNEXPANDABLE};
+use crate::unknown::UnknownNames;
 use crate::view::File;
 
 /// Why an expansion has no exact result.
@@ -54,6 +55,8 @@ pub(crate) struct Preprocessor {
     pub(crate) cwd: Vec<u8>,
     pub(crate) main: Vec<u8>,
     pub(crate) options: Options,
+    /// Names that may or may not be defined now, because a condition on such a macro decided.
+    pub(crate) unknown: UnknownNames,
     definitions: Definitions,
 }
 
@@ -64,6 +67,9 @@ impl Preprocessor {
 
     /// Complains if a pragma may have changed whether or how this name is defined.
     pub(crate) fn check_options(&self, name: &[u8], place: Option<Place>) -> Result<(), Trouble> {
+        if self.unknown.contains(name) {
+            return Err(Trouble::Options(String::from_utf8_lossy(name).into_owned()));
+        }
         if self.options.are_default() || place.is_some_and(|place| place.text != PREDEFINED) {
             return Ok(());
         }

@@ -88,7 +88,14 @@ impl Scan<'_> {
             }
         };
         let text = self.pp.texts.sources.len() as u32;
-        self.pp.texts.sources.push(file.source.clone());
+        let with_trigraphs = file
+            .source
+            .with_trigraphs()
+            .filter(|_| self.unit.dialect.trigraphs);
+        self.pp
+            .texts
+            .sources
+            .push(with_trigraphs.unwrap_or(&file.source).clone());
         self.pp.files.push(file.clone());
         let entry = self.entries.len() as u32;
         self.entries.push(Entry {

@@ -33,6 +33,7 @@ mod substitute;
 mod text;
 mod token;
 mod unit;
+mod unknown;
 mod view;
 
 pub use answers::{Answers, Question};

@@ -7,7 +7,7 @@ use crate::directive::{ASKS_FOR_FILES, Directive, EFFECTLESS, Kind, ODD_BODY, SP
 use crate::hash::hash_bytes;
 use crate::limits::{CONDITIONALS_MAX, SOURCE_BYTES_MAX};
 use crate::quick::{self, QuickToken};
-use crate::source::Traits;
+use crate::source::{Traits, trigraph};
 
 /// Bytes that make a line of text worth keeping, wherever they stand in it.
 const ODD: [&[u8]; 5] = [b"incbin", b".include", b"_macro(", b"GCC target", b"GCC optimize"];
@@ -376,7 +376,7 @@ fn has_trigraphs(text: &[u8]) -> bool {
     while let Some(at) = rest.iter().position(|byte| *byte == b'?') {
         rest = &rest[at + 1..];
         if let [b'?', third, ..] = rest
-            && b"=/'()!<>-".contains(third)
+            && trigraph(*third).is_some()
         {
             return true;
         }

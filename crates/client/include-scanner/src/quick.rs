@@ -82,7 +82,7 @@ pub(crate) fn evaluate(
     text: &[u8],
     tokens: &[QuickToken],
 ) -> Option<bool> {
-    if tokens.is_empty() || !pp.options.are_default() {
+    if tokens.is_empty() || !pp.options.are_default() || !pp.unknown.is_empty() {
         return None;
     }
     let mut quick = Quick {

@@ -321,12 +321,20 @@ impl<'a> Scan<'a> {
         let mut at = at;
         while let Some(directive) = source.directives.get(at) {
             let taken = match directive.kind {
-                Kind::Else | Kind::Endif => true,
-                Kind::Ifdef | Kind::Elifdef => self.is_defined_here(source, frame, directive)?,
-                Kind::Ifndef | Kind::Elifndef => !self.is_defined_here(source, frame, directive)?,
-                _ => self.condition(source, frame, directive)?,
+                Kind::Else | Kind::Endif => Ok(true),
+                Kind::Ifdef | Kind::Elifdef => self.is_defined_here(source, frame, directive),
+                Kind::Ifndef | Kind::Elifndef => self
+                    .is_defined_here(source, frame, directive)
+                    .map(|defined| !defined),
+                _ => self.condition(source, frame, directive),
             };
-            if taken {
+            if let Err(Unsure::Options { .. }) = &taken {
+                let end = end_of_group(&source.directives, at);
+                if self.pp.unknown.absorb(source, &source.directives[at..end]) {
+                    return Ok(end);
+                }
+            }
+            if taken? {
                 return Ok(at + 1);
             }
             self.closure.steps += 1;
@@ -366,11 +374,13 @@ impl<'a> Scan<'a> {
             text,
             directive: index as u32,
         };
+        self.pp.unknown.settle(source.name(directive));
         self.pp.table.define(&self.pp.texts, directive, place);
         Ok(())
     }
 
     fn undefine(&mut self, source: &Source, directive: &Directive) {
+        self.pp.unknown.settle(source.name(directive));
         self.pp
             .table
             .undefine(&self.pp.texts, directive.hash, source.name(directive));
@@ -408,6 +418,10 @@ impl<'a> Scan<'a> {
                     why: "a pragma that reads or renames files",
                 })
             }
+            (b"GCC", b"pop_options") if is_gcc && !self.pp.unknown.are_balanced() => Err(Unsure::Options {
+                at: self.position(frame, directive),
+                name: "what is popped".to_owned(),
+            }),
             (b"GCC", _) if is_gcc => self
                 .pp
                 .options
