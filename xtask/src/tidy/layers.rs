@@ -82,13 +82,18 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "trust",
         ],
     ),
+    ("include-scanner", &[]),
+    ("source-view", &["include-scanner"]),
+    ("toolchain", &["include-scanner"]),
+    // A check against real compilers: nothing uses it.
+    ("scan-check", &["include-scanner", "source-view", "toolchain"]),
     ("admin-api", &[]),
     ("tasks", &[]),
     ("trust", &[]),
 ];
 
 /// Crates that run in a simulation and a fuzzer at full speed, and what they therefore never use.
-const PURE: [&str; 11] = [
+const PURE: [&str; 12] = [
     "reapi",
     "compression",
     "chunking",
@@ -100,6 +105,7 @@ const PURE: [&str; 11] = [
     "worker-api",
     "runner-api",
     "admin-api",
+    "include-scanner",
 ];
 const IMPURE: [&str; 6] = ["tokio", "tokio-util", "hyper", "rustix", "libc", "rand"];
 
