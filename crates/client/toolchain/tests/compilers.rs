@@ -97,7 +97,8 @@ fn questions_are_answered_in_one_run() {
         };
         ask(&asked, &questions, &mut answers).unwrap();
         let values: Vec<_> = questions.iter().map(|question| answers.get(question)).collect();
-        assert_eq!(values[..3], [Some(1), Some(0), Some(1)], "{driver}");
+        assert!(values[0].is_some_and(|value| value >= 1), "{driver}");
+        assert_eq!(values[1..3], [Some(0), Some(1)], "{driver}");
         assert!(values[3].is_some_and(|value| value > 201_600), "{driver}");
         let nonsense = [question("__no_such_operator", "x")];
         assert!(ask(&asked, &nonsense, &mut answers).is_err());
