@@ -84,6 +84,35 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "trust",
         ],
     ),
+    ("include-scanner", &[]),
+    ("source-view", &["include-scanner"]),
+    ("toolchain", &["include-scanner"]),
+    // A check against real compilers: nothing uses it.
+    ("scan-check", &["include-scanner", "source-view", "toolchain"]),
+    ("daemon-api", &[]),
+    ("wrapper", &["daemon-api"]),
+    ("file-digests", &["blob"]),
+    ("remote-action", &["action", "blob", "cas", "cas-remote", "reapi"]),
+    (
+        "daemon",
+        &[
+            "daemon-api",
+            "compiler",
+            "include-scanner",
+            "source-view",
+            "toolchain",
+            "file-digests",
+            "remote-action",
+            "host-tools",
+            "action",
+            "blob",
+            "merkle",
+            "cas",
+            "cas-remote",
+            "reapi",
+            "tasks",
+        ],
+    ),
     ("admin-api", &[]),
     ("compiler", &[]),
     ("tasks", &[]),
@@ -92,7 +121,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that run in a simulation and a fuzzer at full speed, and what they therefore never use.
-const PURE: [&str; 12] = [
+const PURE: [&str; 14] = [
     "reapi",
     "compression",
     "chunking",
@@ -105,6 +134,8 @@ const PURE: [&str; 12] = [
     "runner-api",
     "admin-api",
     "compiler",
+    "include-scanner",
+    "daemon-api",
 ];
 const IMPURE: [&str; 6] = ["tokio", "tokio-util", "hyper", "rustix", "libc", "rand"];
 

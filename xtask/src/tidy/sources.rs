@@ -14,10 +14,11 @@ const PURE_NEVER: [&str; 6] = [
     "std::env",
     "thread::sleep",
 ];
-const PURE_FOLDERS: [&str; 3] = [
+const PURE_FOLDERS: [&str; 4] = [
     "crates/protocol",
     "crates/execution/scheduler",
     "crates/client/compiler",
+    "crates/client/include-scanner",
 ];
 
 /// The one file of each door that turns errors into gRPC statuses by code is what callers of a store must not need.

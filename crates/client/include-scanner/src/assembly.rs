@@ -13,7 +13,7 @@ use crate::include::plain_header;
 use crate::scan::{Frame, Scan};
 use crate::source::Source;
 use crate::text::unescaped;
-use crate::token::{Token, TokenKind};
+use crate::token::{SPACED, Token, TokenKind};
 use crate::unit::{Language, join, join_bytes};
 
 /// What one line makes the assembler read.
@@ -85,7 +85,7 @@ impl Scan<'_> {
                 .next(&mut self.pp, true)
                 .map_err(|trouble| self.unsure(frame, directive, trouble))?;
             let Some(token) = token else { return Ok(line) };
-            if !line.is_empty() {
+            if token.flags & SPACED != 0 {
                 line.push(b' ');
             }
             line.extend_from_slice(self.pp.texts.bytes(&token));
@@ -171,10 +171,13 @@ fn reads(line: &[u8]) -> Reads {
             && rest[at - 1] == b'.'
             && !behind.first().is_some_and(|byte| is_word(*byte))
             && (at < 2 || !is_word(rest[at - 2]));
+        let is_bare = word_length == 6
+            && !behind.first().is_some_and(|byte| is_word(*byte))
+            && (at == 0 || !is_word(rest[at - 1]));
         rest = behind;
         if !is_directive {
             // `incbin` without its dot may get it from a macro or from a string before.
-            if word_length == 6 && at == 0 {
+            if is_bare {
                 return Reads::Unclear;
             }
             continue;
@@ -210,7 +213,8 @@ mod tests {
     #[test]
     fn lines_of_assembly() {
         let one = |name: &str| Reads::Incbin(vec![name.as_bytes().to_vec()]);
-        let cases: [(&str, Reads); 11] = [
+        let cases: [(&str, Reads); 12] = [
+            (". incbin \"x\"", Reads::Unclear),
             (".incbin \"a.bin\"", one("a.bin")),
             ("x: .incbin\t\"a b\", 4, 8", one("a b")),
             (

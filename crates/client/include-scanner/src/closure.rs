@@ -112,7 +112,7 @@ pub enum Unsure {
     Reading {
         /// Which file.
         path: PathBuf,
-        /// Raw strings, trigraphs, digraphs or line comments.
+        /// Raw strings, digraphs or line comments.
         what: &'static str,
     },
     /// A pragma in text or in a macro may change macros.

@@ -13,7 +13,6 @@ use crate::limits::QUESTIONS_MAX;
 use crate::scan::{Frame, Scan};
 use crate::source::Source;
 use crate::token::{SPACED, Token, TokenKind};
-use crate::unit::Language;
 
 /// The directive whose tokens are being read.
 struct Reading<'r> {
@@ -42,6 +41,16 @@ impl Scan<'_> {
         if let Some(value) = plain_number(&source.text[rest.clone()]) {
             return Ok(value);
         }
+        let quick = crate::quick::evaluate(
+            &self.pp,
+            self.unit.dialect,
+            self.rules.named_operators,
+            &source.text,
+            source.condition(directive),
+        );
+        if let Some(value) = quick {
+            return Ok(value);
+        }
         self.set_here(frame, directive);
         let mut tokens = Vec::new();
         self.pp.texts.lex(text, rest.start, rest.end, &mut tokens);
@@ -52,7 +61,7 @@ impl Scan<'_> {
         };
         let mut asked = Vec::new();
         let items = self.items(&reading, tokens, &mut asked)?;
-        let value = evaluate(&self.pp.texts, &items, self.has_named_operators())
+        let value = evaluate(&self.pp.texts, &items, self.rules)
             .map_err(|trouble| self.unsure(frame, directive, trouble))?;
         Ok(match value {
             Some(value) => value,
@@ -64,10 +73,6 @@ impl Scan<'_> {
                 false
             }
         })
-    }
-
-    fn has_named_operators(&self) -> bool {
-        matches!(self.unit.language, Language::Cxx | Language::ObjCxx)
     }
 
     fn items(

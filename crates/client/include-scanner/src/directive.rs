@@ -70,7 +70,7 @@ pub(crate) struct Directive {
     pub(crate) next: u32,
     /// The line it begins on, from 1.
     pub(crate) line: u32,
-    /// The hash of `name`.
+    /// The hash of `name`; of a condition where its tokens are, and how many.
     pub(crate) hash: u64,
 }
 

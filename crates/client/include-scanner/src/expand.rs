@@ -2,8 +2,11 @@
 //! refused that way stays refused. Tokens are pulled one by one, because `defined` and `__has_include` decide as they go
 //! whether the next one is to be expanded.
 
-use std::collections::HashMap;
+use std::os::unix::ffi::OsStrExt;
 use std::rc::Rc;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
 
 use crate::definition::{Definition, read};
 use crate::limits::{EXPANSION_DEPTH_MAX, SCRATCH_BYTES_MAX, TOKENS_MAX};
@@ -11,6 +14,8 @@ use crate::macros::{PREDEFINED, Place, Table};
 use crate::pragma_options::Options;
 use crate::substitute::substitute;
 use crate::token::{SCRATCH, Texts, Token, TokenKind, UNEXPANDABLE};
+use crate::unknown::UnknownNames;
+use crate::view::File;
 
 /// Why an expansion has no exact result.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,13 +34,15 @@ pub(crate) enum Trouble {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Here {
     pub(crate) line: u32,
-    /// Which line it is depends on the compiler.
-    pub(crate) line_is_vague: bool,
-    /// How the compiler spells the current file and the main file. Empty: `#line` may have changed it.
-    pub(crate) file: Vec<u8>,
-    pub(crate) base_file: Vec<u8>,
+    /// Which line and which file it is depends on the compiler.
+    pub(crate) is_vague: bool,
+    /// The current file, by its place in `Preprocessor::files`.
+    pub(crate) file: u32,
     pub(crate) level: usize,
 }
+
+/// Definitions that were read, by the place of their directive. None: malformed.
+type Definitions = HashTable<(Place, Option<Rc<Definition>>)>;
 
 /// The macros of a scan, at one point of it.
 #[derive(Default)]
@@ -43,8 +50,14 @@ pub(crate) struct Preprocessor {
     pub(crate) texts: Texts,
     pub(crate) table: Table,
     pub(crate) here: Here,
+    /// Every file of the scan, and what their paths are spelled from.
+    pub(crate) files: Vec<Arc<File>>,
+    pub(crate) cwd: Vec<u8>,
+    pub(crate) main: Vec<u8>,
     pub(crate) options: Options,
-    definitions: HashMap<(u32, u32), Option<Rc<Definition>>>,
+    /// Names that may or may not be defined now, because a condition on such a macro decided.
+    pub(crate) unknown: UnknownNames,
+    definitions: Definitions,
 }
 
 impl Preprocessor {
@@ -54,6 +67,9 @@ impl Preprocessor {
 
     /// Complains if a pragma may have changed whether or how this name is defined.
     pub(crate) fn check_options(&self, name: &[u8], place: Option<Place>) -> Result<(), Trouble> {
+        if self.unknown.contains(name) {
+            return Err(Trouble::Options(String::from_utf8_lossy(name).into_owned()));
+        }
         if self.options.are_default() || place.is_some_and(|place| place.text != PREDEFINED) {
             return Ok(());
         }
@@ -64,19 +80,41 @@ impl Preprocessor {
     }
 
     fn definition(&mut self, place: Place) -> Result<Rc<Definition>, Trouble> {
+        const MALFORMED: Trouble = Trouble::Bad("a macro whose definition is malformed");
+        let hash = place.hash();
+        if let Some((_, definition)) = self.definitions.find(hash, |(other, _)| *other == place) {
+            return definition.clone().ok_or(MALFORMED);
+        }
         let texts = &self.texts;
-        let definition = self
-            .definitions
-            .entry((place.text, place.directive))
-            .or_insert_with(|| {
-                let source = texts.sources.get(place.text as usize)?;
-                let directive = source.directives.get(place.directive as usize)?;
-                let rest = directive.rest();
-                read(texts, place.text, rest.start, rest.end).map(Rc::new)
-            });
-        definition
-            .clone()
-            .ok_or(Trouble::Bad("a macro whose definition is malformed"))
+        let directive = texts
+            .sources
+            .get(place.text as usize)
+            .and_then(|source| source.directives.get(place.directive as usize));
+        let definition = directive.and_then(|directive| {
+            let rest = directive.rest();
+            read(texts, place.text, rest.start, rest.end).map(Rc::new)
+        });
+        self.definitions
+            .insert_unique(hash, (place, definition.clone()), |(place, _)| place.hash());
+        definition.ok_or(MALFORMED)
+    }
+
+    /// How the compiler spells the current file.
+    fn spelled(&self) -> &[u8] {
+        let Some(file) = self.files.get(self.here.file as usize) else {
+            return &[];
+        };
+        let path = file.path.as_os_str().as_bytes();
+        let below = |path: &'_ [u8]| {
+            path.strip_prefix(self.cwd.as_slice())?
+                .strip_prefix(b"/")
+                .map(<[u8]>::len)
+        };
+        match below(path) {
+            // The main file may be spelled absolute, what is found beside it then is too.
+            Some(length) if self.main.first() != Some(&b'/') => &path[path.len() - length..],
+            _ => path,
+        }
     }
 
     /// Puts bytes where tokens can point to them; gives their place.
@@ -105,12 +143,12 @@ impl Preprocessor {
     fn builtin(&mut self, token: &Token) -> Result<Option<Token>, Trouble> {
         let (kind, bytes) = match self.texts.bytes(token) {
             b"__COUNTER__" => return Err(Trouble::Position("__COUNTER__")),
-            b"__LINE__" if self.here.line_is_vague => return Err(Trouble::Position("__LINE__")),
+            b"__LINE__" if self.here.is_vague => return Err(Trouble::Position("__LINE__")),
             b"__LINE__" => (TokenKind::Number, self.here.line.to_string().into_bytes()),
             b"__INCLUDE_LEVEL__" => (TokenKind::Number, self.here.level.to_string().into_bytes()),
-            b"__FILE__" if self.here.file.is_empty() => return Err(Trouble::Position("__FILE__")),
-            b"__FILE__" => (TokenKind::String, quoted(&self.here.file)),
-            b"__BASE_FILE__" => (TokenKind::String, quoted(&self.here.base_file)),
+            b"__FILE__" if self.here.is_vague => return Err(Trouble::Position("__FILE__")),
+            b"__FILE__" => (TokenKind::String, quoted(self.spelled())),
+            b"__BASE_FILE__" => (TokenKind::String, quoted(&self.main)),
             _ => return Ok(None),
         };
         self.scratch_token(kind, &bytes).map(Some)

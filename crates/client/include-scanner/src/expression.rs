@@ -2,7 +2,7 @@
 
 use crate::expand::Trouble;
 use crate::limits::EXPRESSION_DEPTH_MAX;
-use crate::number::{Integer, character, integer};
+use crate::number::{Integer, Signs, character, integer};
 use crate::token::{Texts, Token, TokenKind};
 
 /// A piece of an expanded condition.
@@ -15,20 +15,24 @@ pub(crate) enum Item {
     Unknown,
 }
 
+/// What differs between languages and targets.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rules {
+    /// `and`, `or` and their kin are operators, `true` is 1: C++.
+    pub(crate) named_operators: bool,
+    pub(crate) signs: Signs,
+}
+
 /// None: it depends on what is unknown.
 type Value = Option<Integer>;
 
 /// Whether a condition holds; None if that depends on an unknown part.
-pub(crate) fn evaluate(
-    texts: &Texts,
-    items: &[Item],
-    named_operators: bool,
-) -> Result<Option<bool>, Trouble> {
+pub(crate) fn evaluate(texts: &Texts, items: &[Item], rules: Rules) -> Result<Option<bool>, Trouble> {
     let mut parser = Parser {
         texts,
         items,
         at: 0,
-        named_operators,
+        rules,
         depth: 0,
     };
     let value = parser.comma(true)?;
@@ -42,13 +46,12 @@ struct Parser<'a> {
     texts: &'a Texts,
     items: &'a [Item],
     at: usize,
-    /// `and`, `or` and their kin are operators, `true` is 1.
-    named_operators: bool,
+    rules: Rules,
     depth: usize,
 }
 
 /// Binary operators and how strongly they bind.
-fn precedence(operator: &[u8]) -> Option<u8> {
+pub(crate) fn precedence(operator: &[u8]) -> Option<u8> {
     Some(match operator {
         b"||" => 1,
         b"&&" => 2,
@@ -78,12 +81,17 @@ fn named(word: &[u8]) -> Option<&'static [u8]> {
     })
 }
 
+/// Whether a word means something in conditions of C++.
+pub(crate) fn is_cxx_word(word: &[u8]) -> bool {
+    word == b"true" || named(word).is_some()
+}
+
 impl<'a> Parser<'a> {
     /// The operator at the current place, if there is one.
     fn operator(&self) -> Option<&'a [u8]> {
         match self.items.get(self.at) {
             Some(Item::Token(token)) if token.kind == TokenKind::Punctuation => Some(self.texts.bytes(token)),
-            Some(Item::Token(token)) if token.kind == TokenKind::Word && self.named_operators => {
+            Some(Item::Token(token)) if token.kind == TokenKind::Word && self.rules.named_operators => {
                 named(self.texts.bytes(token))
             }
             _ => None,
@@ -205,19 +213,18 @@ impl<'a> Parser<'a> {
     fn literal(&self, token: &Token) -> Result<Integer, Trouble> {
         let bytes = self.texts.bytes(token);
         match token.kind {
-            TokenKind::Word if bytes == b"true" && self.named_operators => Ok(Integer::truth(true)),
+            TokenKind::Word if bytes == b"true" && self.rules.named_operators => Ok(Integer::truth(true)),
             TokenKind::Word if bytes.contains(&b'$') => Err(Trouble::Bad("a `$` in a condition")),
             TokenKind::Word => Ok(Integer::truth(false)),
             TokenKind::Number => integer(bytes).ok_or(Trouble::Bad("a number that is no integer of 64 bits")),
-            TokenKind::Character => {
-                character(bytes).ok_or(Trouble::Bad("a character whose value depends on the compiler"))
-            }
+            TokenKind::Character => character(bytes, self.rules.signs)
+                .ok_or(Trouble::Bad("a character whose value depends on the compiler")),
             _ => Err(Trouble::Bad("a token that no condition may have")),
         }
     }
 }
 
-fn apply(operator: &[u8], left: Value, right: Value, counts: bool) -> Result<Value, Trouble> {
+pub(crate) fn apply(operator: &[u8], left: Value, right: Value, counts: bool) -> Result<Value, Trouble> {
     let truth = |value: Value| value.map(|integer| integer.bits != 0);
     match operator {
         b"&&" => {
@@ -317,7 +324,14 @@ mod tests {
                 _ => Item::Token(token),
             })
             .collect();
-        evaluate(&texts, &items, true)
+        evaluate(
+            &texts,
+            &items,
+            Rules {
+                named_operators: true,
+                ..Rules::default()
+            },
+        )
     }
 
     #[test]

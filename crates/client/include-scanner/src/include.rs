@@ -72,19 +72,31 @@ impl Scan<'_> {
             Some(slash) => &file.path.as_os_str().as_bytes()[..slash.max(1)],
             None => b"/",
         };
-        let parent = Path::new(std::ffi::OsStr::from_bytes(parent));
-        let directory = match self.by_directory.get(parent) {
+        let hash = hash_bytes(parent);
+        let is_parent = |number: &u32| self.directories[*number as usize].as_os_str().as_bytes() == parent;
+        let directory = match self.by_directory.find(hash, is_parent) {
             Some(directory) => *directory,
             None => {
                 let directory = self.directories.len() as u32;
-                let parent: Arc<Path> = parent.into();
-                self.directories.push(parent.clone());
-                self.by_directory.insert(parent, directory);
+                self.directories
+                    .push(Path::new(std::ffi::OsStr::from_bytes(parent)).into());
+                let directories = &self.directories;
+                self.by_directory.insert_unique(hash, directory, |number| {
+                    hash_bytes(directories[*number as usize].as_os_str().as_bytes())
+                });
                 directory
             }
         };
         let text = self.pp.texts.sources.len() as u32;
-        self.pp.texts.sources.push(file.source.clone());
+        let with_trigraphs = file
+            .source
+            .with_trigraphs()
+            .filter(|_| self.unit.dialect.trigraphs);
+        self.pp
+            .texts
+            .sources
+            .push(with_trigraphs.unwrap_or(&file.source).clone());
+        self.pp.files.push(file.clone());
         let entry = self.entries.len() as u32;
         self.entries.push(Entry {
             file,
@@ -115,24 +127,6 @@ impl Scan<'_> {
         if !entry.is_asked {
             entry.is_asked = true;
             self.closure.asked.push(entry.file.clone());
-        }
-    }
-
-    /// How the compiler spells a file's path.
-    pub(crate) fn spelled(&self, entry: u32) -> Vec<u8> {
-        let path = self.entries[entry as usize].file.path.as_os_str().as_bytes();
-        let main = self.unit.main.as_os_str().as_bytes();
-        if join(self.unit.cwd, self.unit.main.as_os_str())
-            .as_os_str()
-            .as_bytes()
-            == path
-        {
-            return main.to_vec();
-        }
-        let cwd = self.unit.cwd.as_os_str().as_bytes();
-        match path.strip_prefix(cwd).and_then(|rest| rest.strip_prefix(b"/")) {
-            Some(relative) => relative.to_vec(),
-            None => path.to_vec(),
         }
     }
 

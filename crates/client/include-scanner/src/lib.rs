@@ -26,12 +26,14 @@ mod number;
 mod parse;
 mod pragma;
 mod pragma_options;
+mod quick;
 mod scan;
 mod source;
 mod substitute;
 mod text;
 mod token;
 mod unit;
+mod unknown;
 mod view;
 
 pub use answers::{Answers, Question};

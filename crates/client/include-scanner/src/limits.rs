@@ -22,3 +22,5 @@ pub(crate) const SOURCE_BYTES_MAX: usize = 1 << 30;
 pub(crate) const PUSHED_MACROS_MAX: usize = 100_000;
 /// Questions about the compiler that one scan collects before it stops.
 pub(crate) const QUESTIONS_MAX: usize = 10_000;
+/// Names that conditions on changed macros may leave unknown.
+pub(crate) const UNKNOWN_NAMES_MAX: usize = 10_000;

@@ -15,6 +15,15 @@ pub(crate) struct Place {
     pub(crate) directive: u32,
 }
 
+impl Place {
+    pub(crate) fn hash(self) -> u64 {
+        (u64::from(self.text) << 32 | u64::from(self.directive)).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+    }
+}
+
+/// Macros that a scan may define before its table grows: what a small C file with system headers needs.
+const EXPECTED: usize = 3000;
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     hash: u64,
@@ -94,9 +103,11 @@ pub(crate) struct Table {
 
 impl Table {
     pub(crate) fn new(predefined: &Macros) -> Table {
-        Table {
-            table: predefined.table.clone(),
+        let mut table = HashTable::with_capacity(predefined.table.len() + EXPECTED);
+        for entry in &predefined.table {
+            table.insert_unique(entry.hash, *entry, |entry| entry.hash);
         }
+        Table { table }
     }
 
     #[inline]

@@ -62,9 +62,24 @@ pub(crate) fn integer(bytes: &[u8]) -> Option<Integer> {
     })
 }
 
-/// The value of a plain character constant: one character of ASCII or one escape, as `char` of either sign has it.
-pub(crate) fn character(bytes: &[u8]) -> Option<Integer> {
-    let inner = bytes.strip_prefix(b"'")?.strip_suffix(b"'")?;
+/// Which characters are unsigned.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Signs {
+    pub(crate) unsigned_char: bool,
+    pub(crate) unsigned_wchar: bool,
+}
+
+/// The value of a character constant of one character or one escape. Outside ASCII only for those without prefix.
+pub(crate) fn character(bytes: &[u8], signs: Signs) -> Option<Integer> {
+    let quote = bytes.iter().position(|byte| *byte == b'\'')?;
+    let (prefix, quoted) = bytes.split_at(quote);
+    let is_unsigned = match prefix {
+        b"" => signs.unsigned_char,
+        b"L" => signs.unsigned_wchar,
+        b"u" | b"U" => true,
+        _ => return None,
+    };
+    let inner = quoted.strip_prefix(b"'")?.strip_suffix(b"'")?;
     let value = match inner {
         [byte] if byte.is_ascii() => *byte,
         [b'\\', escape] => match escape {
@@ -84,8 +99,15 @@ pub(crate) fn character(bytes: &[u8]) -> Option<Integer> {
         [b'\\', digits @ ..] if digits.len() <= 3 => number(digits, 8)?,
         _ => return None,
     };
-    // From 128 on it depends on the sign of `char`.
-    value.is_ascii().then(|| Integer::signed(i64::from(value)))
+    if !value.is_ascii() && !prefix.is_empty() {
+        return None;
+    }
+    let bits = if is_unsigned {
+        u64::from(value)
+    } else {
+        i64::from(value as i8) as u64
+    };
+    Some(Integer { bits, is_unsigned })
 }
 
 fn number(digits: &[u8], base: u32) -> Option<u8> {
@@ -129,21 +151,35 @@ mod tests {
 
     #[test]
     fn characters() {
-        let cases: [(&str, Option<i64>); 7] = [
-            ("'a'", Some(97)),
-            ("'\\n'", Some(10)),
-            ("'\\0'", Some(0)),
-            ("'\\x41'", Some(65)),
-            ("'\\377'", None),
-            ("L'a'", None),
-            ("'ab'", None),
+        let cases: [(&str, Option<i64>, bool); 9] = [
+            ("'a'", Some(97), false),
+            ("'\\n'", Some(10), false),
+            ("'\\0'", Some(0), false),
+            ("'\\x41'", Some(65), false),
+            ("'\\377'", Some(-1), false),
+            ("L'\\0'", Some(0), true),
+            ("u'a'", Some(97), true),
+            ("u8'a'", None, false),
+            ("'ab'", None, false),
         ];
-        for (text, expected) in cases {
-            assert_eq!(
-                character(text.as_bytes()),
-                expected.map(Integer::signed),
-                "{text}"
-            );
+        let signs = Signs {
+            unsigned_char: false,
+            unsigned_wchar: true,
+        };
+        for (text, expected, is_unsigned) in cases {
+            let expected = expected.map(|value| Integer {
+                bits: value as u64,
+                is_unsigned,
+            });
+            assert_eq!(character(text.as_bytes(), signs), expected, "{text}");
         }
+        let unsigned = Signs {
+            unsigned_char: true,
+            ..signs
+        };
+        assert_eq!(
+            character(b"'\\377'", unsigned).map(|integer| integer.bits),
+            Some(255)
+        );
     }
 }

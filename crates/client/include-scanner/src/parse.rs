@@ -6,7 +6,8 @@ use crate::clean::Cleaner;
 use crate::directive::{ASKS_FOR_FILES, Directive, EFFECTLESS, Kind, ODD_BODY, SPLICED};
 use crate::hash::hash_bytes;
 use crate::limits::{CONDITIONALS_MAX, SOURCE_BYTES_MAX};
-use crate::source::Traits;
+use crate::quick::{self, QuickToken};
+use crate::source::{Traits, trigraph};
 
 /// Bytes that make a line of text worth keeping, wherever they stand in it.
 const ODD: [&[u8]; 5] = [b"incbin", b".include", b"_macro(", b"GCC target", b"GCC optimize"];
@@ -21,9 +22,18 @@ struct Group {
     has_effect: bool,
 }
 
+/// What a file is parsed into.
+pub(crate) struct Parsed {
+    pub(crate) text: Vec<u8>,
+    pub(crate) directives: Vec<Directive>,
+    pub(crate) conditions: Vec<QuickToken>,
+    pub(crate) traits: Traits,
+}
+
 pub(crate) struct Parser<'t> {
     cleaner: Cleaner<'t>,
     directives: Vec<Directive>,
+    conditions: Vec<QuickToken>,
     open: Vec<Group>,
     /// Some of [`ODD`] is in the file, so lines are looked at.
     is_odd: bool,
@@ -37,6 +47,7 @@ impl<'t> Parser<'t> {
         Parser {
             cleaner: Cleaner::new(text),
             directives: Vec::new(),
+            conditions: Vec::new(),
             open: Vec::new(),
             is_odd,
             counted_to: 0,
@@ -44,15 +55,20 @@ impl<'t> Parser<'t> {
         }
     }
 
-    /// The cleaned text, the directives, and what holds for the whole file.
-    pub(crate) fn run(mut self) -> (Vec<u8>, Vec<Directive>, Traits) {
+    /// Parses the whole file.
+    pub(crate) fn run(mut self) -> Parsed {
         let text = self.cleaner.text;
         if text.len() > SOURCE_BYTES_MAX {
             let traits = Traits {
                 broken: true,
                 ..Traits::default()
             };
-            return (Vec::new(), Vec::new(), traits);
+            return Parsed {
+                text: Vec::new(),
+                directives: Vec::new(),
+                conditions: Vec::new(),
+                traits,
+            };
         }
         let mut at = if text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
         while at < text.len() {
@@ -73,8 +89,12 @@ impl<'t> Parser<'t> {
         traits.broken |= !self.open.is_empty();
         traits.trigraphs = has_trigraphs(text);
         traits.split_incbin &= find(text, b"asm").is_some();
-        self.directives.shrink_to_fit();
-        (self.cleaner.out, self.directives, traits)
+        Parsed {
+            text: self.cleaner.out,
+            directives: self.directives,
+            conditions: self.conditions,
+            traits,
+        }
     }
 
     fn line_of(&mut self, at: usize) -> u32 {
@@ -176,7 +196,16 @@ impl<'t> Parser<'t> {
             }
             Some(kind @ (Kind::If | Kind::Elif)) => {
                 let flags = flags | self.asks_for_files(from);
+                let first = self.conditions.len();
+                if flags & ASKS_FOR_FILES == 0 {
+                    let out = &self.cleaner.out;
+                    quick::tokens(out, from, out.len(), &mut self.conditions);
+                }
+                let count = self.conditions.len() - first;
                 self.push(kind, from, 0, flags, line);
+                if let Some(directive) = self.directives.last_mut() {
+                    directive.hash = (first as u64) << 32 | count as u64;
+                }
             }
             Some(Kind::Pragma) => self.pragma(from, flags, line),
             Some(Kind::Embed) => {
@@ -260,7 +289,11 @@ impl<'t> Parser<'t> {
             end: out.len() as u32,
             next: index as u32,
             line,
-            hash: hash_bytes(&out[from..from + name_length]),
+            hash: if name_length == 0 {
+                0
+            } else {
+                hash_bytes(&out[from..from + name_length])
+            },
         });
         let traits = &mut self.cleaner.traits;
         match kind {
@@ -343,7 +376,7 @@ fn has_trigraphs(text: &[u8]) -> bool {
     while let Some(at) = rest.iter().position(|byte| *byte == b'?') {
         rest = &rest[at + 1..];
         if let [b'?', third, ..] = rest
-            && b"=/'()!<>-".contains(third)
+            && trigraph(*third).is_some()
         {
             return true;
         }

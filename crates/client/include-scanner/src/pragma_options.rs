@@ -18,7 +18,7 @@ pub(crate) struct Options {
 }
 
 /// Beginnings of names that no target option changes.
-const TARGET_KEEPS: [&str; 33] = [
+const TARGET_KEEPS: &[&str] = &[
     "__GNUC",
     "__GNUG",
     "__clang",
@@ -52,7 +52,46 @@ const TARGET_KEEPS: [&str; 33] = [
     "__WCHAR",
     "__ASSEMBLER",
     "__DISABLE_",
+    "__iamcu",
+    "__NetBSD",
+    "__FreeBSD",
+    "__OpenBSD",
+    "__DragonFly",
+    "__APPLE",
+    "__sun",
+    "__hpux",
+    "__vxworks",
+    "__VXWORKS",
+    "__Fuchsia",
+    "__ANDROID",
+    "__CYGWIN",
+    "__MINGW",
+    "__WIN",
+    "__MSDOS",
+    "__DJGPP",
+    "__GLIBC",
+    "__USE_",
+    "__SVR4",
+    "__svr4",
+    "__rtems",
+    "__BSD_",
+    "__bsd",
+    "__size_t",
+    "__SIZE_T",
+    "__PTRDIFF_T",
+    "__ptrdiff_t",
+    "__wchar_t",
+    "__DEFINED_",
+    "__STRICT_ANSI",
+    "__null",
+    "__need_",
+    "__code_model",
+    "__USER_LABEL",
+    "__REGISTER_PREFIX",
 ];
+
+/// How the guards of headers end.
+const GUARD_ENDS: [&str; 5] = ["_H", "_h", "_HPP", "_HXX", "_INCLUDED"];
 
 /// Parts of names that an optimization option changes.
 const OPTIMIZE_CHANGES: [&str; 7] = ["OPTIMIZE", "MATH", "INLINE", "SNAN", "NANS", "IEC_559", "ZERO"];
@@ -88,6 +127,11 @@ impl Options {
         };
         // Every macro that depends on options is spelled `__NAME__`, but for a few of the targets' own like `__SSE2`.
         if !name.starts_with("__") {
+            return false;
+        }
+        // No compiler has a macro that is named like a header's guard.
+        let stem = name.trim_end_matches('_');
+        if GUARD_ENDS.iter().any(|end| stem.ends_with(end)) {
             return false;
         }
         let by_target = self.now.target && !TARGET_KEEPS.iter().any(|keeps| name.starts_with(keeps));

@@ -11,11 +11,13 @@ use crate::answers::Question;
 use crate::closure::{Closure, Position, Unsure};
 use crate::directive::{ASKS_FOR_FILES, Directive, EFFECTLESS, Kind, ODD_BODY, SPLICED};
 use crate::expand::{Here, Preprocessor, Trouble};
+use crate::expression::Rules;
 use crate::include::{Entry, Memo, Origin, Resolved};
 use crate::limits::{DEPTH_MAX, OPENED_MAX, PUSHED_MACROS_MAX, STEPS_MAX};
 use crate::macros::{PREDEFINED, Place, Table};
+use crate::number::Signs;
 use crate::source::Source;
-use crate::unit::{CommandLineMacro, Family, Unit, join};
+use crate::unit::{CommandLineMacro, Family, Language, Unit, join};
 use crate::view::SourceView;
 
 /// Everything the compiler would read for `unit`, exactly, or why that cannot be said.
@@ -49,7 +51,7 @@ pub(crate) struct Scan<'a> {
     /// From the address of a file to its entry. The entries keep the files, so no address is used twice.
     pub(crate) by_address: HashMap<usize, u32>,
     pub(crate) directories: Vec<Arc<Path>>,
-    pub(crate) by_directory: HashMap<Arc<Path>, u32>,
+    pub(crate) by_directory: HashTable<u32>,
     pub(crate) memo: HashTable<Memo>,
     pub(crate) frames: Vec<Frame>,
     /// The main file is being walked, so the lowest frame is the "primary" file.
@@ -63,6 +65,7 @@ pub(crate) struct Scan<'a> {
     pub(crate) questions: Vec<Question>,
     pub(crate) closure: Closure,
     opened: usize,
+    pub(crate) rules: Rules,
 }
 
 impl<'a> Scan<'a> {
@@ -71,10 +74,8 @@ impl<'a> Scan<'a> {
         pp.texts.sources.push(unit.predefined.source.clone());
         debug_assert_eq!(PREDEFINED, 0);
         pp.table = Table::new(unit.predefined);
-        pp.here = Here {
-            base_file: unit.main.as_os_str().as_bytes().to_vec(),
-            ..Here::default()
-        };
+        pp.main = unit.main.as_os_str().as_bytes().to_vec();
+        pp.cwd = unit.cwd.as_os_str().as_bytes().to_vec();
         Scan {
             unit,
             view,
@@ -82,7 +83,7 @@ impl<'a> Scan<'a> {
             entries: Vec::new(),
             by_address: HashMap::new(),
             directories: Vec::new(),
-            by_directory: HashMap::new(),
+            by_directory: HashTable::new(),
             memo: HashTable::new(),
             frames: Vec::new(),
             in_main: false,
@@ -93,6 +94,13 @@ impl<'a> Scan<'a> {
             questions: Vec::new(),
             closure: Closure::default(),
             opened: 0,
+            rules: Rules {
+                named_operators: matches!(unit.language, Language::Cxx | Language::ObjCxx),
+                signs: Signs {
+                    unsigned_char: unit.predefined.is_defined("__CHAR_UNSIGNED__"),
+                    unsigned_wchar: unit.predefined.is_defined("__WCHAR_UNSIGNED__"),
+                },
+            },
         }
     }
 
@@ -154,8 +162,15 @@ impl<'a> Scan<'a> {
 
     fn finish(self) -> Closure {
         let mut closure = self.closure;
-        let mut seen = std::collections::HashSet::new();
-        closure.files.retain(|file| seen.insert(file.path.clone()));
+        let mut seen = std::collections::HashSet::with_capacity(closure.files.len());
+        let is_first: Vec<bool> = closure
+            .files
+            .iter()
+            .map(|file| seen.insert(file.path.as_os_str()))
+            .collect();
+        drop(seen);
+        let mut is_first = is_first.into_iter();
+        closure.files.retain(|_| is_first.next().unwrap_or(true));
         closure
     }
 
@@ -306,12 +321,20 @@ impl<'a> Scan<'a> {
         let mut at = at;
         while let Some(directive) = source.directives.get(at) {
             let taken = match directive.kind {
-                Kind::Else | Kind::Endif => true,
-                Kind::Ifdef | Kind::Elifdef => self.is_defined_here(source, frame, directive)?,
-                Kind::Ifndef | Kind::Elifndef => !self.is_defined_here(source, frame, directive)?,
-                _ => self.condition(source, frame, directive)?,
+                Kind::Else | Kind::Endif => Ok(true),
+                Kind::Ifdef | Kind::Elifdef => self.is_defined_here(source, frame, directive),
+                Kind::Ifndef | Kind::Elifndef => self
+                    .is_defined_here(source, frame, directive)
+                    .map(|defined| !defined),
+                _ => self.condition(source, frame, directive),
             };
-            if taken {
+            if let Err(Unsure::Options { .. }) = &taken {
+                let end = end_of_group(&source.directives, at);
+                if self.pp.unknown.absorb(source, &source.directives[at..end]) {
+                    return Ok(end);
+                }
+            }
+            if taken? {
                 return Ok(at + 1);
             }
             self.closure.steps += 1;
@@ -333,15 +356,12 @@ impl<'a> Scan<'a> {
     /// Makes the macros that tell where they are right, before something is expanded.
     pub(crate) fn set_here(&mut self, frame: &Frame, directive: &Directive) {
         let traits = self.pp.texts.sources[frame.text as usize].traits();
-        let file = if traits.line_markers {
-            Vec::new()
-        } else {
-            self.spelled(frame.entry)
+        self.pp.here = Here {
+            line: directive.line,
+            is_vague: traits.line_markers || directive.flags & SPLICED != 0,
+            file: frame.entry,
+            level: self.frames.len() - usize::from(self.in_main),
         };
-        self.pp.here.file = file;
-        self.pp.here.line = directive.line;
-        self.pp.here.line_is_vague = traits.line_markers || directive.flags & SPLICED != 0;
-        self.pp.here.level = self.frames.len() - usize::from(self.in_main);
     }
 
     fn define(&mut self, source: &Arc<Source>, text: u32, index: usize) -> Result<(), Unsure> {
@@ -354,11 +374,13 @@ impl<'a> Scan<'a> {
             text,
             directive: index as u32,
         };
+        self.pp.unknown.settle(source.name(directive));
         self.pp.table.define(&self.pp.texts, directive, place);
         Ok(())
     }
 
     fn undefine(&mut self, source: &Source, directive: &Directive) {
+        self.pp.unknown.settle(source.name(directive));
         self.pp
             .table
             .undefine(&self.pp.texts, directive.hash, source.name(directive));
@@ -396,6 +418,10 @@ impl<'a> Scan<'a> {
                     why: "a pragma that reads or renames files",
                 })
             }
+            (b"GCC", b"pop_options") if is_gcc && !self.pp.unknown.are_balanced() => Err(Unsure::Options {
+                at: self.position(frame, directive),
+                name: "what is popped".to_owned(),
+            }),
             (b"GCC", _) if is_gcc => self
                 .pp
                 .options

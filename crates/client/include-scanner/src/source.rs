@@ -1,15 +1,18 @@
 //! A file as the scanner sees it: its directives, parsed once and shared by every scan that meets the file.
 
+use std::sync::Arc;
+
 use crate::directive::Directive;
 use crate::hash::{hash_bytes, hash_seeded};
-use crate::parse::Parser;
+use crate::parse::{Parsed, Parser};
+use crate::quick::QuickToken;
 
 /// What holds for a file as a whole. Each of these is rare, and none is an error by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traits {
     /// Something looks like a raw string. It was read as one.
     pub raw_strings: bool,
-    /// A trigraph is there. It was not replaced.
+    /// A trigraph is there. It was not replaced; the scanner has another reading for where it is.
     pub trigraphs: bool,
     /// A directive begins with `%:`. It was read as one.
     pub digraphs: bool,
@@ -34,7 +37,9 @@ pub struct Traits {
 pub struct Source {
     pub(crate) text: Box<[u8]>,
     pub(crate) directives: Box<[Directive]>,
+    pub(crate) conditions: Box<[QuickToken]>,
     traits: Traits,
+    with_trigraphs: Option<Arc<Source>>,
     size_bytes: u64,
     fingerprint: [u64; 2],
 }
@@ -42,11 +47,31 @@ pub struct Source {
 impl Source {
     /// Parses the contents of a file. Never fails: what cannot be read here is unsure where it is reached.
     pub fn parse(contents: &[u8]) -> Source {
-        let (text, directives, traits) = Parser::new(contents).run();
+        let mut source = Source::of(contents);
+        if source.traits.trigraphs {
+            let mut replaced = Source::of(&with_trigraphs_replaced(contents));
+            // In raw strings they stay as they are, which replacing them first does not see.
+            replaced.traits.broken |= source.traits.raw_strings;
+            replaced.size_bytes = source.size_bytes;
+            replaced.fingerprint = source.fingerprint;
+            source.with_trigraphs = Some(Arc::new(replaced));
+        }
+        source
+    }
+
+    fn of(contents: &[u8]) -> Source {
+        let Parsed {
+            text,
+            directives,
+            conditions,
+            traits,
+        } = Parser::new(contents).run();
         Source {
             text: text.into(),
             directives: directives.into(),
+            conditions: conditions.into(),
             traits,
+            with_trigraphs: None,
             size_bytes: contents.len() as u64,
             fingerprint: fingerprint(contents),
         }
@@ -69,13 +94,70 @@ impl Source {
 
     /// What this value holds in memory, for caches with a bound.
     pub fn held_bytes(&self) -> usize {
-        size_of::<Source>() + self.text.len() + self.directives.len() * size_of::<Directive>()
+        size_of::<Source>()
+            + self.text.len()
+            + self.directives.len() * size_of::<Directive>()
+            + self.conditions.len() * size_of::<QuickToken>()
+            + self
+                .with_trigraphs
+                .as_ref()
+                .map_or(0, |source| source.held_bytes())
+    }
+
+    /// The tokens of a condition, if they are simple ones.
+    pub(crate) fn condition(&self, directive: &Directive) -> &[QuickToken] {
+        let start = (directive.hash >> 32) as usize;
+        let length = (directive.hash & u64::from(u32::MAX)) as usize;
+        self.conditions.get(start..start + length).unwrap_or_default()
+    }
+
+    /// The same file as it reads where trigraphs count, if there are any.
+    pub(crate) fn with_trigraphs(&self) -> Option<&Arc<Source>> {
+        self.with_trigraphs.as_ref()
     }
 
     /// The name that a directive defines or asks about.
     pub(crate) fn name(&self, directive: &Directive) -> &[u8] {
         self.text.get(directive.name()).unwrap_or_default()
     }
+}
+
+fn with_trigraphs_replaced(contents: &[u8]) -> Vec<u8> {
+    let mut replaced = Vec::with_capacity(contents.len());
+    let mut rest = contents;
+    while let Some(byte) = rest.first() {
+        let trigraph = match rest {
+            [b'?', b'?', third, ..] => trigraph(*third),
+            _ => None,
+        };
+        match trigraph {
+            Some(character) => {
+                replaced.push(character);
+                rest = &rest[3..];
+            }
+            None => {
+                replaced.push(*byte);
+                rest = &rest[1..];
+            }
+        }
+    }
+    replaced
+}
+
+/// What `??` and this character stand for.
+pub(crate) fn trigraph(third: u8) -> Option<u8> {
+    Some(match third {
+        b'=' => b'#',
+        b'/' => b'\\',
+        b'\'' => b'^',
+        b'(' => b'[',
+        b')' => b']',
+        b'!' => b'|',
+        b'<' => b'{',
+        b'>' => b'}',
+        b'-' => b'~',
+        _ => return None,
+    })
 }
 
 fn fingerprint(contents: &[u8]) -> [u64; 2] {

@@ -26,7 +26,9 @@ impl Scan<'_> {
     /// Refuses a file that was parsed as this unit's options do not have it.
     pub(crate) fn check_reading(&self, entry: u32) -> Result<(), Unsure> {
         let file = &self.entries[entry as usize].file;
-        let traits = file.source.traits();
+        // The reading that counts here: that with trigraphs replaced, if they are on.
+        let text = self.entries[entry as usize].text;
+        let traits = self.pp.texts.sources[text as usize].traits();
         let dialect = self.unit.dialect;
         if traits.broken {
             return Err(Unsure::Unbalanced(file.path.clone()));
@@ -39,8 +41,6 @@ impl Scan<'_> {
         }
         let what = if traits.raw_strings && !dialect.raw_strings {
             "raw strings"
-        } else if traits.trigraphs && dialect.trigraphs {
-            "trigraphs"
         } else if traits.digraphs && !dialect.digraphs {
             "digraphs"
         } else if traits.line_comments && !dialect.line_comments {

@@ -120,9 +120,15 @@ pub(crate) fn next_token(bytes: &[u8]) -> (TokenKind, usize) {
     if matches!(first, b'"' | b'\'') {
         return quoted(bytes, 0, first);
     }
-    for operator in OPERATORS {
-        if first == operator[0] && bytes.starts_with(operator) {
-            return (TokenKind::Punctuation, operator.len());
+    // Most operators are followed by something that continues none.
+    if matches!(
+        bytes.get(1),
+        Some(b'&' | b'|' | b'=' | b'<' | b'>' | b'#' | b'.' | b'-' | b'+' | b':' | b'%' | b'/' | b'*')
+    ) {
+        for operator in OPERATORS {
+            if first == operator[0] && bytes.starts_with(operator) {
+                return (TokenKind::Punctuation, operator.len());
+            }
         }
     }
     if first.is_ascii_punctuation() && !matches!(first, b'\\' | b'@' | b'`') {

@@ -105,7 +105,7 @@ impl Command {
                     explicit = Some(language(&value.to_string_lossy())?);
                     kept.push(value);
                 }
-                _ if text.starts_with("-Wp,-MD") || text.starts_with("-Wp,-MMD") => continue,
+                _ if text.starts_with("-Wp,-M") => continue,
                 _ if text.starts_with('@') => return None,
                 _ if text.starts_with("-D") || text.starts_with("-U") => {
                     use std::os::unix::ffi::OsStrExt;

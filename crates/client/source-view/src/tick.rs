@@ -3,12 +3,13 @@
 use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
-use include_scanner::{Directories, File, Lookup, SourceView, Unreadable, hash_bytes};
+use include_scanner::{Directories, File, Lookup, Source, SourceView, Unreadable, hash_bytes};
 use parking_lot::RwLock;
 
 use crate::limits::REMEMBERED_MAX;
@@ -210,6 +211,11 @@ impl DiskView {
     fn checked(&self, path: &Path) -> io::Result<Option<Arc<File>>> {
         match fs::metadata(path) {
             Ok(metadata) if metadata.is_file() => self.store.file(path, Stamp::of(&metadata)),
+            Ok(metadata) if is_null(&metadata) => Ok(Some(Arc::new(File {
+                path: path.to_owned(),
+                source: Arc::new(Source::parse(b"")),
+                identity: Stamp::of(&metadata).identity(),
+            }))),
             Ok(_) => Ok(None),
             Err(error) if is_absent(&error) => {
                 self.store.forget(path);
@@ -218,6 +224,13 @@ impl DiskView {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Whether it is `/dev/null`, which compilers read as an empty source.
+fn is_null(metadata: &fs::Metadata) -> bool {
+    /// Major 1, minor 3, on every Linux.
+    const NULL: u64 = 0x103;
+    metadata.file_type().is_char_device() && metadata.rdev() == NULL
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Unreadable {

@@ -61,7 +61,7 @@ const WITHOUT_EFFECT_PREFIXES: [&str; 18] = [
 ];
 
 /// Of those above, words that have an effect all the same: they pass options on.
-const WITH_EFFECT_PREFIXES: [&str; 3] = ["-Wp,", "-Wa,", "-g++"];
+const WITH_EFFECT_PREFIXES: [&str; 2] = ["-Wa,", "-g++"];
 
 /// Whether a whole option, its value included if that is in the same word, may change facts. Unknown options may.
 ///
@@ -71,6 +71,14 @@ pub fn matters_for_facts(option: &OsStr) -> bool {
     let Some(text) = option.to_str() else {
         return true;
     };
+    if let Some(passed) = text.strip_prefix("-Wp,") {
+        // `-Wp,-MD,file`: what follows an option of dependencies is its value or another one.
+        let is_dependency = passed.starts_with("-M");
+        let others = passed
+            .split(',')
+            .any(|part| part.starts_with('-') && !part.starts_with("-M"));
+        return !is_dependency || others;
+    }
     if WITH_EFFECT_PREFIXES.iter().any(|prefix| text.starts_with(prefix)) {
         return true;
     }
@@ -160,6 +168,7 @@ mod tests {
             "-undef",
             "-x",
             "-Wp,-DX",
+            "-Wp,-MD,x,-DX",
             "-new-option",
             "-I-",
             "-fno-exceptions",
@@ -171,6 +180,8 @@ mod tests {
         }
         for option in [
             "-Wall",
+            "-Wp,-MD,x.d",
+            "-Wp,-MMD,x.d,-MT,x.o",
             "-c",
             "-o",
             "-ofile",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use include_scanner::{Dialect, Family, Macros};
 
-use crate::probe::{MARK, OPERATORS};
+use crate::probe::{MARK, OPERATORS, READS};
 
 /// What is known about a compiler under one set of options.
 #[derive(Clone, Debug)]
@@ -36,7 +36,7 @@ pub struct Facts {
     pub resource_directory: Option<PathBuf>,
 }
 
-/// Reads what `-E -dM -v -H` printed for the probe's source. The error names what is missing.
+/// Reads what `-E -dM -v`, and the rule of `-MD`, printed for the probe's source. The error names what is missing.
 pub fn parse_answer(stdout: &[u8], stderr: &[u8]) -> Result<Facts, &'static str> {
     let mut listing = Listing::default();
     for line in stderr.split(|byte| *byte == b'\n') {
@@ -89,6 +89,7 @@ struct Listing {
     compiler_proper: Option<PathBuf>,
     resource_directory: Option<PathBuf>,
     section: Section,
+    in_rule: bool,
     ended: bool,
 }
 
@@ -119,9 +120,10 @@ impl Listing {
             }
         } else if let Some(rest) = line.strip_prefix(b"ignoring nonexistent directory \"") {
             self.absent.push(path(rest.strip_suffix(b"\"").unwrap_or(rest)));
-        } else if let Some(rest) = line.strip_prefix(b". ") {
-            // `-H`: what the main file includes, which is empty, so it is the compiler's own doing.
-            self.included.push(path(rest));
+        } else if let Some(rest) = line.strip_prefix(READS.as_bytes()) {
+            self.rule(rest.strip_prefix(b":").unwrap_or(rest));
+        } else if self.in_rule {
+            self.rule(line);
         } else if self.version.is_none() && is_version(line) {
             self.version = Some(String::from_utf8_lossy(line).trim().to_owned());
         } else if let Some(rest) = line.strip_prefix(b"Target: ") {
@@ -129,6 +131,18 @@ impl Listing {
         } else if self.compiler_proper.is_none() && line.starts_with(b" ") {
             self.command(line);
         }
+    }
+
+    /// One line of the rule that names what is read: the probe's source includes nothing, so the rest is the compiler's
+    /// own doing.
+    fn rule(&mut self, line: &[u8]) {
+        self.in_rule = line.ends_with(b"\\");
+        let files = line
+            .strip_suffix(b"\\")
+            .unwrap_or(line)
+            .split(|byte| *byte == b' ');
+        self.included
+            .extend(files.filter(|file| file.contains(&b'/')).map(path));
     }
 
     /// The command line of the compiler proper: ` /usr/lib/.../cc1 -E ...`, or Clang's, in quotes.

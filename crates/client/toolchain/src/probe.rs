@@ -53,6 +53,9 @@ pub(crate) const OPERATORS: [&str; 22] = [
 /// Begins the names of the macros that the probe's own source defines.
 pub(crate) const MARK: &str = "__farrier_probe_";
 
+/// The target of the rule that names what the compiler reads by itself.
+pub(crate) const READS: &str = "__farrier_probe_reads";
+
 /// The source whose macros tell what the compiler takes for what.
 pub(crate) fn source() -> String {
     let mut text = String::new();
@@ -85,12 +88,12 @@ pub fn probe(probe: &Probe<'_>) -> Result<Facts, ProbeError> {
         "-E",
         "-dM",
         "-v",
-        "-H",
         "-w",
         "-x",
         language_name(probe.language),
-        "-",
     ]));
+    // What it reads comes on the same pipe as what `-v` prints.
+    arguments.extend(words(&["-MD", "-MF", "/dev/stderr", "-MT", READS, "-"]));
     let answer = run_well(&Run {
         driver: probe.driver,
         arguments: &arguments,

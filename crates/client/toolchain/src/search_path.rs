@@ -1,11 +1,12 @@
 //! Merges a command's own directories into the compiler's list, as GCC and Clang do it: what is not there is dropped, and
 //! a directory that is also a system directory keeps only its place among those.
 
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use include_scanner::SearchPath;
+use include_scanner::{Family, SearchPath};
 
 use crate::arguments::UserDirectory;
 use crate::facts::Facts;
@@ -61,13 +62,33 @@ pub fn search_path(
             });
         }
     }
+    if facts.dialect.family == Family::Clang {
+        // Clang knows a directory by the first name it meets, and it takes the options kind by kind.
+        let mut names: HashMap<(u64, u64), PathBuf> = HashMap::new();
+        for directory in angle.iter().chain(&after).chain(&quote).chain(&system) {
+            names
+                .entry(directory.identity)
+                .or_insert_with(|| directory.path.clone());
+        }
+        for directory in [&mut angle, &mut after, &mut quote, &mut system]
+            .into_iter()
+            .flatten()
+        {
+            if let Some(name) = names.get(&directory.identity) {
+                directory.path.clone_from(name);
+            }
+        }
+    }
     system.append(&mut after);
     drop_duplicates(&mut system);
     drop_duplicates(&mut angle);
     angle.retain(|directory| system.iter().all(|other| other.identity != directory.identity));
-    angle.append(&mut system);
+    let is_gcc = facts.dialect.family == Family::Gcc;
     drop_duplicates(&mut quote);
-    let is_gcc = facts.dialect.family == include_scanner::Family::Gcc;
+    if is_gcc {
+        quote.retain(|directory| system.iter().all(|other| other.identity != directory.identity));
+    }
+    angle.append(&mut system);
     // GCC joins the two lists, and drops the end of the first if the second begins with it.
     if is_gcc
         && let (Some(last), Some(first)) = (quote.last(), angle.first())

@@ -262,6 +262,7 @@ impl Look for Reading<'_> {
 impl Reading<'_> {
     fn libraries(&mut self, line: &LinkLine, depth: usize) -> Result<(), Why> {
         let resolution = resolve(line, self.standard, self);
+        let resolution = resolution.ok_or_else(|| unknown("the search for libraries is not known here"))?;
         if let Some(missing) = resolution.missing.first() {
             return Err(unknown(&format!("-l{missing} is nowhere")));
         }

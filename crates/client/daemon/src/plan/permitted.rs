@@ -59,6 +59,7 @@ fn forbids(caution: Caution, kind: Kind) -> bool {
         | Caution::OtherTools
         | Caution::Talkative
         | Caution::Overlay
+        | Caution::AnyVariable
         | Caution::Timestamps
         | Caution::InPlace
         | Caution::Updates => true,
