@@ -188,11 +188,14 @@ impl Message for Answer {
 impl Message for Report {
     fn encode(&self) -> (u8, Vec<u8>) {
         let mut body = Writer::default();
-        match self {
-            Report::Input(piece) => return (0, piece.clone()),
+        let kind = match self {
+            Report::Input(piece) => {
+                body.bytes.clone_from(piece);
+                0
+            }
             Report::Started { process } => {
                 body.u32(*process);
-                (1, body.bytes)
+                1
             }
             Report::Ran {
                 end,
@@ -204,9 +207,10 @@ impl Message for Report {
                     body.u32(output.is_some() as u32);
                     body.string(output.as_deref().unwrap_or_default());
                 }
-                (2, body.bytes)
+                2
             }
-        }
+        };
+        (kind, body.bytes)
     }
 
     fn decode(kind: u8, bytes: &[u8]) -> Result<Self, FrameError> {

@@ -201,8 +201,10 @@ fn first_words(request: &Request) -> String {
         }
         words.push_str(&argument.to_string_lossy());
         if words.len() > WORDS_BYTES_MAX {
-            let end = words.floor_char_boundary(WORDS_BYTES_MAX);
-            words.truncate(end);
+            let end = (0..=WORDS_BYTES_MAX)
+                .rev()
+                .find(|end| words.is_char_boundary(*end));
+            words.truncate(end.unwrap_or_default());
             words.push('…');
             break;
         }

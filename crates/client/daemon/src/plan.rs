@@ -139,7 +139,7 @@ pub(crate) fn plan(
     }
 
     let needs_root = step.embeds_directory || names_tree(&layout, &step);
-    let (environment, other_name) = environment(request, &step, &toolchain, needs_root)?;
+    let environment = environment(request, &step, &toolchain, needs_root)?;
     let mut platform = knowledge.platform.clone();
     if needs_root {
         platform.push((ROOT_PROPERTY.to_owned(), text(layout.root())?.to_owned()));
@@ -148,7 +148,7 @@ pub(crate) fn plan(
     output_names.sort();
     let built = builder.build(Words {
         arguments: arguments(request, program)?,
-        environment,
+        environment: environment.variables,
         outputs: output_names,
         platform,
         worker: knowledge.worker(),
@@ -162,7 +162,7 @@ pub(crate) fn plan(
     let elsewhere = built
         .elsewhere
         .or_else(outside)
-        .or(other_name)
+        .or(environment.other_name)
         .or_else(|| toolchain.elsewhere.clone());
     Ok(Plan {
         name: name(&step, request),
@@ -208,7 +208,7 @@ fn outputs(layout: &Layout, step: &Step) -> Result<(Vec<PlannedOutput>, bool), W
             return Err(Why::OutputDirectory);
         }
         is_outside |= !matches!(layout.place(&output.path), Place::Tree(_));
-        let name = layout.from_working_directory(&output.path);
+        let name = layout.seen_from_working_directory(&output.path);
         outputs.push(PlannedOutput {
             name: text(&name)?.to_owned(),
             path: layout.absolute(&output.path),
@@ -232,14 +232,20 @@ fn arguments(request: &Request, program: &Path) -> Result<Vec<String>, Why> {
         .collect()
 }
 
-/// The variables that the command may read, sorted; and another name of the working directory, where it has one that
-/// gets into the result.
+/// What the command gets of the environment.
+struct Environment {
+    /// The variables that it may read, sorted.
+    variables: Vec<(String, String)>,
+    /// Another name of the working directory, where it has one that gets into the result.
+    other_name: Option<PathBuf>,
+}
+
 fn environment(
     request: &Request,
     step: &Step,
     toolchain: &Toolchain,
     needs_root: bool,
-) -> Result<(Vec<(String, String)>, Option<PathBuf>), Why> {
+) -> Result<Environment, Why> {
     let mut variables = Vec::new();
     let mut other_name = None;
     for name in step
@@ -253,10 +259,8 @@ fn environment(
         if *name == "PWD" {
             // Debug information takes it, if it is another name of the directory where the command runs.
             let path = Path::new(value);
-            if !needs_root
-                || path == request.directory
-                || path.canonicalize().ok().as_ref() != Some(&request.directory)
-            {
+            let is_other_name = || path.canonicalize().is_ok_and(|real| real == request.directory);
+            if !needs_root || path == request.directory || !is_other_name() {
                 continue;
             }
             other_name = Some(path.to_owned());
@@ -270,7 +274,10 @@ fn environment(
     variables.retain(|(name, _)| name != "PATH");
     variables.push(("PATH".to_owned(), path));
     variables.sort();
-    Ok((variables, other_name))
+    Ok(Environment {
+        variables,
+        other_name,
+    })
 }
 
 fn name(step: &Step, request: &Request) -> String {

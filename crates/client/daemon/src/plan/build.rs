@@ -157,7 +157,7 @@ impl<'a> ActionBuilder<'a> {
                 command_digest: Some(command.to_proto()),
                 input_root_digest: Some(tree.root.to_proto()),
                 platform: platform(properties),
-                salt: salt.clone().into(),
+                salt: salt.clone(),
                 ..proto::Action::default()
             };
             ActionDigest::new(

@@ -63,7 +63,7 @@ impl Layout {
     }
 
     /// A path of the step as seen from the working directory, with `..` only at its beginning.
-    pub(crate) fn from_working_directory(&self, path: &Path) -> PathBuf {
+    pub(crate) fn seen_from_working_directory(&self, path: &Path) -> PathBuf {
         let path = self.absolute(path);
         let shared = path
             .components()
@@ -83,10 +83,8 @@ impl Layout {
         if let Ok(below) = path.strip_prefix(&self.root) {
             return Place::Tree(below.to_owned());
         }
-        let is_below = |directory: &&str| path.starts_with(directory);
-        match HOST_DIRECTORIES.iter().any(|d| is_below(d))
-            && !NOT_HOST_DIRECTORIES.iter().any(|d| is_below(d))
-        {
+        let is_below = |directories: &[&str]| directories.iter().any(|directory| path.starts_with(directory));
+        match is_below(&HOST_DIRECTORIES) && !is_below(&NOT_HOST_DIRECTORIES) {
             true => Place::Host,
             false => Place::Elsewhere,
         }
@@ -191,7 +189,7 @@ mod tests {
             ("/tmp/x.o", "../../../tmp/x.o"),
         ] {
             assert_eq!(
-                layout.from_working_directory(Path::new(path)),
+                layout.seen_from_working_directory(Path::new(path)),
                 Path::new(expected),
                 "{path}"
             );
