@@ -365,8 +365,8 @@ impl Scan<'_> {
         }
         let file = &self.entries[entry].file;
         !self.entries.iter().enumerate().any(|(index, other)| {
-            index != entry
-                && (import || other.once)
+            (import || other.once)
+                && index != entry
                 && other.is_read
                 && other.file.identity.modified_s == file.identity.modified_s
                 && other.file.source.size_bytes() == file.source.size_bytes()

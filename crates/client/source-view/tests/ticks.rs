@@ -1,5 +1,7 @@
 //! What a tick sees of a disk that changes, and what a store keeps.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::fs::{self, FileTimes};
 use std::path::Path;
 use std::sync::Arc;
