@@ -83,6 +83,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("admin-api", &[]),
+    ("daemon-api", &[]),
+    ("wrapper", &["daemon-api"]),
+    // What a front end asks of the daemon: words only.
+    ("settings", &[]),
     ("tasks", &[]),
     ("trust", &[]),
 ];
