@@ -87,6 +87,9 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("wrapper", &["daemon-api"]),
     // What a front end asks of the daemon: words only.
     ("settings", &[]),
+    ("reclient-api", &[]),
+    ("reclient", &["reclient-api", "settings", "wrapper", "daemon-api"]),
+    ("recc", &["settings", "wrapper", "daemon-api"]),
     ("tasks", &[]),
     ("trust", &[]),
 ];
@@ -108,7 +111,7 @@ const PURE: [&str; 11] = [
 const IMPURE: [&str; 6] = ["tokio", "tokio-util", "hyper", "rustix", "libc", "rand"];
 
 /// Programs and chores may use anything of ours.
-const FREE: [&str; 4] = ["farrier", "xtask", "e2e", "bench"];
+const FREE: [&str; 5] = ["farrier", "dialects", "xtask", "e2e", "bench"];
 
 /// Names of drawers that never stay small.
 const DRAWERS: [&str; 5] = ["util", "utils", "common", "helpers", "core"];
