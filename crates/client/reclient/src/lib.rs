@@ -1,0 +1,3 @@
+//! The dialect of reclient.
+
+pub mod flags;
