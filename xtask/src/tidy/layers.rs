@@ -88,8 +88,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // What a front end asks of the daemon: words only.
     ("settings", &[]),
     ("reclient-api", &[]),
-    ("reclient", &["reclient-api", "settings", "wrapper", "daemon-api"]),
-    ("recc", &["settings", "wrapper", "daemon-api"]),
+    ("daemon-start", &[]),
+    (
+        "reclient",
+        &["reclient-api", "daemon-start", "settings", "wrapper", "daemon-api"],
+    ),
+    ("recc", &["daemon-start", "settings", "wrapper", "daemon-api"]),
     ("tasks", &[]),
     ("trust", &[]),
 ];

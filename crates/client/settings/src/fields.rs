@@ -108,8 +108,6 @@ fields! {
     env_allow: Option<Vec<OsString>>,
     /// Variables of `env_allow` that are not set are empty ones in the action; otherwise they are not there.
     env_unset_is_empty: bool,
-    /// The action has the whole environment.
-    env_all: bool,
     /// Variables that the action has besides, with these values.
     env_set: Vec<(OsString, OsString)>,
     /// Variables that whatever looks for inputs has besides.
