@@ -8,8 +8,11 @@
 pub mod address;
 pub mod flags;
 pub mod labels;
+pub mod log_file;
 pub mod rewrapper;
 pub mod rsp;
+pub mod stats;
+pub mod text_proto;
 
 /// What every program answers to `-version`.
 pub fn version() -> String {
