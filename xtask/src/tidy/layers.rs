@@ -91,7 +91,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("daemon-start", &[]),
     (
         "reclient",
-        &["reclient-api", "daemon-start", "settings", "wrapper", "daemon-api"],
+        &["reclient-api", "settings", "wrapper", "daemon-api"],
+    ),
+    (
+        "reproxy",
+        &[
+            "reclient",
+            "reclient-api",
+            "daemon-start",
+            "settings",
+            "wrapper",
+            "daemon-api",
+            "tasks",
+        ],
     ),
     ("recc", &["daemon-start", "settings", "wrapper", "daemon-api"]),
     ("tasks", &[]),

@@ -1,0 +1,6 @@
+//! In reproxy's place: its gRPC services, and the programs that start, watch and end it.
+//!
+//! The daemon implements [`service::Daemon`] and is served; siso, reclient's own rewrapper and `bootstrap` then find what
+//! they expect. Read `service.rs` first, then `wire.rs` (what travels) and `ledger.rs` (what is remembered of commands).
+
+pub mod wire;
