@@ -3,4 +3,8 @@
 //! The daemon implements [`service::Daemon`] and is served; siso, reclient's own rewrapper and `bootstrap` then find what
 //! they expect. Read `service.rs` first, then `wire.rs` (what travels) and `ledger.rs` (what is remembered of commands).
 
+pub mod client;
+pub mod ledger;
+pub mod outcome;
+pub mod service;
 pub mod wire;

@@ -7,6 +7,7 @@ mod from_proto;
 mod to_proto;
 
 pub use from_proto::{Refused, request};
+pub(crate) use to_proto::command;
 pub use to_proto::run_request;
 
 #[cfg(test)]
