@@ -6,5 +6,6 @@
 pub mod client;
 pub mod ledger;
 pub mod outcome;
+pub mod programs;
 pub mod service;
 pub mod wire;

@@ -12,7 +12,12 @@ pub const LOGGING: &[Flag] = &[
         "false",
         "print the version of the protocol library and exit",
     ),
-    Flag::new("log_dir", Path, "", "directory of log files"),
+    Flag::idle(
+        "log_dir",
+        Path,
+        "",
+        "what programs print goes to standard error, and reproxy's into output_dir",
+    ),
     Flag::idle(
         "v",
         Int,
