@@ -10,6 +10,8 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::process::ExitCode;
 
+use reproxy::programs;
+
 /// The name of this program itself.
 const NAME: &str = "farrier-dialects";
 const USAGE: &str = "usage: farrier-dialects PROGRAM ARGUMENTS…   as PROGRAM
@@ -22,7 +24,15 @@ const EXIT_USAGE: u8 = 2;
 type Program = fn(Vec<OsString>) -> ExitCode;
 
 /// Those that have one name.
-const PROGRAMS: &[(&str, Program)] = &[("recc", recc::main), ("rewrapper", rewrapper)];
+const PROGRAMS: &[(&str, Program)] = &[
+    ("recc", recc::main),
+    ("rewrapper", rewrapper),
+    ("reproxy", programs::reproxy),
+    ("bootstrap", programs::bootstrap),
+    ("reproxystatus", programs::reproxystatus),
+    ("dumpstats", programs::dumpstats),
+    ("reproxytool", programs::reproxytool),
+];
 
 fn main() -> ExitCode {
     let argv: Vec<OsString> = env::args_os().collect();
@@ -64,8 +74,5 @@ fn program(mut argv: Vec<OsString>) -> Option<ExitCode> {
 }
 
 fn rewrapper(words: Vec<OsString>) -> ExitCode {
-    reclient::rewrapper::main(words, &|address, _, _| {
-        eprintln!("rewrapper: at {address} is no daemon of ours");
-        ExitCode::FAILURE
-    })
+    reclient::rewrapper::main(words, &programs::foreign)
 }

@@ -1,9 +1,8 @@
 //! recc against a daemon that does what it is told.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 
-use crate::support::{Place, text, with_input};
+use crate::support::{Place, script, text, with_input};
 use daemon_api::{Answer, End, Report};
 use settings::{Dialect, Settings, Strategy};
 
@@ -172,9 +171,7 @@ END
 fn a_daemon_is_started_once_for_many() {
     let place = Place::new();
     fs::create_dir(place.path("bin")).unwrap();
-    let farrier = place.path("bin/farrier");
-    fs::write(&farrier, FARRIER).unwrap();
-    fs::set_permissions(&farrier, fs::Permissions::from_mode(0o755)).unwrap();
+    script(&place.path("bin/farrier"), FARRIER);
     let path = std::env::join_paths(
         [place.path("bin")]
             .into_iter()

@@ -17,6 +17,19 @@ pub(crate) struct Seen {
     pub(crate) reports: Vec<Report>,
 }
 
+/// The programs as they are called.
+const NAMES: [&str; 9] = [
+    "rewrapper",
+    "recc",
+    "recc-cat",
+    "reproxy",
+    "bootstrap",
+    "reproxystatus",
+    "dumpstats",
+    "reproxytool",
+    "farrier-dialects",
+];
+
 /// A directory with programs and sockets.
 pub(crate) struct Place {
     directory: TempDir,
@@ -25,7 +38,7 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        for name in ["rewrapper", "recc", "recc-cat", "farrier-dialects"] {
+        for name in NAMES {
             symlink(
                 env!("CARGO_BIN_EXE_farrier-dialects"),
                 directory.path().join(name),
@@ -109,6 +122,16 @@ pub(crate) fn with_input(mut command: Command, input: &[u8]) -> Output {
 
 pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A program of a shell's words. It is written by another process: one of this process that starts at the same time would
+/// keep it open, and a program that is open for writing cannot be executed.
+pub(crate) fn script(path: &Path, text: &str) {
+    let made = Command::new("sh")
+        .args(["-c", "printf %s \"$1\" >\"$2\" && chmod +x \"$2\"", "sh", text])
+        .arg(path)
+        .status();
+    assert!(made.unwrap().success());
 }
 
 /// The path as the system has it, without links.
