@@ -189,7 +189,7 @@ impl Message for Report {
     fn encode(&self) -> (u8, Vec<u8>) {
         let mut body = Writer::default();
         match self {
-            Report::Input(piece) => return (0, piece.clone()),
+            Report::Input(piece) => (0, piece.clone()),
             Report::Started { process } => {
                 body.u32(*process);
                 (1, body.bytes)

@@ -1,5 +1,7 @@
 //! The services, called as others call reproxy.
 
+#![allow(clippy::unwrap_used, reason = "tests: a failure is one")]
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::Path;

@@ -88,21 +88,16 @@ fn converse(mut stream: UnixStream, answers: Vec<Answer>) -> Seen {
     let mut reports = Vec::new();
     for answer in answers {
         write_frame(&mut stream, &answer).unwrap();
-        while answer == Answer::SendInput {
+        // What the other side says now, until it has said all of it.
+        let is_heard = |report: &Report| match &answer {
+            Answer::SendInput => *report == Report::Input(Vec::new()),
+            _ => matches!(report, Report::Ran { .. }),
+        };
+        let mut is_over = !matches!(answer, Answer::SendInput | Answer::Run { .. });
+        while !is_over {
             let report = read_frame(&mut stream).unwrap().unwrap();
-            let is_end = report == Report::Input(Vec::new());
+            is_over = is_heard(&report);
             reports.push(report);
-            if is_end {
-                break;
-            }
-        }
-        while matches!(answer, Answer::Run { .. }) {
-            let report = read_frame(&mut stream).unwrap().unwrap();
-            let is_end = matches!(report, Report::Ran { .. });
-            reports.push(report);
-            if is_end {
-                break;
-            }
         }
     }
     Seen { request, reports }

@@ -50,7 +50,7 @@ fn commands_are_counted_kept_and_written() {
         proxy.event_times.contains_key("BootstrapStartup") && proxy.event_times.contains_key("ProxyUptime")
     );
     assert_eq!(proxy.flags["service"], "s:1");
-    let peak = proxy.metrics["PEAK_NUM_ACTIONS"].value.clone();
+    let peak = proxy.metrics["PEAK_NUM_ACTIONS"].value;
     assert_eq!(peak, Some(reclient_api::log::metric::Value::Int64Value(2)));
 
     let mut read = 0;
