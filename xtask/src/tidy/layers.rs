@@ -59,6 +59,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "blob",
             "reapi",
             "tasks",
+            // What it announces of its machine, and looks at again with each action that relies on it.
+            "host-tools",
         ],
     ),
     (
@@ -104,12 +106,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
         ],
     ),
     ("recc", &["daemon-start", "settings", "wrapper", "daemon-api"]),
+    ("compiler", &[]),
     ("tasks", &[]),
+    ("host-tools", &[]),
     ("trust", &[]),
 ];
 
 /// Crates that run in a simulation and a fuzzer at full speed, and what they therefore never use.
-const PURE: [&str; 11] = [
+const PURE: [&str; 12] = [
     "reapi",
     "compression",
     "chunking",
@@ -121,6 +125,7 @@ const PURE: [&str; 11] = [
     "worker-api",
     "runner-api",
     "admin-api",
+    "compiler",
 ];
 const IMPURE: [&str; 6] = ["tokio", "tokio-util", "hyper", "rustix", "libc", "rand"];
 

@@ -14,7 +14,11 @@ const PURE_NEVER: [&str; 6] = [
     "std::env",
     "thread::sleep",
 ];
-const PURE_FOLDERS: [&str; 2] = ["crates/protocol", "crates/execution/scheduler"];
+const PURE_FOLDERS: [&str; 3] = [
+    "crates/protocol",
+    "crates/execution/scheduler",
+    "crates/client/compiler",
+];
 
 /// The one file of each door that turns errors into gRPC statuses by code is what callers of a store must not need.
 const STATUS_FREE_FOLDERS: [&str; 6] = [

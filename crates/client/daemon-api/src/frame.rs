@@ -5,8 +5,8 @@ use std::io::{self, Read, Write};
 
 use crate::limits::FRAME_BYTES_MAX;
 
-/// The length of a frame and its kind.
-const HEADER_BYTES: usize = 5;
+/// The length of a frame's body and its kind.
+pub const HEADER_BYTES: usize = 5;
 
 /// What can travel in a frame.
 pub trait Message: Sized {
@@ -57,11 +57,11 @@ impl From<FrameError> for io::Error {
 
 /// Sends one message, in one write.
 pub fn write_frame(to: &mut impl Write, message: &impl Message) -> io::Result<()> {
-    to.write_all(&encoded(message)?)
+    to.write_all(&encode_frame(message)?)
 }
 
-/// One message as it travels.
-pub(crate) fn encoded(message: &impl Message) -> Result<Vec<u8>, FrameError> {
+/// One message as it travels, for those who write in their own way.
+pub fn encode_frame(message: &impl Message) -> Result<Vec<u8>, FrameError> {
     let (kind, body) = message.encode();
     if body.len() > FRAME_BYTES_MAX {
         return Err(FrameError::TooLong { bytes: body.len() });
@@ -80,7 +80,7 @@ pub fn read_frame<M: Message>(from: &mut impl Read) -> io::Result<Option<M>> {
         0 => return Ok(None),
         read => from.read_exact(&mut header[read..])?,
     }
-    let (length, kind) = split_header(header)?;
+    let (length, kind) = frame_header(header)?;
     // Grows with what comes, not with what is announced.
     let mut body = Vec::new();
     let read = from.take(length as u64).read_to_end(&mut body)?;
@@ -90,7 +90,13 @@ pub fn read_frame<M: Message>(from: &mut impl Read) -> io::Result<Option<M>> {
     Ok(Some(M::decode(kind, &body)?))
 }
 
-fn split_header(header: [u8; HEADER_BYTES]) -> Result<(usize, u8), FrameError> {
+/// The message of this kind with this body.
+pub fn decode_frame<M: Message>(kind: u8, body: &[u8]) -> Result<M, FrameError> {
+    M::decode(kind, body)
+}
+
+/// The length of a body and its kind, for those who read in their own way.
+pub fn frame_header(header: [u8; HEADER_BYTES]) -> Result<(usize, u8), FrameError> {
     let [a, b, c, d, kind] = header;
     let length = u32::from_le_bytes([a, b, c, d]) as usize;
     match length <= FRAME_BYTES_MAX {

@@ -150,8 +150,8 @@ fn start(plan: &Plan, socket: &Path, is_there: &dyn Fn() -> bool) -> Result<(), 
         let program = daemon_start::find_program("farrier").ok_or("there is no program farrier")?;
         let start = Start {
             program,
-            arguments: daemon_arguments(&plan.server, socket),
-            environment: Vec::new(),
+            arguments: daemon_arguments(&plan.server),
+            environment: vec![(daemon_api::SOCKET_VARIABLE.into(), socket.into())],
             output: socket.with_extension("log"),
         };
         // Once for each start of a daemon, where its log is: recc itself says nothing on standard error.

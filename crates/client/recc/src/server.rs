@@ -107,11 +107,11 @@ fn with_scheme(address: String, is_ssl: bool) -> String {
     }
 }
 
-/// The arguments of `farrier` for a daemon at this socket: what is as usual is not said.
-pub fn daemon_arguments(server: &Server, socket: &Path) -> Vec<OsString> {
+/// The arguments of `farrier` for a daemon of these servers: what is as usual is not said.
+pub fn daemon_arguments(server: &Server) -> Vec<OsString> {
     let [instance, of_cas, of_cache] = &server.instances;
     let told = [
-        ("--server", &server.execution, None),
+        ("--endpoint", &server.execution, None),
         ("--cas-server", &server.cas, Some(&server.execution)),
         ("--action-cache-server", &server.action_cache, Some(&server.cas)),
         ("--instance", instance, Some(&String::new())),
@@ -131,7 +131,7 @@ pub fn daemon_arguments(server: &Server, socket: &Path) -> Vec<OsString> {
         .access_token
         .as_ref()
         .map(|path| ["--token-file".into(), path.into()]);
-    let mut arguments: Vec<OsString> = vec!["daemon".into(), "--socket".into(), socket.into()];
+    let mut arguments: Vec<OsString> = vec!["daemon".into(), "start".into()];
     arguments.extend(told.into_iter().flatten().flatten().map(OsString::from));
     arguments.extend(token.into_iter().flatten());
     arguments
@@ -205,11 +205,11 @@ mod tests {
     #[test]
     fn the_daemon_is_told_what_is_not_usual() {
         let check = |variables: &[(&str, &str)], expected: &str| {
-            let arguments = daemon_arguments(&server(variables).unwrap(), Path::new("/s"));
+            let arguments = daemon_arguments(&server(variables).unwrap());
             let arguments: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap()).collect();
             assert_eq!(arguments.join(" "), expected, "{variables:?}");
         };
-        check(&[], "daemon --socket /s --server http://localhost:8085");
+        check(&[], "daemon start --endpoint http://localhost:8085");
         check(
             &[
                 ("SERVER", "http://s"),
@@ -218,7 +218,7 @@ mod tests {
                 ("ACCESS_TOKEN_PATH", "/t"),
                 ("CAS_DIGEST_FUNCTION", "SHA1"),
             ],
-            "daemon --socket /s --server http://s --cas-server http://c --instance i --digest-function SHA1 --token-file /t",
+            "daemon start --endpoint http://s --cas-server http://c --instance i --digest-function SHA1 --token-file /t",
         );
         check(
             &[
@@ -227,7 +227,7 @@ mod tests {
                 ("CAS_SERVER", "http://s"),
                 ("CAS_INSTANCE", "c"),
             ],
-            "daemon --socket /s --server http://s --action-cache-server http://a --cas-instance c",
+            "daemon start --endpoint http://s --action-cache-server http://a --cas-instance c",
         );
     }
 

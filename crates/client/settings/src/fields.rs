@@ -23,6 +23,17 @@ macro_rules! fields {
             /// The names of all fields, as they travel.
             pub const NAMES: &'static [&'static str] = &[$(stringify!($field)),*];
 
+            /// The first field that asks for something and is not among those that somebody knows how to do. Who runs a
+            /// command without what was asked for has another result than was asked for.
+            pub fn first_beyond(&self, known: &[&str]) -> Option<&'static str> {
+                $(
+                    if !Value::values(&self.$field).is_empty() && !known.contains(&stringify!($field)) {
+                        return Some(stringify!($field));
+                    }
+                )*
+                None
+            }
+
             /// As they travel: what is unset does not.
             pub fn to_pairs(&self) -> Vec<(OsString, OsString)> {
                 let mut pairs = Vec::new();

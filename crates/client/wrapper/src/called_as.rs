@@ -9,11 +9,6 @@ pub const WRAPPER_NAME: &str = "farrier-cc";
 /// What stands before a tool's name where a name of its own is wanted: `farrier-gcc`.
 const PREFIX: &[u8] = b"farrier-";
 
-/// Whether a program of this name is the wrapper and not a tool, or a tool's link to the wrapper of any directory.
-pub fn is_wrapper_name(name: &OsStr) -> bool {
-    name.as_bytes().starts_with(PREFIX)
-}
-
 /// The command, its tool first: as a link called `gcc` or `farrier-gcc` the wrapper stands for `gcc`; as `farrier-cc` it
 /// launches the program that its first argument names (`exists` says whether it names one), otherwise it stands for `cc`.
 pub(crate) fn command(argv: Vec<OsString>, exists: &dyn Fn(&OsStr) -> bool) -> Option<Vec<OsString>> {

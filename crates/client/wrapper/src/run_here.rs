@@ -74,7 +74,8 @@ fn tee(from: Option<impl Read>, mut to: impl Write) -> Option<Vec<u8>> {
     }
 }
 
-fn end_of(status: ExitStatus) -> End {
+/// How a process ended.
+pub fn end_of(status: ExitStatus) -> End {
     match (status.code(), status.signal()) {
         (Some(code), _) => End::Exited(code),
         (None, Some(signal)) => End::Killed(signal),

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::codec::{Reader, Writer};
 use crate::{
-    Availability, Base, Capabilities, Image, Mechanism, Outcome, ResourceUsage, Root, RunRequest,
-    RunResponse, UidMode, User,
+    Availability, Base, Capabilities, Image, InputRootPlace, Mechanism, Outcome, PlaceError, ResourceUsage,
+    Root, RunRequest, RunResponse, UidMode, User,
 };
 
 /// The longest payload of a frame. A command with all its arguments and environment must fit; the kernel's own bound
@@ -21,7 +21,7 @@ pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const CONVERSATION_DESCRIPTORS: usize = 2;
 
 /// Changes whenever the meaning of any byte does.
-const VERSION: u8 = 8;
+const VERSION: u8 = 9;
 
 /// What a client may say after [`Request::Run`], a byte each time: from now on the command's time stands still.
 pub const CLOCK_STANDS_STILL: u8 = b's';
@@ -105,6 +105,8 @@ pub enum FrameError {
     },
     /// A text is not UTF-8.
     Text,
+    /// The input root cannot be where it is asked for.
+    Place(PlaceError),
 }
 
 impl fmt::Display for FrameError {
@@ -126,6 +128,7 @@ impl fmt::Display for FrameError {
             FrameError::Trailing { left } => write!(f, "{left} bytes follow the last field of the frame"),
             FrameError::Value { what, value } => write!(f, "{value} is no {what}"),
             FrameError::Text => write!(f, "a text in the frame is not UTF-8"),
+            FrameError::Place(error) => error.fmt(f),
         }
     }
 }
@@ -278,6 +281,7 @@ fn write_run_request(to: &mut Writer, request: &RunRequest) {
         argv,
         env,
         input_root,
+        input_root_place,
         input_root_base,
         working_directory,
         timeout,
@@ -300,6 +304,7 @@ fn write_run_request(to: &mut Writer, request: &RunRequest) {
         to.bytes(value);
     }
     to.path(input_root);
+    to.optional(input_root_place.as_ref(), |to, place| to.string(place.as_str()));
     to.optional(input_root_base.as_ref(), write_base);
     to.path(working_directory);
     to.bool(timeout.is_some());
@@ -332,6 +337,10 @@ fn write_base(to: &mut Writer, base: &Base) {
     to.path(&base.work);
 }
 
+fn read_place(from: &mut Reader<'_>) -> Result<InputRootPlace, FrameError> {
+    InputRootPlace::parse(&from.string()?).map_err(FrameError::Place)
+}
+
 fn read_base(from: &mut Reader<'_>) -> Result<Base, FrameError> {
     Ok(Base {
         tree: from.path()?,
@@ -356,6 +365,7 @@ fn read_run_request(from: &mut Reader<'_>) -> Result<RunRequest, FrameError> {
         argv: from.list(Reader::bytes)?,
         env: from.list(|from| Ok((from.bytes()?, from.bytes()?)))?,
         input_root: from.path()?,
+        input_root_place: from.optional(read_place)?,
         input_root_base: from.optional(read_base)?,
         working_directory: from.path()?,
         timeout: {

@@ -29,6 +29,7 @@
 mod capabilities;
 mod codec;
 mod frame;
+mod input_root_place;
 #[cfg(feature = "client")]
 mod remains;
 mod run;
@@ -42,6 +43,7 @@ pub use frame::{
     CLOCK_GOES, CLOCK_STANDS_STILL, CONVERSATION_DESCRIPTORS, FRAME_BYTES_MAX, FrameError, Refusal, Reply,
     Request, read_frame, write_frame,
 };
+pub use input_root_place::{InputRootPlace, PLACE_BYTES_MAX, PLACE_DEPTH_MAX, PlaceError};
 #[cfg(feature = "client")]
 pub use remains::Remains;
 pub use run::{

@@ -5,6 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 use std::time::Duration;
 
+use crate::InputRootPlace;
+
 /// Where a command sees its build directory when the runner has mount namespaces: one fixed path, so that no worker's
 /// own path leaks into outputs and two workers give the same bytes.
 pub const BUILD_PATH: &str = "/build";
@@ -36,8 +38,10 @@ pub struct RunRequest {
     pub argv: Vec<Vec<u8>>,
     /// The whole environment: nothing is added, nothing inherited. Names are unique, not empty, without `=`.
     pub env: Vec<(Vec<u8>, Vec<u8>)>,
-    /// The build directory of this action: an absolute path on the host. The command sees it at [`BUILD_PATH`].
+    /// The build directory of this action: an absolute path on the host. The command sees it at `input_root_place`.
     pub input_root: PathBuf,
+    /// Where the command sees it, in a mount namespace; `None` is [`BUILD_PATH`]. Not with [`Root::InputRoot`].
+    pub input_root_place: Option<InputRootPlace>,
     /// What shows through where the build directory has nothing, by overlayfs. What the command writes, changes or
     /// removes is in `input_root` all the same. Takes a runner that has [overlays](crate::Capabilities::overlays).
     pub input_root_base: Option<Base>,
@@ -77,14 +81,14 @@ pub struct RunRequest {
 /// What a command sees at `/`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Root {
-    /// The host's tools, read-only, with the build directory at [`BUILD_PATH`].
+    /// The host's tools, read-only, with the build directory at [`BUILD_PATH`] or the place that was asked for.
     #[default]
     Host,
     /// The build directory itself and nothing of the host but `/dev`, `/proc` and a private `/tmp`. Directories of these
     /// names must be in it.
     InputRoot,
-    /// A file system of its own that goes with the command, with the build directory at [`BUILD_PATH`] and nothing of the
-    /// host but `/dev`, `/proc` and a private `/tmp`. Directories of these names must be in it.
+    /// A file system of its own that goes with the command, with the build directory at [`BUILD_PATH`] or the place that was
+    /// asked for, and nothing of the host but `/dev`, `/proc` and a private `/tmp`. Directories of these names must be in it.
     Image,
 }
 
@@ -136,6 +140,9 @@ impl RunRequest {
         self.check_env()?;
         if (self.root == Root::Image) != self.image.is_some() {
             return Err(InvalidRequest::Image);
+        }
+        if self.root == Root::InputRoot && self.input_root_place.is_some() {
+            return Err(InvalidRequest::TwoPlaces);
         }
         let bases = self.input_root_base.iter();
         let bases = bases.chain(self.image.as_ref().map(|image| &image.base));
@@ -234,6 +241,8 @@ pub enum InvalidRequest {
     },
     /// There is an image and the root is another, or the other way round.
     Image,
+    /// The input root is to be the root and somewhere else.
+    TwoPlaces,
     /// The working directory is absolute or leaves the build directory.
     WorkingDirectory {
         /// The path.
@@ -261,6 +270,9 @@ impl fmt::Display for InvalidRequest {
             }
             InvalidRequest::Image => {
                 write!(f, "the root is to be an image exactly if there is one")
+            }
+            InvalidRequest::TwoPlaces => {
+                write!(f, "the input root is to be the root, so it cannot be elsewhere")
             }
             InvalidRequest::WorkingDirectory { path } => {
                 write!(
@@ -431,6 +443,7 @@ mod tests {
             output_log_bytes_max: 1,
             root: Root::Host,
             image: None,
+            input_root_place: None,
             input_root_base: None,
             user: None,
             network: false,
@@ -491,6 +504,13 @@ mod tests {
         check(
             |r| r.stderr_path = "".into(),
             "stderr_path \"\" is not an absolute path",
+        );
+        check(
+            |r| {
+                r.root = Root::InputRoot;
+                r.input_root_place = InputRootPlace::parse("/home/ann").ok();
+            },
+            "the input root is to be the root, so it cannot be elsewhere",
         );
         for path in ["/abs", "a/../b", ".."] {
             let expected = format!(

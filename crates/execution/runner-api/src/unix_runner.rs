@@ -311,6 +311,7 @@ mod tests {
             output_log_bytes_max: 1,
             root: Root::Host,
             image: None,
+            input_root_place: None,
             input_root_base: None,
             user: None,
             network: false,

@@ -59,6 +59,27 @@ impl Confinement {
         !self.cgroups.bound_processes() && self.has(Mechanism::UserNamespace) && self.ids.uid != 0
     }
 
+    /// Whether the input root can be shown where it is asked for, and hides nothing there that the operator shows.
+    pub(crate) fn check_place(&self, request: &RunRequest) -> Result<(), String> {
+        let Some(place) = &request.input_root_place else {
+            return Ok(());
+        };
+        if !self.has(Mechanism::MountNamespace) {
+            return Err(format!(
+                "no mount namespace to show the input root at {} in",
+                place.as_str()
+            ));
+        }
+        let place = place.as_path();
+        let overlaps = |path: &&PathBuf| path.starts_with(place) || place.starts_with(path.as_path());
+        match self.host_paths.iter().find(overlaps) {
+            None => Ok(()),
+            Some(path) => Err(format!(
+                "the input root cannot be at {place:?}: this runner shows the host's {path:?}"
+            )),
+        }
+    }
+
     /// What this command asks for beside what all get: the host's network, another user. An error says what is not to
     /// be had.
     pub(crate) fn asked_for(&self, request: &RunRequest) -> Result<Confinement, String> {
@@ -71,6 +92,7 @@ impl Confinement {
         if request.root == Root::InputRoot && !self.has(Mechanism::MountNamespace) {
             return Err("no mount namespace to make the input root the root in".to_owned());
         }
+        asked.check_place(request)?;
         if (request.root == Root::Image || request.input_root_base.is_some()) && !self.clones_mounts {
             return Err("no rights over mounts to make an overlay with".to_owned());
         }

@@ -87,12 +87,13 @@ fn build(world: World<'_>, channel: &Channel) -> Result<Option<Program>> {
         }
     };
     let root = program.as_ref().map_or(Root::Host, |program| program.root);
+    let place = program.as_ref().and_then(|program| program.place.as_ref());
     let processes_max = program.as_ref().and_then(|program| program.processes_max);
     if let (true, Some(processes_max)) = (confinement.bounds_own_processes(), processes_max) {
         privileges::bound_processes(processes_max)?;
     }
     if let Some(tree) = tree {
-        tree.complete(build, root)?;
+        tree.complete(build, root, place)?;
     }
     complete(confinement, stdin, root)?;
     Ok(program)

@@ -7,7 +7,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use runner_api::{BUILD_PATH, MOUNT_POINTS, Mechanism, Root};
+use runner_api::{BUILD_PATH, InputRootPlace, MOUNT_POINTS, Mechanism, Root};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{
@@ -123,9 +123,14 @@ impl Tree {
         rustix::process::chdir("/").step("entering the new root")
     }
 
-    /// Init: puts the build directory into it, leaves the host, and stands in the build directory; or makes that the root,
-    /// if it is to be.
-    pub(crate) fn complete(mut self, build: BuildDirectory, shown_as: Root) -> Result<()> {
+    /// Init: puts the build directory into it at `place`, leaves the host, and stands in the build directory; or makes that
+    /// the root, if it is to be.
+    pub(crate) fn complete(
+        mut self,
+        build: BuildDirectory,
+        shown_as: Root,
+        place: Option<&InputRootPlace>,
+    ) -> Result<()> {
         let (build, image) = match build {
             BuildDirectory::Tree(tree) => (Some(tree), None),
             BuildDirectory::InImage { tree, image } => (Some(tree), Some(image)),
@@ -133,27 +138,78 @@ impl Tree {
             BuildDirectory::None => (None, None),
         };
         self.leave_host()?;
-        if let Some(tree) = build {
-            restrict(&tree, no_surprises(), true).step("restricting the build directory")?;
-            attach(&tree, BUILD_PATH).step("mounting the build directory")?;
+        if let Some(tree) = &build {
+            restrict(tree, no_surprises(), true).step("restricting the build directory")?;
         }
         match (shown_as, image) {
-            (Root::Host, _) => rustix::process::chdir(BUILD_PATH).step("entering the build directory"),
+            (Root::Host, _) => {
+                if let Some(place) = place {
+                    self.make_place(place)?;
+                }
+                enter_build_directory(build, place)
+            }
             (Root::InputRoot, _) => {
-                rustix::process::chdir(BUILD_PATH).step("entering the build directory")?;
+                enter_build_directory(build, None)?;
                 become_root(&MOUNT_POINTS)
             }
             (Root::Image, Some(image)) => {
                 restrict(&image, no_surprises(), true).step("restricting the image")?;
                 attach(&image, IMAGE_PATH).step("mounting the image")?;
                 rustix::process::chdir(IMAGE_PATH).step("entering the image")?;
-                let build = BUILD_PATH.trim_start_matches('/');
-                become_root(&[&MOUNT_POINTS[..], &[build]].concat())?;
-                rustix::process::chdir(BUILD_PATH).step("entering the build directory")
+                become_root(&MOUNT_POINTS)?;
+                if let Some(place) = place {
+                    make_place(place)?;
+                }
+                enter_build_directory(build, place)
             }
             (Root::Image, None) => Err(SetupError::new("looking for the image", Errno::NOENT)),
         }
     }
+
+    /// Init: makes a place for the build directory in our own tree, which is ours to write to for this moment: nothing of
+    /// the command is there yet.
+    fn make_place(&self, place: &InputRootPlace) -> Result<()> {
+        let read_only = MountAttrFlags::MOUNT_ATTR_RDONLY;
+        sys::mount_clear_attributes(&self.root, read_only.bits().into())
+            .step("making the new root writable")?;
+        let made = make_place(place);
+        restrict(&self.root, read_only, false).step("making the new root read-only")?;
+        made
+    }
+}
+
+/// Mounts the build directory where it is to be seen, and goes there.
+fn enter_build_directory(build: Option<OwnedFd>, place: Option<&InputRootPlace>) -> Result<()> {
+    let place = place.map_or(BUILD_PATH, InputRootPlace::as_str);
+    if let Some(tree) = build {
+        // What lies at the end of a link would be at another path than was asked for.
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let attach = || {
+            let target = rustix::fs::openat2(CWD, place, flags, Mode::empty(), ResolveFlags::NO_SYMLINKS)?;
+            let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+            rustix::mount::move_mount(&tree, "", &target, "", flags)
+        };
+        attach().step_with(|| format!("mounting the build directory at {place}"))?;
+    }
+    rustix::process::chdir(place).step("entering the build directory")
+}
+
+/// Makes the directories that lead to a place, as far as they are not there.
+fn make_place(place: &InputRootPlace) -> Result<()> {
+    let make = || {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut at = rustix::fs::open("/", flags, Mode::empty())?;
+        for name in place.as_str().split('/').skip(1) {
+            match rustix::fs::mkdirat(&at, name, Mode::from_raw_mode(0o755)) {
+                // Whatever there is: if it is no directory, that is found next.
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno),
+            }
+            at = rustix::fs::openat(&at, name, flags, Mode::empty())?;
+        }
+        Ok(())
+    };
+    make().step_with(|| format!("making a place for the input root at {}", place.as_str()))
 }
 
 /// Makes the current directory the root, with these directories of the present one over those that are in it for that.

@@ -4,7 +4,7 @@ use std::ffi::{CString, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
 
-use runner_api::{DEFAULT_PATH, Root, RunRequest};
+use runner_api::{DEFAULT_PATH, InputRootPlace, Root, RunRequest};
 
 use crate::limits::{PATH_BYTES_MAX, PATH_ENTRIES_MAX};
 use crate::sys::Execution;
@@ -16,6 +16,8 @@ pub(crate) struct Program {
     pub(crate) working_directory: CString,
     /// What it sees at `/`.
     pub(crate) root: Root,
+    /// Where it sees its build directory, if it asks for that.
+    pub(crate) place: Option<InputRootPlace>,
     /// How many processes and threads it may have at once.
     pub(crate) processes_max: Option<u32>,
 }
@@ -40,6 +42,7 @@ impl Program {
             execution: Execution::new(candidates, argv, env),
             working_directory,
             root: request.root,
+            place: request.input_root_place.clone(),
             processes_max: request.processes_max,
         })
     }
@@ -107,6 +110,7 @@ mod tests {
             output_log_bytes_max: 0,
             root: Root::Host,
             image: None,
+            input_root_place: None,
             input_root_base: None,
             user: None,
             network: false,

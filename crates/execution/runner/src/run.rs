@@ -156,6 +156,8 @@ impl Run {
         encoded_request: &[u8],
         confinement: &Confinement,
     ) -> Result<Run, String> {
+        // What is refused here is refused again, with the reason, by whoever builds a new world.
+        confinement.check_place(request)?;
         let (logs, [stdout, stderr]) = logs(request, confinement)?;
         let build = build_directory(request, confinement)?;
         let init = world

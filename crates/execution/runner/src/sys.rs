@@ -393,9 +393,18 @@ struct MountAttributes {
 
 /// Adds `MOUNT_ATTR_*` to a mount, with `recursive` to all below it, and cuts it off from the mounts it was cloned from.
 pub(crate) fn mount_set_attributes(mount: impl AsFd, set: u64, recursive: bool) -> Result<(), Errno> {
+    mount_change_attributes(mount, set, 0, recursive)
+}
+
+/// Takes `MOUNT_ATTR_*` from a mount, and from that alone.
+pub(crate) fn mount_clear_attributes(mount: impl AsFd, clear: u64) -> Result<(), Errno> {
+    mount_change_attributes(mount, 0, clear, false)
+}
+
+fn mount_change_attributes(mount: impl AsFd, set: u64, clear: u64, recursive: bool) -> Result<(), Errno> {
     let attributes = MountAttributes {
         set,
-        clear: 0,
+        clear,
         propagation: libc::MS_PRIVATE,
         userns_fd: 0,
     };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
-use action::{ContainerImage, Platform};
+use action::{ANY_INPUT_ROOT_PATH, ContainerImage, INPUT_ROOT_PATH, Platform};
 
 use crate::size::{CPUS, MEMORY, amount};
 
@@ -110,6 +110,7 @@ impl Offer {
         is_wish
             || self.announces(name, value)
             || self.has_image(name, value)
+            || self.shows_input_roots_anywhere(name)
             || self.amounts.get(name).is_some_and(is_enough)
     }
 
@@ -119,6 +120,11 @@ impl Offer {
         name == ContainerImage::PROPERTY
             && self.announces(name, ContainerImage::ANY)
             && ContainerImage::parse(value).is_some()
+    }
+
+    /// Whether a path that is asked for is one that can be is seen when the action comes.
+    fn shows_input_roots_anywhere(&self, name: &str) -> bool {
+        name == INPUT_ROOT_PATH && self.announces(name, ANY_INPUT_ROOT_PATH)
     }
 
     fn announces(&self, name: &str, value: &str) -> bool {

@@ -163,6 +163,23 @@ async fn an_action_sees_the_image_and_its_inputs_and_nothing_of_the_host() {
 }
 
 #[tokio::test]
+async fn in_an_image_an_input_root_is_where_it_is_asked_for() {
+    let Some(mut farm) = farm().await else { return };
+    load(&farm, IMAGE, &["sh", "ls", "cat"], &["PATH=/opt/tools"]).await;
+    // In a directory that is the image's, in one that it has not, in one that is the action's own.
+    for place in ["/var/empty", "/var/new/deep", "/home/ann", "/tmp/x/y"] {
+        let properties = [("container-image", IMAGE), ("InputRootAbsolutePath", place)];
+        let script = format!("pwd; cat /etc/mark {place}/dir/input; ls -A ..; echo made > {place}/dir/out");
+        let response = run(&mut farm, &properties, &script, &["out"]).await;
+        let files = response.result.as_ref().map(|result| result.output_files.len());
+        let expected = format!("{place}/dir\nof the image\ngiven\ndir\n");
+        assert_eq!(stdout(response), expected);
+        assert_eq!(files, Some(1));
+    }
+    farm.end().await;
+}
+
+#[tokio::test]
 async fn an_image_that_was_not_loaded_is_refused_with_what_to_do() {
     let Some(mut farm) = farm().await else { return };
     load(&farm, IMAGE, &["sh"], &[]).await;

@@ -12,6 +12,7 @@ mod action_result;
 mod command;
 mod container_image;
 mod input_path;
+mod input_root_path;
 mod limits;
 mod missing_blobs;
 mod output_paths;
@@ -24,6 +25,7 @@ pub use action_result::{ActionResultError, ResultReferences, check_action_result
 pub use command::{Command, CommandError, OutputNodeProperties};
 pub use container_image::{ContainerImage, ImageAction};
 pub use input_path::{InputPath, InputPathError};
+pub use input_root_path::{ANY_INPUT_ROOT_PATH, INPUT_ROOT_PATH};
 pub use limits::{
     ARGUMENT_BYTES_MAX, ARGUMENTS_MAX, COMMAND_BYTES_MAX, ENVIRONMENT_VARIABLES_MAX, MISSING_BLOBS_NAMED_MAX,
     OUTPUTS_MAX, PATH_BYTES_MAX, PLATFORM_PROPERTIES_MAX, PLATFORM_PROPERTY_BYTES_MAX, TIMEOUT_SECONDS_MAX,

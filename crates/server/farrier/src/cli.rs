@@ -8,7 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Parser, Subcommand};
 
 use crate::bad_options::{EXIT_BAD_OPTIONS, exit_code};
-use crate::commands::{action, cas, exec, farm, image};
+use crate::commands::{action, build, cas, exec, farm, image};
 use crate::wire;
 
 /// Remote Build Execution: run each command of a build once, anywhere, and give everyone else the result.
@@ -30,6 +30,15 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run a build with its compilers behind the cache: make, ninja, cmake, configure …
+    Run(build::RunOptions),
+    /// Show the last build step by step: how each was answered, how long it took, and why it was not kept.
+    Steps(build::StepsOptions),
+    /// Show the daemon behind `run`, and its server.
+    Status(build::ReportOptions),
+    /// The daemon behind `run`.
+    #[command(subcommand)]
+    Daemon(build::DaemonCommand),
     /// Start everything on this machine: storage, scheduler and one worker, on one port.
     Up(wire::up::UpOptions),
     /// Add this machine as a worker to a running farrier.
@@ -86,6 +95,10 @@ pub(crate) fn run() -> ExitCode {
     };
     let outcome = runtime.block_on(async {
         match cli.command {
+            Command::Run(options) => build::run(options).await,
+            Command::Steps(options) => build::steps(&options),
+            Command::Status(options) => build::status(&options),
+            Command::Daemon(command) => build::daemon(command).await,
             Command::Up(options) => wire::up::up(options).await,
             Command::Join(options) | Command::Worker(options) => {
                 wire::join::join(options).await.map(|()| ExitCode::SUCCESS)

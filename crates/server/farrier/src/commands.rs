@@ -1,10 +1,11 @@
-//! What people type: `exec`, `cas`, `action`, `workers`, `queue`.
+//! What people type: `run`, `exec`, `cas`, `action`, `workers`, `queue`.
 //!
 //! A command is a journey over a [`Server`](connection::Server): `exec.rs` reads from top to bottom, the files beside
 //! it are its steps. What is written to disk is written by `destination.rs`, what is printed goes through
 //! `output.rs`.
 
 pub(crate) mod action;
+pub(crate) mod build;
 pub(crate) mod cas;
 mod connection;
 mod destination;
@@ -15,7 +16,6 @@ pub(crate) mod image;
 mod local_files;
 mod output;
 mod shell;
-mod sources;
 #[cfg(test)]
 mod test_server;
 mod timings;

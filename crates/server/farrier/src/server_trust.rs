@@ -1,5 +1,6 @@
 //! Whose certificates are good for a server that clients reach over TLS, as an option.
 
+use std::ffi::OsString;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +22,15 @@ pub(crate) struct ServerTrust {
 }
 
 impl ServerTrust {
+    /// The option as it was given, for another program of ours.
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        let words = self
+            .tls_ca
+            .iter()
+            .flat_map(|path| ["--tls-ca".into(), path.clone().into_os_string()]);
+        words.collect()
+    }
+
     /// TLS, where the endpoint asks for it.
     pub(crate) fn for_endpoint(&self, endpoint: &str) -> Result<Option<RemoteTls>> {
         let asks = ["https://", "grpcs://"]

@@ -11,7 +11,7 @@ pub(crate) mod membership;
 mod runner_process;
 mod scheduling;
 mod server;
-mod signals;
+pub(crate) mod signals;
 mod spot_notice;
 mod storage;
 mod storage_admin;

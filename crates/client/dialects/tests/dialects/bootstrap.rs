@@ -301,7 +301,10 @@ fn nobody_is_started_without_credentials() {
 fn reproxy_becomes_the_daemon() {
     let place = Place::new();
     fs::create_dir(place.path("bin")).unwrap();
-    script(&place.path("bin/farrier"), "#!/bin/sh\necho $$ \"$@\"\n");
+    script(
+        &place.path("bin/farrier"),
+        "#!/bin/sh\necho $$ $FARRIER_SOCKET \"$@\"\n",
+    );
     let path = format!("{}:{}", place.path("bin").display(), env::var("PATH").unwrap());
     let child = command(&place, "reproxy")
         .env("PATH", path)
@@ -314,7 +317,7 @@ fn reproxy_becomes_the_daemon() {
     let output = child.wait_with_output().unwrap();
     let socket = place.path("reproxy.sock");
     let expected = format!(
-        "{number} daemon --socket {0}.farrier --reproxy-address unix://{0} --server grpcs://s:1 --idle-timeout 6h\n",
+        "{number} {0}.farrier daemon start --reproxy-address unix://{0} --endpoint grpcs://s:1 --idle 21600s\n",
         socket.display()
     );
     assert_eq!(text(&output.stdout), expected);

@@ -144,7 +144,7 @@ fn a_link_stands_for_a_compiler() {
 /// A program in farrier's place that says how it was called, and listens.
 const FARRIER: &str = "#!/bin/sh
 echo \"$@\" >>\"$HOME/calls\"
-exec python3 - \"$3\" <<'END'
+exec python3 - \"$FARRIER_SOCKET\" <<'END'
 import socket, struct, sys, time
 listener = socket.socket(socket.AF_UNIX)
 listener.bind(sys.argv[1])
@@ -196,11 +196,11 @@ fn a_daemon_is_started_once_for_many() {
     }
     let calls = fs::read_to_string(place.path("calls")).unwrap();
     assert_eq!(calls.lines().count(), 1, "{calls}");
-    assert!(calls.starts_with("daemon --socket "), "{calls}");
+    assert!(calls.starts_with("daemon start "), "{calls}");
     assert!(
         calls
             .trim_end()
-            .ends_with(" --server http://server:1 --instance main"),
+            .ends_with(" --endpoint http://server:1 --instance main"),
         "{calls}"
     );
     let sockets = place.path(".cache/farrier");

@@ -52,19 +52,20 @@ const TOLD: &[(&str, Told)] = &[
     ("xattr_digest", Told::Value("--digest-attribute")),
 ];
 
-/// The arguments of `farrier` for a daemon in reproxy's place.
-pub(crate) fn arguments(flags: &Flags, address: &Address, frames: &Path) -> Vec<OsString> {
-    let mut words: Vec<OsString> = vec!["daemon".into(), "--socket".into(), frames.into()];
+/// The arguments of `farrier` for a daemon in reproxy's place. Where it listens for frames is said by its environment.
+pub(crate) fn arguments(flags: &Flags, address: &Address) -> Vec<OsString> {
+    let mut words: Vec<OsString> = vec!["daemon".into(), "start".into()];
     let mut tell = |option: &str, value: OsString| words.extend([option.into(), value]);
     tell("--reproxy-address", address.to_string().into());
     if let Some(service) = flags.some_text("service") {
         tell(
-            "--server",
+            "--endpoint",
             with_scheme(&service, flags.bool("service_no_security")).into(),
         );
     }
     // reclient's, not the daemon's own: a build has at most so long a pause.
-    tell("--idle-timeout", flags.value("proxy_idle_timeout"));
+    let idle = flags.duration("proxy_idle_timeout").as_secs();
+    tell("--idle", format!("{idle}s").into());
     if let Some(directory) = log_directories(flags).into_iter().next() {
         tell("--log-dir", directory.into());
         tell("--log-format", flags.value("log_format"));
@@ -153,43 +154,43 @@ mod tests {
         let Ok(Parsed::Flags(flags, _)) = read(&[LOGGING, CONNECTION, REPROXY], words, &surroundings) else {
             panic!("{line}");
         };
-        let words = arguments(&flags, &Address::parse("unix:///r").unwrap(), Path::new("/f"));
+        let words = arguments(&flags, &Address::parse("unix:///r").unwrap());
         let words: Vec<_> = words.iter().map(|word| word.to_str().unwrap()).collect();
-        let usual = "daemon --socket /f --reproxy-address unix:///r";
+        let usual = "daemon start --reproxy-address unix:///r";
         assert_eq!(words.join(" "), format!("{usual} {expected}"), "{line}");
     }
 
     #[test]
     fn flags_become_options() {
-        check("", "--idle-timeout 6h");
-        check("-proxy_idle_timeout=0", "--idle-timeout 0");
-        check("-service=s:1", "--server grpcs://s:1 --idle-timeout 6h");
+        check("", "--idle 21600s");
+        check("-proxy_idle_timeout=0", "--idle 0s");
+        check("-service=s:1", "--endpoint grpcs://s:1 --idle 21600s");
         check(
             "-service=s:1 -service_no_security",
-            "--server grpc://s:1 --idle-timeout 6h",
+            "--endpoint grpc://s:1 --idle 21600s",
         );
-        check("-service=grpc://s:1", "--server grpc://s:1 --idle-timeout 6h");
+        check("-service=grpc://s:1", "--endpoint grpc://s:1 --idle 21600s");
         check(
             "-instance=i -cache_dir=/c",
-            "--idle-timeout 6h --instance i --cache-dir /c",
+            "--idle 21600s --instance i --cache-dir /c",
         );
         check(
             "-proxy_log_dir=/l,/m",
-            "--idle-timeout 6h --log-dir /l --log-format reducedtext",
+            "--idle 21600s --log-dir /l --log-format reducedtext",
         );
         check(
             "-log_path=text:///l/a.rpl",
-            "--idle-timeout 6h --log-dir /l --log-format reducedtext",
+            "--idle 21600s --log-dir /l --log-format reducedtext",
         );
-        check("-remote_disabled", "--idle-timeout 6h --remote-disabled");
-        check("-remote_disabled=false", "--idle-timeout 6h");
+        check("-remote_disabled", "--idle 21600s --remote-disabled");
+        check("-remote_disabled=false", "--idle 21600s");
         check(
             "-remote_headers=a=b,c=d",
-            "--idle-timeout 6h --header a=b --header c=d",
+            "--idle 21600s --header a=b --header c=d",
         );
         check(
             "-credentials_helper=/h -credentials_helper_args=x",
-            "--idle-timeout 6h --credentials-helper /h --credentials-helper-argument x",
+            "--idle 21600s --credentials-helper /h --credentials-helper-argument x",
         );
     }
 

@@ -39,7 +39,8 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
     };
     // In this process's place, so that the process number that somebody has written down stays right.
     let error = Command::new(&farrier)
-        .args(arguments(&flags, &address, &frames))
+        .args(arguments(&flags, &address))
+        .env(daemon_api::SOCKET_VARIABLE, frames)
         .exec();
     CALL.wrong(&format!("cannot execute {}: {error}", farrier.display()))
 }

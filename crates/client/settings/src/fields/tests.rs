@@ -105,3 +105,16 @@ fn names_are_unique() {
     let unique: BTreeSet<_> = Settings::NAMES.iter().collect();
     assert_eq!(unique.len(), Settings::NAMES.len());
 }
+
+#[test]
+fn what_goes_beyond_is_named() {
+    let settings = Settings {
+        strategy: Some(Strategy::Local),
+        uncacheable: true,
+        salt: Some("x".to_owned()),
+        ..Settings::default()
+    };
+    assert_eq!(settings.first_beyond(&["strategy", "salt"]), Some("uncacheable"));
+    assert_eq!(settings.first_beyond(&["strategy", "salt", "uncacheable"]), None);
+    assert_eq!(Settings::default().first_beyond(&[]), None);
+}

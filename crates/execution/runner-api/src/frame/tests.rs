@@ -24,6 +24,10 @@ fn image() -> impl Strategy<Value = Image> {
     (path(), base()).prop_map(|(upper, base)| Image { upper, base })
 }
 
+fn place() -> impl Strategy<Value = InputRootPlace> {
+    "(/[a-km-z]{2,9}){2,5}".prop_filter_map("a place that is taken", |text| InputRootPlace::parse(&text).ok())
+}
+
 fn run_request() -> impl Strategy<Value = RunRequest> {
     (
         (vec(bytes(), 0..8), vec((bytes(), bytes()), 0..8), path(), path()),
@@ -43,6 +47,7 @@ fn run_request() -> impl Strategy<Value = RunRequest> {
             option::of(any::<(u32, u32)>()),
         ),
         option::of(base()),
+        option::of(place()),
     )
         .prop_map(
             |(
@@ -59,10 +64,12 @@ fn run_request() -> impl Strategy<Value = RunRequest> {
                     user,
                 ),
                 input_root_base,
+                input_root_place,
             )| RunRequest {
                 argv,
                 env,
                 input_root,
+                input_root_place,
                 input_root_base,
                 working_directory,
                 timeout: timeout.map(Duration::from_nanos),
@@ -242,7 +249,10 @@ fn a_frame_is_read_as_written() {
 
 #[test]
 fn another_version_is_named() {
-    assert_eq!(Request::decode(&[9, 0]), Err(FrameError::Version { found: 9 }));
+    assert_eq!(
+        Request::decode(&[VERSION + 1, 0]),
+        Err(FrameError::Version { found: VERSION + 1 })
+    );
 }
 
 #[test]

@@ -255,6 +255,7 @@ pub(crate) fn request(build: &Build, argv: &[&str]) -> RunRequest {
         output_log_bytes_max: 1 << 20,
         root: Root::Host,
         image: None,
+        input_root_place: None,
         input_root_base: None,
         user: None,
         network: false,

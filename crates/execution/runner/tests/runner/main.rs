@@ -20,6 +20,7 @@ mod network;
 mod neutral;
 mod outcomes;
 mod overlays;
+mod places;
 mod reading;
 mod roots;
 mod spares;

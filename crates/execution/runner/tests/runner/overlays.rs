@@ -12,7 +12,7 @@ use crate::host::{Build, Host, Mode, modes, request, shell};
 use crate::roots::fill;
 
 /// Files of root that nobody can write, in directories of the action's user, as a worker lays them out.
-fn give(host_ids: (u32, u32), tree: &Path, is_file_too: bool) {
+pub(crate) fn give(host_ids: (u32, u32), tree: &Path, is_file_too: bool) {
     let (uid, gid) = host_ids;
     for entry in fs::read_dir(tree).unwrap() {
         let entry = entry.unwrap();
@@ -32,14 +32,14 @@ fn give(host_ids: (u32, u32), tree: &Path, is_file_too: bool) {
     chown(tree, Some(uid), Some(gid)).unwrap();
 }
 
-struct Trees {
-    host: Host,
-    base: PathBuf,
-    ids: (u32, u32),
+pub(crate) struct Trees {
+    pub(crate) host: Host,
+    pub(crate) base: PathBuf,
+    pub(crate) ids: (u32, u32),
 }
 
 /// A privileged runner and an empty directory for a base; `None` where there is no root for it.
-async fn trees() -> Option<Trees> {
+pub(crate) async fn trees() -> Option<Trees> {
     if !modes().contains(&Mode::Privileged) {
         eprintln!("skipped: overlays take root");
         return None;
@@ -57,7 +57,7 @@ async fn trees() -> Option<Trees> {
 }
 
 impl Trees {
-    fn over_base(&self, build: &Build, script: &str) -> RunRequest {
+    pub(crate) fn over_base(&self, build: &Build, script: &str) -> RunRequest {
         let work = self.work(build, "work");
         RunRequest {
             input_root_base: Some(Base {
@@ -68,7 +68,7 @@ impl Trees {
         }
     }
 
-    fn in_image(&self, build: &Build, argv: &[&str]) -> RunRequest {
+    pub(crate) fn in_image(&self, build: &Build, argv: &[&str]) -> RunRequest {
         let upper = self.work(build, "image");
         for name in ["dev", "proc", "tmp", "build"] {
             fs::create_dir(upper.join(name)).unwrap();

@@ -134,6 +134,23 @@ fn an_image_by_its_digest_is_met_by_who_has_images() {
 }
 
 #[test]
+fn an_input_root_is_anywhere_for_who_has_mounts_of_its_own() {
+    let asked = platform(&[("InputRootAbsolutePath", "/home/ann/project")]);
+    let can = offer(&[("InputRootAbsolutePath", "*")]);
+    let is_there = offer(&[("InputRootAbsolutePath", "/home/ann/project")]);
+    assert!(can.meets(&asked) && is_there.meets(&asked));
+    assert!(!offer(&[]).meets(&asked) && !offer(&[("InputRootAbsolutePath", "/src")]).meets(&asked));
+    let message = explain(
+        &[("InputRootAbsolutePath", "/home/ann/project")],
+        &[("near", offer(&[]))],
+    );
+    assert!(
+        message.contains("none offers InputRootAbsolutePath=/home/ann/project"),
+        "{message}"
+    );
+}
+
+#[test]
 fn wishes_are_met_by_everyone() {
     let wish = [
         ("persistentWorkerKey", "abc"),

@@ -5,7 +5,7 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 
-use runner_api::{BUILD_PATH, Base, Image, MOUNT_POINTS};
+use runner_api::{BUILD_PATH, Base, Image, InputRootPlace, MOUNT_POINTS};
 use rustix::fs::{self as sys, Gid, Mode, Uid};
 
 use super::make_directory;
@@ -18,6 +18,8 @@ pub(crate) struct Beneath {
     pub(crate) inputs: Option<Arc<CachedTree>>,
     /// What the command has as its root file system.
     pub(crate) image: Option<Arc<CachedTree>>,
+    /// Where in that it sees its input root, if not at the usual place.
+    pub(crate) place: Option<InputRootPlace>,
 }
 
 /// Below a build directory: what overlayfs needs for itself, and what the command changes in its image.
@@ -41,11 +43,14 @@ impl Beneath {
             let image = format!("{name}/{IMAGE}");
             make_directory(directory, &image, owner)?;
             // Whatever the image has there: a directory, a symlink or nothing.
-            for mount_point in MOUNT_POINTS
-                .into_iter()
-                .chain([BUILD_PATH.trim_start_matches('/')])
-            {
+            for mount_point in MOUNT_POINTS {
                 make_directory(directory, &format!("{image}/{mount_point}"), owner)?;
+            }
+            let place = self.place.as_ref().map_or(BUILD_PATH, InputRootPlace::as_str);
+            let mut below = image;
+            for name in place.split('/').skip(1) {
+                below = format!("{below}/{name}");
+                make_directory(directory, &below, owner)?;
             }
         }
         Ok(())

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use blob::{Blob, Digest};
-use runner_api::{Outcome, Root, RunRequest, RunResponse};
+use runner_api::{BUILD_PATH, InputRootPlace, Outcome, Root, RunRequest, RunResponse};
 
 use crate::assignment::Assignment;
 use crate::outputs::Uploads;
@@ -53,6 +53,7 @@ pub(super) fn account(
                 Root::Image => "an image".to_owned(),
             },
         ),
+        ("inputs", place_of_inputs(&request)),
         ("directory", request.working_directory.display().to_string()),
         ("time", format!("{ran:.1?} of {:.1?}", assignment.timeout)),
         (
@@ -106,6 +107,15 @@ pub(super) fn add(text: String, assignment: &Assignment, uploads: &mut Uploads) 
     let digest = blob.digest();
     uploads.add_blob(blob);
     digest
+}
+
+/// Where the command sees them, if it can see anything else than the worker's own directory.
+fn place_of_inputs(request: &RunRequest) -> String {
+    let place = request.input_root_place.as_ref();
+    match request.root {
+        Root::InputRoot => "/".to_owned(),
+        Root::Host | Root::Image => place.map_or(BUILD_PATH, InputRootPlace::as_str).to_owned(),
+    }
 }
 
 /// Of any length and any bytes, as the client sent it.

@@ -46,7 +46,11 @@ impl Local {
             Way::Over(base, layout) => (Some(base), layout),
             Way::Link => (None, inputs.layout()?),
         };
-        let beneath = Beneath { inputs: base, image };
+        let beneath = Beneath {
+            inputs: base,
+            image,
+            place: inputs.surroundings.place.clone(),
+        };
         let label = assignment.label();
         let created = self.build_directories.create_over(beneath, &label, blobs, layout);
         Ok(created.await?)

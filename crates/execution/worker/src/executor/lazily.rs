@@ -46,7 +46,11 @@ impl Local {
             outputs: output_places(&assignment.command).outputs.into_iter().collect(),
             parents: inputs.layout()?.output_parents().to_vec(),
             group: self.lazy.group.clone(),
-            beneath: Beneath { inputs: None, image },
+            beneath: Beneath {
+                inputs: None,
+                image,
+                place: inputs.surroundings.place.clone(),
+            },
         };
         let label = assignment.label();
         let build_directory = self.build_directories.create_lazy(&label, layout).await?;

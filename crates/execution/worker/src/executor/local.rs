@@ -288,6 +288,7 @@ impl Local {
                 .collect(),
             env,
             input_root: build_directory.root_path(),
+            input_root_place: surroundings.place.clone(),
             input_root_base: build_directory.input_root_base(),
             working_directory: command.working_directory().as_str().into(),
             timeout: Some(assignment.timeout),

@@ -5,10 +5,12 @@
 //! its outputs, and come back with success and nothing made. Such clients name no property that says so, thus an input
 //! root is looked at.
 
-use action::{Command, ContainerImage, Platform};
+use action::{ANY_INPUT_ROOT_PATH, Command, ContainerImage, INPUT_ROOT_PATH, Platform};
 use merkle::{Entry, InputTree};
 use reapi::rpc::Code;
-use runner_api::{Capabilities, DEFAULT_PATH, DEFAULT_USER, MOUNT_POINTS, Mechanism, Root, User};
+use runner_api::{
+    Capabilities, DEFAULT_PATH, DEFAULT_USER, InputRootPlace, MOUNT_POINTS, Mechanism, Root, User,
+};
 
 use super::failure::Failure;
 use crate::limits::{SYMLINKS_FOLLOWED_MAX, TOOL_PLACES_MAX};
@@ -46,13 +48,14 @@ pub struct SurroundingsOptions {
 impl SurroundingsOptions {
     /// What is announced, so that actions that ask for more than there is go elsewhere or are refused.
     pub fn properties(&self, capabilities: &Capabilities) -> Vec<(String, String)> {
-        let own_root =
-            self.input_root != InputRootAsRoot::Never && capabilities.has(Mechanism::MountNamespace);
+        let own_mounts = capabilities.has(Mechanism::MountNamespace);
+        let own_root = own_mounts && self.input_root != InputRootAsRoot::Never;
         [
             Some((ROOT, "host")),
             own_root.then_some((ROOT, "inputs")),
             Some((NETWORK, "off")),
             self.network.then_some((NETWORK, "on")),
+            own_mounts.then_some((INPUT_ROOT_PATH, ANY_INPUT_ROOT_PATH)),
         ]
         .into_iter()
         .flatten()
@@ -65,7 +68,7 @@ impl SurroundingsOptions {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Possible {
     pub(crate) options: SurroundingsOptions,
-    /// Roots of their own.
+    /// Roots of their own, and places of their own for input roots.
     pub(crate) roots: bool,
     /// Ids of their own.
     pub(crate) users: bool,
@@ -89,6 +92,8 @@ impl Possible {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Surroundings {
     pub(super) root: Root,
+    /// Where the input root is seen, if that was asked for.
+    pub(super) place: Option<InputRootPlace>,
     pub(super) user: Option<User>,
     pub(super) network: bool,
     /// The root file system of [`Root::Image`].
@@ -113,15 +118,27 @@ impl Surroundings {
         } else {
             None
         };
+        let place = place_of(platform)?;
         let root = match image {
             Some(_) if one_of(platform, ROOT, ["host", "inputs"])?.is_some() => return Err(two_roots()),
             Some(_) => Root::Image,
+            // Who says where its input root is does not mean it to be the root.
+            None if place.is_some() => match one_of(platform, ROOT, ["host", "inputs"])? {
+                Some("inputs") => return Err(two_places()),
+                _ => Root::Host,
+            },
             None => root_of(options.input_root, platform, command, input)?,
         };
         let user = user_of(platform)?;
         let network = one_of(platform, NETWORK, ["off", "on"])? == Some("on");
         if network && !options.network {
             return Err(elsewhere("its actions have no network"));
+        }
+        if place.is_some() && !possible.roots {
+            return Err(elsewhere(&format!(
+                "the action asks where it sees its input root (`{INPUT_ROOT_PATH}`), which takes mount namespaces that this \
+                 worker's sandbox does not have"
+            )));
         }
         if root == Root::InputRoot && !possible.roots {
             return Err(elsewhere(
@@ -143,6 +160,7 @@ impl Surroundings {
         };
         Ok(Surroundings {
             root,
+            place,
             user,
             network,
             image,
@@ -153,7 +171,7 @@ impl Surroundings {
 
     /// Whether this is what an action gets that says nothing, but for the network.
     pub(super) fn are_ordinary(&self) -> bool {
-        self.root == Root::Host && self.user.is_none()
+        self.root == Root::Host && self.place.is_none() && self.user.is_none()
     }
 }
 
@@ -189,6 +207,34 @@ fn image_of(platform: &Platform) -> Result<Option<ContainerImage>, Failure> {
             ),
         )),
     }
+}
+
+/// Where the platform says that the input root is to be seen.
+fn place_of(platform: &Platform) -> Result<Option<InputRootPlace>, Failure> {
+    let refused = |message: String| Failure::Status(Code::InvalidArgument, message);
+    let mut place: Option<InputRootPlace> = None;
+    for value in platform.values(INPUT_ROOT_PATH) {
+        let next = InputRootPlace::parse(value)
+            .map_err(|error| refused(format!("platform property `{INPUT_ROOT_PATH}`: {error}")))?;
+        match place {
+            // The same by another spelling is no other.
+            Some(place) if place != next => {
+                return Err(refused(format!(
+                    "the platform names several places for the input root (`{INPUT_ROOT_PATH}`); it can be at one"
+                )));
+            }
+            _ => place = Some(next),
+        }
+    }
+    Ok(place)
+}
+
+fn two_places() -> Failure {
+    let message = format!(
+        "the platform says that the input root is the root (`{ROOT}` = `inputs`) and that it is somewhere else \
+         (`{INPUT_ROOT_PATH}`); it can be at one place"
+    );
+    Failure::Status(Code::InvalidArgument, message)
 }
 
 fn two_roots() -> Failure {

@@ -12,11 +12,12 @@ use clap::{Args, Subcommand};
 use merkle::{Entry, InputTree};
 use reapi::execution::{self as proto, ActionResult};
 
-use super::connection::{Server, ServerOptions};
+use super::connection::ServerOptions;
 use super::digest_argument::DigestArgument;
 use super::exec::{made, symlinks};
 use super::output::{explained, print};
 use super::{shell, timings};
+use remote_action::Server;
 
 /// What `farrier action` can do.
 #[derive(Debug, Subcommand)]

@@ -1,14 +1,11 @@
 //! Which server, and how to speak to it.
 
-use std::sync::Arc;
-
-use ::action::ActionDigest;
-use ::cas::BlobStore;
-use anyhow::{Context, Result};
+use anyhow::Result;
 use blob::{DigestFunction, InstanceName};
-use cas_remote::{CallHeaders, RemoteChannel, RemoteOptions};
+use cas_remote::{RemoteChannel, RemoteOptions};
 use clap::Args;
 use reapi::execution::{RequestMetadata, ToolDetails};
+use remote_action::Server;
 use uuid::Uuid;
 
 use crate::server_trust::ServerTrust;
@@ -33,15 +30,6 @@ pub(crate) struct ServerOptions {
     /// The hash function of digests: sha256, blake3, sha1, sha384, sha512, md5, sha256tree or gitsha1.
     #[arg(long, default_value = "sha256", value_name = "FUNCTION", value_parser = parse_function)]
     pub(crate) digest_function: DigestFunction,
-}
-
-/// A server, connected.
-pub(crate) struct Server {
-    pub(crate) remote: RemoteChannel,
-    pub(crate) store: Arc<dyn BlobStore>,
-    pub(crate) instance: InstanceName,
-    pub(crate) function: DigestFunction,
-    request_metadata: RequestMetadata,
 }
 
 impl ServerOptions {
@@ -70,18 +58,7 @@ impl ServerOptions {
     }
 }
 
-impl Server {
-    /// The headers of calls about one action (checklist G11).
-    pub(crate) fn headers(&self, action: &ActionDigest) -> Result<CallHeaders> {
-        let metadata = RequestMetadata {
-            action_id: action.digest().hash_hex(),
-            ..self.request_metadata.clone()
-        };
-        CallHeaders::new(None, Some(&metadata)).context("cannot describe the action in the headers of a call")
-    }
-}
-
-fn parse_instance(name: &str) -> Result<InstanceName, String> {
+pub(super) fn parse_instance(name: &str) -> Result<InstanceName, String> {
     InstanceName::new(name).map_err(|error| error.to_string())
 }
 

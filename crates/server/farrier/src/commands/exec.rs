@@ -3,7 +3,6 @@
 //! Exit codes: the command's own; 124 if it was killed because its time was over; 125 if it could not be executed at
 //! all or its outputs could not be fetched; 130 after Ctrl-C. These are the codes of `timeout` and of shells.
 
-mod execution;
 mod live;
 mod observed;
 mod prepare;
@@ -20,15 +19,15 @@ use ::action::missing_blobs_in;
 use anyhow::{Context, Result, bail};
 use blob::{DigestFunction, InstanceName};
 use clap::Args;
+use reapi::execution::ExecuteOperationMetadata;
 use reapi::execution::ExecuteResponse;
-use reapi::rpc::Code;
+use remote_action::{Execution, Observer, OperationSlot, Refused, Server, describe};
 
-use self::execution::{Execution, OperationSlot, Refused};
 use self::live::LiveOutput;
 use self::prepare::{Prepared, prepare};
 use self::progress::Progress;
 pub(super) use self::result::{made, symlinks};
-use super::connection::{Server, ServerOptions};
+use super::connection::ServerOptions;
 use super::output::explained;
 use super::timings::seconds;
 use crate::durations;
@@ -110,7 +109,9 @@ pub(crate) async fn exec(options: ExecOptions) -> Result<ExitCode> {
         outcome = journey(&options, &operation) => outcome,
         interrupted = tokio::signal::ctrl_c() => match interrupted {
             Ok(()) => {
-                operation.cancel().await;
+                if let Some(outcome) = operation.cancel().await {
+                    eprintln!("farrier: {outcome}");
+                }
                 return Ok(ExitCode::from(EXIT_INTERRUPTED));
             }
             Err(error) => Err(error).context("cannot wait for Ctrl-C"),
@@ -227,8 +228,7 @@ async fn execute(
             action_digest: prepared.action_digest,
             skip_cache_lookup: options.skip_cache,
             priority: options.priority,
-            progress,
-            live,
+            observer: &Watching { progress, live },
             operation,
         };
         let missing = match execution.run().await {
@@ -249,6 +249,23 @@ async fn execute(
     bail!("the server loses inputs faster than they are uploaded; is its storage too small?")
 }
 
+/// Shows a person how it goes.
+struct Watching<'a> {
+    progress: &'a Progress,
+    live: &'a LiveOutput,
+}
+
+impl Observer for Watching<'_> {
+    fn stage(&self, metadata: &ExecuteOperationMetadata) {
+        self.progress.stage(metadata);
+        self.live.stage(metadata);
+    }
+
+    fn step(&self, line: &dyn Fn() -> String) {
+        self.progress.step(line);
+    }
+}
+
 /// As shells do it: the low eight bits. What would become 0 stays a failure.
 fn as_exit_code(code: i32) -> u8 {
     match code & 0xff {
@@ -257,16 +274,7 @@ fn as_exit_code(code: i32) -> u8 {
     }
 }
 
-/// Code and message of a status, for people.
-fn describe(code: i32, message: &str) -> String {
-    let code = Code::try_from(code).map_or_else(|_| code.to_string(), |code| code.as_str_name().to_owned());
-    match message {
-        "" => code,
-        message => format!("{message} ({code})"),
-    }
-}
-
-fn parse_pair(text: &str) -> Result<(String, String), String> {
+pub(super) fn parse_pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err(format!("`{text}` is not NAME=VALUE")),

@@ -12,7 +12,7 @@ use blob::{Digest, DigestFunction, DigestHasher};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use merkle::TreeBuilder;
 
-use super::sources::Sources;
+use remote_action::Sources;
 
 /// Bytes of a file that are read and hashed at a time.
 const PIECE_BYTES: usize = 256 * 1024;

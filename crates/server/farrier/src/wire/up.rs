@@ -23,7 +23,7 @@ use super::join::SandboxChoice;
 use super::lazy_inputs::LazyArguments;
 use super::scheduling::SchedulingArguments;
 use super::server::{ServerOptions, serve};
-use super::signals::EndSignals;
+use super::signals::{EndSignals, stdin_closed};
 pub(crate) use super::storage::Sizes;
 use super::storage::{self, InstanceChoice, StorageChoices, Upstream};
 use super::worker_process::WorkerProcess;
@@ -119,6 +119,9 @@ pub(crate) struct UpOptions {
     /// Stop after the first command, with its exit code.
     #[arg(long, requires = "command")]
     once: bool,
+    /// Also stop when standard input ends: whoever holds the other end wants no server without itself.
+    #[arg(long, hide = true)]
+    exit_with_stdin: bool,
     /// A first command to run remotely; its output is printed, and farrier goes on serving.
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<String>,
@@ -283,6 +286,7 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
             eprintln!("\nfarrier: {signal}: finishing what runs (again to stop at once)");
             Ok(ExitCode::SUCCESS)
         }
+        () = stdin_closed(), if options.exit_with_stdin => Ok(ExitCode::SUCCESS),
         // Without its worker this machine would take actions and never run them; better to end where people look.
         Ok(error) = no_worker => Err(error),
         Ok(error) = failed => return Err(error),

@@ -212,6 +212,59 @@ fn users_and_networks_are_asked_for() {
 }
 
 #[test]
+fn the_input_root_is_where_the_platform_says() {
+    let (system, sources) = (input(&["bin/sh"]), input(&["a.c"]));
+    let of = |possible: &Possible, properties: &[(&str, &str)], input: &InputTree| {
+        Surroundings::of(possible, &platform(properties), &command("sh", None), input)
+    };
+    let home = ("InputRootAbsolutePath", "/home/ann");
+    let found = of(&EVERYTHING, &[home], &sources).unwrap();
+    assert_eq!(found.place, InputRootPlace::parse("/home/ann").ok());
+    assert_eq!((found.root, found.are_ordinary()), (Root::Host, false));
+    // It is not the root then, whatever is in it; and in an image it can be anywhere too.
+    assert_eq!(of(&EVERYTHING, &[home], &system).unwrap().root, Root::Host);
+    let same = ("InputRootAbsolutePath", "//home/ann/");
+    assert_eq!(
+        of(&EVERYTHING, &[home, same], &sources).unwrap().place,
+        found.place
+    );
+    let image = ("container-image", format!("sha256:{}", "a".repeat(64)));
+    let in_image = of(&EVERYTHING, &[home, (image.0, &image.1)], &sources).unwrap();
+    assert_eq!((in_image.root, in_image.place), (Root::Image, found.place));
+
+    let refused = |possible: &Possible, properties: &[(&str, &str)]| match of(possible, properties, &sources)
+    {
+        Err(Failure::Status(code, message)) => (code, message),
+        other => panic!("{other:?}"),
+    };
+    for (bad, part) in [
+        (
+            &[("InputRootAbsolutePath", "/usr/src")][..],
+            "\"/usr/src\": tools",
+        ),
+        (&[("InputRootAbsolutePath", "work")], "not absolute"),
+        (&[("InputRootAbsolutePath", "/a/../usr")], "`..`"),
+        (&[("InputRootAbsolutePath", "/")], "the root"),
+        (&[home, ("InputRootAbsolutePath", "/src")], "several places"),
+        (&[home, ("root", "inputs")], "somewhere else"),
+    ] {
+        let (code, message) = refused(&EVERYTHING, bad);
+        assert_eq!(code, Code::InvalidArgument, "{message}");
+        assert!(
+            message.contains(part) && message.contains("InputRootAbsolutePath"),
+            "{message}"
+        );
+    }
+    let unable = Possible {
+        roots: false,
+        ..EVERYTHING
+    };
+    let (code, message) = refused(&unable, &[home]);
+    assert_eq!(code, Code::Unavailable);
+    assert!(message.contains("`InputRootAbsolutePath`"), "{message}");
+}
+
+#[test]
 fn an_output_that_would_be_lost_is_refused() {
     let writes = |root: &str, directory: &str, output: &str| {
         let command = Command::from_proto(&proto::Command {

@@ -10,7 +10,7 @@ use clap::Args;
 use super::export::digest_of;
 use crate::commands::connection::ServerOptions;
 use crate::commands::output::print;
-use crate::commands::sources::Sources;
+use remote_action::Sources;
 
 #[derive(Args, Debug)]
 pub(crate) struct ImportOptions {

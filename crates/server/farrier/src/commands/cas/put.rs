@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::PutOptions;
 use crate::commands::local_files::{Input, collect, digest_of_file};
 use crate::commands::output::print;
-use crate::commands::sources::Sources;
+use remote_action::Sources;
 
 /// Bytes of standard input that are copied at a time.
 const PIECE_BYTES: usize = 256 * 1024;

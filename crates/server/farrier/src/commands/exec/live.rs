@@ -15,8 +15,8 @@ use reapi::execution::ExecuteOperationMetadata;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use crate::commands::connection::Server;
 use crate::commands::output::{print_bytes, print_error_bytes};
+use remote_action::Server;
 
 /// A command that is over sooner is not looked at while it runs: nobody would see the difference.
 const SHOWN_AFTER: Duration = Duration::from_millis(200);

@@ -10,7 +10,7 @@ use reapi::execution as proto;
 use super::ExecOptions;
 use super::observed::OBSERVE;
 use crate::commands::local_files::{Input, collect};
-use crate::commands::sources::Sources;
+use remote_action::Sources;
 
 /// An action and everything it is made of.
 pub(super) struct Prepared {

@@ -15,10 +15,10 @@ use reapi::{execution as proto, rpc};
 use super::describe;
 use super::live::Shown;
 use super::prepare::Prepared;
-use crate::commands::connection::Server;
 use crate::commands::destination::{Destination, FileToWrite, Writing, fetch};
 use crate::commands::output::{print_bytes, print_error_bytes, print_stream};
 use crate::commands::trees;
+use remote_action::Server;
 
 /// How the command ended.
 #[derive(Clone, Debug, PartialEq, Eq)]

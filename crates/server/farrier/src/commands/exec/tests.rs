@@ -74,13 +74,6 @@ fn exit_codes_are_those_of_a_shell() {
     }
 }
 
-#[test]
-fn statuses_are_described() {
-    assert_eq!(describe(5, "no such thing"), "no such thing (NOT_FOUND)");
-    assert_eq!(describe(14, ""), "UNAVAILABLE");
-    assert_eq!(describe(99, "odd"), "odd (99)");
-}
-
 #[tokio::test]
 async fn the_exit_code_is_the_command_s_own() {
     for exit_code in [0, 7, 137] {

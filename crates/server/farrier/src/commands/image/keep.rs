@@ -8,8 +8,8 @@ use image::{Config, ContentDigest};
 use reapi::execution as proto;
 
 use super::flatten::Flat;
-use crate::commands::connection::Server;
-use crate::commands::sources::{Sent, Sources};
+use remote_action::Server;
+use remote_action::{Sent, Sources};
 
 /// What was kept.
 pub(super) struct Kept {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::action::{ActionDigest, missing_blobs_in};
+use action::{ActionDigest, missing_blobs_in};
 use anyhow::{Result, anyhow};
 use blob::DigestSet;
 use parking_lot::Mutex;
@@ -18,27 +18,53 @@ use reapi::longrunning::{CancelOperationRequest, Operation};
 use reapi::rpc;
 use tonic::{Code, Status, Streaming};
 
-use super::describe;
-use super::live::LiveOutput;
-use super::progress::Progress;
-use crate::commands::connection::Server;
+use crate::server::Server;
 
 /// One execution of an action.
-pub(super) struct Execution<'a> {
-    pub(super) server: &'a Server,
-    pub(super) action_digest: ActionDigest,
-    pub(super) skip_cache_lookup: bool,
-    pub(super) priority: i32,
-    pub(super) progress: &'a Progress,
-    pub(super) live: &'a LiveOutput,
-    pub(super) operation: &'a OperationSlot,
+pub struct Execution<'a> {
+    /// Where.
+    pub server: &'a Server,
+    /// Of what; its inputs are there already.
+    pub action_digest: ActionDigest,
+    /// Execute even if the result is known.
+    pub skip_cache_lookup: bool,
+    /// The lower, the sooner.
+    pub priority: i32,
+    /// Who is told how it goes.
+    pub observer: &'a dyn Observer,
+    /// For whoever wants to cancel it meanwhile.
+    pub operation: &'a OperationSlot,
+}
+
+/// Is told how an execution goes.
+pub trait Observer: Sync {
+    /// The server says how far it is.
+    fn stage(&self, metadata: &ExecuteOperationMetadata);
+    /// Something happened that is worth a line in a log; the line is made only if somebody wants it.
+    fn step(&self, line: &dyn Fn() -> String);
+}
+
+struct Nobody;
+
+impl Observer for Nobody {
+    fn stage(&self, _: &ExecuteOperationMetadata) {}
+    fn step(&self, line: &dyn Fn() -> String) {
+        tracing::debug!("{}", line());
+    }
+}
+
+/// For executions that nobody watches.
+pub fn nobody() -> &'static dyn Observer {
+    &Nobody
 }
 
 /// The server would not execute.
-pub(super) struct Refused {
+#[derive(Debug)]
+pub struct Refused {
     /// Inputs that it lacks; uploading them may help.
-    pub(super) missing: DigestSet,
-    pub(super) error: anyhow::Error,
+    pub missing: DigestSet,
+    /// Why, for people.
+    pub error: anyhow::Error,
 }
 
 /// How a stream of operations ended.
@@ -54,7 +80,7 @@ impl Execution<'_> {
     /// Executes, and waits for the end. A stream that breaks is taken up again by `WaitExecution`; an operation that
     /// the server has forgotten is started anew (checklist E8). How often in a row is bounded by the retries that the
     /// connection allows; how long an action waits and runs is the server's business.
-    pub(super) async fn run(&self) -> Result<ExecuteResponse, Refused> {
+    pub async fn run(&self) -> Result<ExecuteResponse, Refused> {
         let headers = self.server.headers(&self.action_digest)?;
         let channel = self.server.remote.channel();
         let mut client = ExecutionClient::with_interceptor(channel.clone(), headers.clone())
@@ -92,8 +118,8 @@ impl Execution<'_> {
                 Err(status) => status,
             };
             if name.is_some() && status.code() == Code::NotFound {
-                self.progress
-                    .step(|| "the server has forgotten the execution; starting it again".to_owned());
+                self.observer
+                    .step(&|| "the server has forgotten the execution; starting it again".to_owned());
                 name = None;
                 let forgotten = Status::unavailable(status.message());
                 retries.again(forgotten).await.map_err(Refused::from_status)?;
@@ -101,8 +127,8 @@ impl Execution<'_> {
             }
             let message = status.message().to_owned();
             retries.again(status).await.map_err(Refused::from_status)?;
-            self.progress
-                .step(|| format!("the connection broke ({message}); going on"));
+            self.observer
+                .step(&|| format!("the connection broke ({message}); going on"));
         }
     }
 
@@ -134,8 +160,7 @@ impl Execution<'_> {
                     seen(&operation);
                     let metadata = operation.metadata.as_ref();
                     if let Some(Ok(metadata)) = metadata.map(|any| any.to_msg::<ExecuteOperationMetadata>()) {
-                        self.progress.stage(&metadata);
-                        self.live.stage(&metadata);
+                        self.observer.stage(&metadata);
                     }
                     if operation.done {
                         return Followed::Done(operation);
@@ -195,7 +220,7 @@ type Cancelling = OperationsClient<
 
 /// The operation that is under way, for whoever wants to cancel it.
 #[derive(Clone, Default)]
-pub(super) struct OperationSlot {
+pub struct OperationSlot {
     operation: Arc<Mutex<Option<(Cancelling, String)>>>,
 }
 
@@ -209,17 +234,36 @@ impl OperationSlot {
     }
 
     /// Asks the server to stop it. Without an answer the server notices by itself that nobody waits any more.
-    pub(super) async fn cancel(&self) {
-        let Some((mut client, name)) = self.operation.lock().take() else {
-            return;
-        };
+    /// Says what came of it, if there was anything to cancel.
+    pub async fn cancel(&self) -> Option<String> {
+        let (mut client, name) = self.operation.lock().take()?;
         let cancelling = client.cancel_operation(CancelOperationRequest { name: name.clone() });
-        match tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await {
-            Ok(Ok(_)) => eprintln!("farrier: cancelled"),
-            Ok(Err(status)) => eprintln!("farrier: {name} was not cancelled: {}", status.message()),
-            Err(_elapsed) => {
-                eprintln!("farrier: {name} was not cancelled: no answer within {CANCEL_TIMEOUT:?}")
-            }
-        }
+        Some(match tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await {
+            Ok(Ok(_)) => "cancelled".to_owned(),
+            Ok(Err(status)) => format!("{name} was not cancelled: {}", status.message()),
+            Err(_elapsed) => format!("{name} was not cancelled: no answer within {CANCEL_TIMEOUT:?}"),
+        })
+    }
+}
+
+/// Code and message of a status, for people.
+pub fn describe(code: i32, message: &str) -> String {
+    let code =
+        rpc::Code::try_from(code).map_or_else(|_| code.to_string(), |code| code.as_str_name().to_owned());
+    match message {
+        "" => code,
+        message => format!("{message} ({code})"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_described_by_message_and_code() {
+        assert_eq!(describe(5, "no such thing"), "no such thing (NOT_FOUND)");
+        assert_eq!(describe(14, ""), "UNAVAILABLE");
+        assert_eq!(describe(99, "odd"), "odd (99)");
     }
 }

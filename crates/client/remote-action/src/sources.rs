@@ -4,16 +4,17 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ::cas::{BlobStore, StoreError};
 use anyhow::{Context, Result, anyhow};
 use blob::{Blob, BlobError, Body, Digest, DigestSet};
 use bytes::{Bytes, BytesMut};
+use cas::{BlobStore, StoreError};
+use futures::FutureExt;
 use futures::stream::{self, Stream, StreamExt, TryStreamExt};
 use tokio::io::AsyncReadExt;
 
 /// Blobs that are here, by digest.
 #[derive(Debug, Default)]
-pub(crate) struct Sources {
+pub struct Sources {
     by_digest: HashMap<Digest, Source>,
 }
 
@@ -26,9 +27,11 @@ enum Source {
 
 /// What an upload had to send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Sent {
-    pub(crate) blobs: u64,
-    pub(crate) bytes: u64,
+pub struct Sent {
+    /// How many.
+    pub blobs: u64,
+    /// How large they are together.
+    pub bytes: u64,
 }
 
 /// Uploads at the same time.
@@ -44,7 +47,7 @@ const FILE_RETRY_DELAY: Duration = Duration::from_millis(500);
 
 impl Sources {
     /// Remembers a blob that is in memory.
-    pub(crate) fn add(&mut self, blob: Blob) -> Digest {
+    pub fn add(&mut self, blob: Blob) -> Digest {
         let digest = blob.digest();
         if let Body::Bytes(bytes) = blob.into_body() {
             self.by_digest.insert(digest, Source::Bytes(bytes));
@@ -53,22 +56,30 @@ impl Sources {
     }
 
     /// Remembers a blob that is in a file.
-    pub(crate) fn add_file(&mut self, digest: Digest, path: PathBuf) {
+    pub fn add_file(&mut self, digest: Digest, path: PathBuf) {
         self.by_digest.entry(digest).or_insert(Source::File(path));
     }
 
+    /// Those that are in memory.
+    pub fn in_memory(&self) -> impl Iterator<Item = Blob> {
+        self.by_digest.iter().filter_map(|(digest, source)| match source {
+            Source::Bytes(bytes) => Blob::verified(*digest, bytes.clone()).ok(),
+            Source::File(_) => None,
+        })
+    }
+
     /// All of them.
-    pub(crate) fn digests(&self) -> DigestSet {
+    pub fn digests(&self) -> DigestSet {
         self.by_digest.keys().copied().collect()
     }
 
-    #[cfg(test)]
-    pub(crate) fn has(&self, digest: &Digest) -> bool {
+    /// Whether this one is among them.
+    pub fn has(&self, digest: &Digest) -> bool {
         self.by_digest.contains_key(digest)
     }
 
     /// Uploads whatever the store lacks.
-    pub(crate) async fn upload_missing(&self, store: &dyn BlobStore) -> Result<Sent> {
+    pub async fn upload_missing(&self, store: &dyn BlobStore) -> Result<Sent> {
         let missing = store
             .find_missing(&self.digests())
             .await
@@ -77,13 +88,12 @@ impl Sources {
     }
 
     /// Uploads these blobs.
-    pub(crate) async fn upload(&self, store: &dyn BlobStore, digests: &DigestSet) -> Result<Sent> {
-        let uploads = digests.iter().map(|digest| async move {
-            let source = self.by_digest.get(digest).ok_or_else(|| {
-                anyhow!("the server lacks blob {digest}, which is no part of what is uploaded here")
-            })?;
-            source.put(store, *digest).await
-        });
+    pub async fn upload(&self, store: &dyn BlobStore, digests: &DigestSet) -> Result<Sent> {
+        // Boxed, so that whoever calls this can be a task: the compiler does not see through the closure otherwise.
+        let uploads: Vec<_> = digests
+            .iter()
+            .map(|digest| self.upload_one(store, *digest).boxed())
+            .collect();
         stream::iter(uploads)
             .buffer_unordered(UPLOADS_IN_FLIGHT)
             .try_collect::<()>()
@@ -92,6 +102,15 @@ impl Sources {
             blobs: digests.len() as u64,
             bytes: digests.iter().map(Digest::size_bytes).sum(),
         })
+    }
+}
+
+impl Sources {
+    async fn upload_one(&self, store: &dyn BlobStore, digest: Digest) -> Result<()> {
+        let source = self.by_digest.get(&digest).ok_or_else(|| {
+            anyhow!("the server lacks blob {digest}, which is no part of what is uploaded here")
+        })?;
+        source.put(store, digest).await
     }
 }
 
@@ -161,7 +180,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_what_is_missing_is_sent() {
-        let store = ::cas::memory(64 << 20);
+        let store = cas::memory(64 << 20);
         let directory = tempfile::tempdir().unwrap();
         let mut sources = Sources::default();
         for (name, size_bytes) in [("small", 10), ("large", 3_000_000)] {
@@ -190,7 +209,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_changes_is_named() {
-        let store = ::cas::memory(64 << 20);
+        let store = cas::memory(64 << 20);
         let directory = tempfile::tempdir().unwrap();
         for size_bytes in [10, 3_000_000] {
             let path = directory.path().join("changing");

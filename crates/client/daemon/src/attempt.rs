@@ -1,0 +1,8 @@
+//! How a command may be answered: one file for each way.
+
+pub(crate) mod cached;
+pub(crate) mod here;
+pub(crate) mod remote;
+mod shown;
+
+pub(crate) use shown::{Fetched, show};

@@ -1,0 +1,40 @@
+//! From the action cache.
+
+use std::sync::Arc;
+
+use remote_action::Server;
+use tokio::time::timeout;
+
+use super::shown::{self, Fetched};
+use crate::limits::LOOKUP_WITHIN;
+use crate::plan::Plan;
+use crate::service::Service;
+
+/// The known result of a command, with everything it refers to. `None` if there is none, or if nobody can say: a server
+/// that does not answer in time is down.
+pub(crate) async fn known(service: &Arc<Service>, server: &Server, plan: &Plan) -> Option<Fetched> {
+    let cache = server.remote.action_cache(server.instance.clone());
+    let result = match timeout(LOOKUP_WITHIN, cache.get(&plan.action_digest)).await {
+        Ok(Ok(result)) => result?,
+        Ok(Err(error)) => return service.failed(&format!("cannot ask the action cache: {error:#}")),
+        Err(_elapsed) => {
+            return service.failed(&format!("no answer of the action cache within {LOOKUP_WITHIN:?}"));
+        }
+    };
+    // What failed once may succeed the next time: the failure may have been the machine's.
+    if result.exit_code != 0 {
+        return None;
+    }
+    match shown::fetch(server, plan, result).await {
+        Ok(fetched) => fetched,
+        Err(error) => {
+            // A blob that has gone is a miss; a server that has gone is noticed by the next one who asks.
+            tracing::debug!(
+                step = plan.name,
+                error = format!("{error:#}"),
+                "a cached result cannot be fetched"
+            );
+            None
+        }
+    }
+}

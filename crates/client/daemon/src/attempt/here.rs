@@ -1,0 +1,143 @@
+//! By this machine: the wrapper runs the real tool, and what comes of it is kept.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use blob::Blob;
+use bytes::Bytes;
+use daemon_api::{Answer, End, Report};
+use file_digests::{FileDigest, FileDigests};
+use reapi::execution::{ActionResult, ExecutedActionMetadata};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::link::Link;
+use crate::outputs;
+use crate::plan::Plan;
+use crate::service::FUNCTION;
+use crate::uploads::Upload;
+
+/// How a command ended here.
+pub(crate) struct Ran {
+    pub(crate) end: End,
+    /// What to keep, or why nothing.
+    pub(crate) upload: Result<Upload, &'static str>,
+}
+
+/// Has the wrapper run it.
+pub(crate) async fn run(
+    link: &mut Link,
+    plan: &Arc<Plan>,
+    digests: &Arc<FileDigests>,
+    worker: &str,
+) -> io::Result<Ran> {
+    link.say(&Answer::Run {
+        program: plan.program.clone(),
+    })
+    .await?;
+    let mut child = None;
+    let (end, output, error_output) = loop {
+        match link.report().await {
+            Ok(Report::Started { process }) => child = handle(process),
+            Ok(Report::Ran {
+                end,
+                output,
+                error_output,
+            }) => break (end, output, error_output),
+            Ok(Report::Input(_)) => {}
+            Err(error) => {
+                // Nobody waits for the command any more; what it would still write would surprise the next build.
+                if let Some(child) = child {
+                    let _ = pidfd_send_signal(&child, Signal::TERM);
+                }
+                return Err(error);
+            }
+        }
+    };
+    if end != End::Exited(0) {
+        return Ok(Ran {
+            end,
+            upload: Err("the command failed"),
+        });
+    }
+    let (Some(output), Some(error_output)) = (output, error_output) else {
+        return Ok(Ran {
+            end,
+            upload: Err("the command prints more than is kept"),
+        });
+    };
+    let (plan, digests, worker) = (plan.clone(), digests.clone(), worker.to_owned());
+    let collecting =
+        tokio::task::spawn_blocking(move || collect(&plan, &digests, output, error_output, worker));
+    let upload = link.meanwhile(collecting).await??;
+    Ok(Ran { end, upload })
+}
+
+/// What is kept of a command that ended well.
+fn collect(
+    plan: &Plan,
+    digests: &FileDigests,
+    output: Vec<u8>,
+    error_output: Vec<u8>,
+    worker: String,
+) -> Result<Upload, &'static str> {
+    if !plan
+        .inputs
+        .iter()
+        .all(|(path, before)| is_unchanged(digests, path, before))
+    {
+        return Err("an input changed while the command ran");
+    }
+    let made = outputs::read(&plan.outputs).map_err(|_| "an output cannot be read")?;
+    let made = made.ok_or("an output is missing, or is too large, or is no file")?;
+    let mut blobs = made.blobs;
+    blobs.extend(plan.messages());
+    let result = ActionResult {
+        output_files: made.files,
+        exit_code: 0,
+        stdout_raw: Bytes::from(output),
+        stderr_raw: Bytes::from(error_output),
+        execution_metadata: Some(ExecutedActionMetadata {
+            worker,
+            ..ExecutedActionMetadata::default()
+        }),
+        ..ActionResult::default()
+    };
+    let result = with_large_outputs_apart(result, &mut blobs);
+    let bytes = blobs.iter().map(|blob| blob.digest().size_bytes() as usize).sum();
+    Ok(Upload {
+        action: plan.action_digest,
+        result,
+        blobs,
+        bytes,
+    })
+}
+
+/// What is printed stays in the result as long as it is small.
+const INLINE_BYTES_MAX: usize = 16 << 10;
+
+fn with_large_outputs_apart(mut result: ActionResult, blobs: &mut Vec<Blob>) -> ActionResult {
+    let mut apart = |raw: &mut Bytes| {
+        let blob = (raw.len() > INLINE_BYTES_MAX).then(|| Blob::from_bytes(FUNCTION, std::mem::take(raw)))?;
+        let digest = blob.digest().to_proto();
+        blobs.push(blob);
+        Some(digest)
+    };
+    result.stdout_digest = apart(&mut result.stdout_raw);
+    result.stderr_digest = apart(&mut result.stderr_raw);
+    result
+}
+
+/// Whether the command has read what the action says.
+fn is_unchanged(digests: &FileDigests, path: &Path, before: &FileDigest) -> bool {
+    // Also notices a file that was written within one tick of the clock: such files are read again.
+    digests
+        .get(path)
+        .is_ok_and(|now| now.digest == before.digest && now.is_executable == before.is_executable)
+}
+
+/// A child of the wrapper, which is still there: it is told of before it is waited for.
+fn handle(process: u32) -> Option<std::os::fd::OwnedFd> {
+    let process = Pid::from_raw(i32::try_from(process).ok()?)?;
+    pidfd_open(process, PidfdFlags::empty()).ok()
+}

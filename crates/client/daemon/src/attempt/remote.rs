@@ -1,0 +1,112 @@
+//! By a worker.
+
+use std::sync::Arc;
+
+use action::missing_blobs_in;
+use anyhow::{Context, Result, anyhow, bail};
+use reapi::execution::{ActionResult, ExecuteResponse};
+use reapi::rpc::Code;
+use remote_action::{Execution, OperationSlot, Refused, Server, describe, nobody};
+
+use super::shown::{self, Fetched};
+use crate::limits::UPLOADS_MAX;
+use crate::plan::Plan;
+use crate::service::Service;
+use crate::uploads::Upload;
+
+/// What a worker has made of a command.
+pub(crate) struct Executed {
+    pub(crate) fetched: Fetched,
+    /// It was known already, under the name that workers know it by.
+    pub(crate) is_cached: bool,
+    /// To be kept under the name that it is looked for by.
+    pub(crate) upload: Upload,
+}
+
+/// Has a worker run it. An error says why none did; what the command itself does wrong is a result.
+pub(crate) async fn run(service: &Arc<Service>, server: &Server, plan: &Plan) -> Result<Executed> {
+    let operation = CancelledOnDrop {
+        operation: OperationSlot::default(),
+        service: service.clone(),
+    };
+    let executing = async {
+        let response = execute(server, plan, &operation.operation).await?;
+        let is_cached = response.cached_result;
+        let result = result_of(response)?;
+        let fetched = shown::fetch(server, plan, result.clone()).await?;
+        let fetched = fetched.ok_or_else(|| anyhow!("an output is missing"))?;
+        let upload = Upload {
+            action: plan.action_digest,
+            result,
+            blobs: Vec::new(),
+            bytes: 0,
+        };
+        anyhow::Ok(Executed {
+            fetched,
+            is_cached,
+            upload,
+        })
+    };
+    tokio::select! {
+        outcome = executing => outcome,
+        () = service.down() => bail!("the server went down"),
+    }
+}
+
+/// Uploads what is missing and executes; what the server has lost meanwhile is uploaded once more.
+async fn execute(server: &Server, plan: &Plan, operation: &OperationSlot) -> Result<ExecuteResponse> {
+    plan.sources.upload_missing(&*server.store).await?;
+    for upload in 1..=UPLOADS_MAX {
+        let execution = Execution {
+            server,
+            action_digest: plan.executed_digest,
+            skip_cache_lookup: false,
+            priority: 0,
+            observer: nobody(),
+            operation,
+        };
+        let missing = match execution.run().await {
+            Ok(response) => match response.status.as_ref().map(missing_blobs_in) {
+                Some(missing) if !missing.is_empty() => missing,
+                _ => return Ok(response),
+            },
+            Err(Refused { missing, .. }) if !missing.is_empty() => missing,
+            Err(Refused { error, .. }) => return Err(error),
+        };
+        if upload < UPLOADS_MAX {
+            plan.sources.upload(&*server.store, &missing).await?;
+            plan.sources.upload_missing(&*server.store).await?;
+        }
+    }
+    bail!("the server loses inputs faster than they are uploaded")
+}
+
+fn result_of(response: ExecuteResponse) -> Result<ActionResult> {
+    let status = response.status.unwrap_or_default();
+    if status.code != Code::Ok as i32 {
+        bail!(
+            "the worker could not run it: {}",
+            describe(status.code, &status.message)
+        );
+    }
+    response
+        .result
+        .context("the server reports success without a result")
+}
+
+/// An execution that nobody waits for any more is cancelled.
+struct CancelledOnDrop {
+    operation: OperationSlot,
+    service: Arc<Service>,
+}
+
+impl Drop for CancelledOnDrop {
+    fn drop(&mut self) {
+        let operation = self.operation.clone();
+        self.service.spawn("cancelling an execution", async move {
+            if let Some(outcome) = operation.cancel().await {
+                tracing::debug!(outcome, "an execution that nobody waits for");
+            }
+        });
+    }
+}

@@ -1,0 +1,122 @@
+//! A result, shown to the wrapper as if the command had run there.
+
+use std::io;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use blob::Digest;
+use bytes::Bytes;
+use cas::tree::read_all;
+use daemon_api::{Answer, PIECE_BYTES_MAX};
+use reapi::execution::{self as proto, ActionResult, OutputFile};
+use remote_action::Server;
+use tokio::time::timeout;
+
+use crate::limits::{FETCH_BYTES_PER_SECOND_MIN, FETCH_WITHIN};
+use crate::link::Link;
+use crate::outputs::{self, ToWrite};
+use crate::plan::Plan;
+use crate::service::FUNCTION;
+
+/// The largest output that is fetched into memory.
+const FETCHED_BYTES_MAX: u64 = 1 << 30;
+
+/// A result with everything that it refers to, here.
+pub(crate) struct Fetched {
+    files: Vec<ToWrite>,
+    output: Bytes,
+    error_output: Bytes,
+    /// The command's own.
+    pub(crate) exit_code: i32,
+}
+
+/// Fetches whatever a result refers to. Nothing is written yet, so that nothing is half done when it fails. `Ok(None)`
+/// if the result is not one that this command could have.
+pub(crate) async fn fetch(server: &Server, plan: &Plan, result: ActionResult) -> Result<Option<Fetched>> {
+    let failed = result.exit_code != 0;
+    // A command that failed need not have made anything.
+    let places = match outputs::places(&result, &plan.outputs) {
+        Some(places) => places,
+        None if failed => Vec::new(),
+        None => return Ok(None),
+    };
+    let bytes: u64 = places.iter().map(|(file, _)| size(file)).sum();
+    let patience = FETCH_WITHIN + Duration::from_secs(bytes / FETCH_BYTES_PER_SECOND_MIN);
+    let fetching = async {
+        let files = places.into_iter().map(|(file, place)| {
+            let (path, is_executable) = (place.path.clone(), file.is_executable);
+            let (contents, digest) = (file.contents.clone(), file.digest.clone());
+            async move {
+                let bytes = match contents.is_empty() {
+                    true => blob(server, digest.as_ref()).await?,
+                    false => contents,
+                };
+                anyhow::Ok(ToWrite {
+                    path,
+                    bytes,
+                    is_executable,
+                })
+            }
+        });
+        let files: Vec<_> = files.collect();
+        let files = futures::future::try_join_all(files);
+        let output = stream(server, &result.stdout_raw, result.stdout_digest.as_ref());
+        let error_output = stream(server, &result.stderr_raw, result.stderr_digest.as_ref());
+        futures::try_join!(files, output, error_output)
+    };
+    let fetched = timeout(patience, fetching).await;
+    let (files, output, error_output) =
+        fetched.with_context(|| format!("no outputs within {patience:?}"))??;
+    Ok(Some(Fetched {
+        files,
+        output,
+        error_output,
+        exit_code: result.exit_code,
+    }))
+}
+
+/// Writes the outputs and tells the wrapper everything but the end. The inner error says what could not be written:
+/// nothing has been said then.
+pub(crate) async fn show(link: &mut Link, fetched: Fetched) -> io::Result<io::Result<()>> {
+    let Fetched {
+        files,
+        output,
+        error_output,
+        ..
+    } = fetched;
+    let process = link.process();
+    let writing = tokio::task::spawn_blocking(move || outputs::write(files, outputs::mask_of(process)));
+    if let Err(error) = link.meanwhile(writing).await?? {
+        return Ok(Err(error));
+    }
+    for piece in output.chunks(PIECE_BYTES_MAX) {
+        link.say(&Answer::Output(piece.to_vec())).await?;
+    }
+    for piece in error_output.chunks(PIECE_BYTES_MAX) {
+        link.say(&Answer::ErrorOutput(piece.to_vec())).await?;
+    }
+    Ok(Ok(()))
+}
+
+fn size(file: &OutputFile) -> u64 {
+    file.digest
+        .as_ref()
+        .and_then(|digest| u64::try_from(digest.size_bytes).ok())
+        .unwrap_or_default()
+}
+
+async fn stream(server: &Server, raw: &Bytes, digest: Option<&proto::Digest>) -> Result<Bytes> {
+    match digest {
+        Some(_) if raw.is_empty() => blob(server, digest).await,
+        _ => Ok(raw.clone()),
+    }
+}
+
+async fn blob(server: &Server, digest: Option<&proto::Digest>) -> Result<Bytes> {
+    let digest = Digest::required(FUNCTION, digest, "digest of an output")?;
+    if digest.size_bytes() > FETCHED_BYTES_MAX {
+        bail!("an output of {} bytes is too large", digest.size_bytes());
+    }
+    let bytes = read_all(&*server.store, &digest, FETCHED_BYTES_MAX).await?;
+    bytes.ok_or_else(|| anyhow!("the server does not have blob {digest}"))
+}

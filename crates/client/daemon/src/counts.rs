@@ -1,0 +1,221 @@
+//! What happened, by build and by step.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use parking_lot::Mutex;
+use serde_json::{Value, json};
+
+use crate::limits::{BUILDS_COUNTED_MAX, STEPS_REMEMBERED_MAX};
+
+/// How a command was answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum How {
+    /// From the cache.
+    Hit,
+    /// By a worker.
+    Remote,
+    /// By this machine, and kept.
+    Local,
+    /// By this machine, and not kept, for this reason.
+    LocalOnly(String),
+    /// By the real tool, as if nobody had asked, for this reason.
+    Real(String),
+}
+
+/// One command.
+#[derive(Clone, Debug)]
+pub(crate) struct Record {
+    pub(crate) build: String,
+    /// What it makes, or its first words.
+    pub(crate) name: String,
+    pub(crate) how: How,
+    /// Why no worker did it, where one was to.
+    pub(crate) fallback: Option<String>,
+    /// Whether it ended well.
+    pub(crate) exit_code: Option<i32>,
+    pub(crate) begun: SystemTime,
+    pub(crate) took: Duration,
+    /// Of `took`: finding out what the command is and reads.
+    pub(crate) planning: Duration,
+    pub(crate) action: Option<String>,
+}
+
+/// What happened so far.
+#[derive(Default)]
+pub(crate) struct Counts {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    builds: VecDeque<(String, Build)>,
+    steps: VecDeque<Record>,
+}
+
+/// What happened in one build.
+#[derive(Clone, Debug, Default)]
+struct Build {
+    hits: u64,
+    remote: u64,
+    local: u64,
+    local_only: u64,
+    real: u64,
+    failed: u64,
+    planning: Duration,
+    took: Duration,
+    reasons: BTreeMap<String, u64>,
+    fallbacks: BTreeMap<String, u64>,
+}
+
+/// Different reasons that are counted for one build.
+const REASONS_MAX: usize = 256;
+
+impl Counts {
+    /// Takes note of a command that is over.
+    pub(crate) fn add(&self, record: Record) {
+        let mut state = self.state.lock();
+        let build = state.build(&record.build);
+        let slot = match &record.how {
+            How::Hit => &mut build.hits,
+            How::Remote => &mut build.remote,
+            How::Local => &mut build.local,
+            How::LocalOnly(_) => &mut build.local_only,
+            How::Real(_) => &mut build.real,
+        };
+        *slot += 1;
+        build.failed += u64::from(record.exit_code.is_some_and(|code| code != 0));
+        build.planning += record.planning;
+        build.took += record.took;
+        if let How::LocalOnly(why) | How::Real(why) = &record.how {
+            count(&mut build.reasons, why);
+        }
+        if let Some(why) = &record.fallback {
+            count(&mut build.fallbacks, why);
+        }
+        if state.steps.len() >= STEPS_REMEMBERED_MAX {
+            state.steps.pop_front();
+        }
+        state.steps.push_back(record);
+    }
+
+    /// The counts of one build, for programs and people.
+    pub(crate) fn build(&self, build: &str) -> Value {
+        let state = self.state.lock();
+        let found = state.builds.iter().find(|(name, _)| name == build);
+        found
+            .map_or_else(Build::default, |(_, build)| build.clone())
+            .to_json()
+    }
+
+    /// The steps of one build, or of the latest, each as one object, in the order of their ends.
+    pub(crate) fn steps(&self, build: Option<&str>) -> Vec<Value> {
+        let state = self.state.lock();
+        let latest = state.builds.back().map(|(name, _)| name.as_str());
+        let build = build.or(latest);
+        let of_build = state
+            .steps
+            .iter()
+            .filter(|step| Some(step.build.as_str()) == build);
+        of_build.map(Record::to_json).collect()
+    }
+}
+
+impl State {
+    fn build(&mut self, name: &str) -> &mut Build {
+        let at = match self.builds.iter().position(|(known, _)| known == name) {
+            Some(at) => at,
+            None => {
+                if self.builds.len() >= BUILDS_COUNTED_MAX {
+                    self.builds.pop_front();
+                }
+                self.builds.push_back((name.to_owned(), Build::default()));
+                self.builds.len() - 1
+            }
+        };
+        &mut self.builds[at].1
+    }
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, why: &str) {
+    if counts.len() < REASONS_MAX || counts.contains_key(why) {
+        *counts.entry(why.to_owned()).or_default() += 1;
+    }
+}
+
+impl Build {
+    fn to_json(&self) -> Value {
+        json!({
+            "hits": self.hits,
+            "remote": self.remote,
+            "local": self.local,
+            "local_only": self.local_only,
+            "real": self.real,
+            "failed": self.failed,
+            "planning_ms": self.planning.as_secs_f64() * 1e3,
+            "took_ms": self.took.as_secs_f64() * 1e3,
+            "reasons": self.reasons,
+            "fallbacks": self.fallbacks,
+        })
+    }
+}
+
+impl Record {
+    fn to_json(&self) -> Value {
+        let (how, why) = match &self.how {
+            How::Hit => ("hit", None),
+            How::Remote => ("remote", None),
+            How::Local => ("local", None),
+            How::LocalOnly(why) => ("local, not kept", Some(why)),
+            How::Real(why) => ("real tool", Some(why)),
+        };
+        json!({
+            "name": self.name,
+            "how": how,
+            "why": why,
+            "fallback": self.fallback,
+            "exit_code": self.exit_code,
+            "begun_us": self.begun.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64,
+            "took_us": self.took.as_micros() as u64,
+            "planning_us": self.planning.as_micros() as u64,
+            "action": self.action,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(build: &str, how: How) -> Record {
+        Record {
+            build: build.into(),
+            name: "a.o".into(),
+            how,
+            fallback: None,
+            exit_code: Some(0),
+            begun: UNIX_EPOCH,
+            took: Duration::from_millis(3),
+            planning: Duration::from_millis(1),
+            action: None,
+        }
+    }
+
+    #[test]
+    fn builds_are_counted_apart_and_the_oldest_is_forgotten() {
+        let counts = Counts::default();
+        counts.add(record("one", How::Hit));
+        counts.add(record("one", How::Hit));
+        counts.add(record("two", How::Real("why".into())));
+        assert_eq!(counts.build("one")["hits"], 2);
+        assert_eq!(counts.build("two")["reasons"]["why"], 1);
+        assert_eq!(counts.build("three")["hits"], 0);
+        assert_eq!(counts.steps(Some("one")).len(), 2);
+        assert_eq!(counts.steps(None).len(), 1);
+        for number in 0..BUILDS_COUNTED_MAX {
+            counts.add(record(&number.to_string(), How::Local));
+        }
+        assert_eq!(counts.build("one")["hits"], 0);
+        assert_eq!(counts.state.lock().builds.len(), BUILDS_COUNTED_MAX);
+    }
+}

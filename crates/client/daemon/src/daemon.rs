@@ -1,0 +1,236 @@
+//! The daemon as a whole: its memory, its door.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use daemon_api::{Answer, End, Request};
+use file_digests::FileDigests;
+use parking_lot::Mutex;
+use serde_json::json;
+use tasks::{CancellationToken, Group};
+use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+
+use crate::counts::Counts;
+use crate::door::Door;
+use crate::journey;
+use crate::limits::{EXECUTIONS_MAX, REQUEST_WITHIN, SESSIONS_MAX};
+use crate::link::Link;
+use crate::plan::{Knowledge, Plan, Why, plan};
+use crate::service::{FUNCTION, Service, ServiceOptions};
+use crate::settings::{Settings, Strategy};
+use crate::uploads::Uploads;
+
+/// What a daemon is started with.
+#[derive(Clone, Debug)]
+pub struct DaemonOptions {
+    /// The server.
+    pub service: ServiceOptions,
+    /// Whether the server was started for this daemon.
+    pub is_own_server: bool,
+    /// What commands get that do not say.
+    pub strategy: Strategy,
+    /// Ends when nobody has asked for anything for so long; never if zero.
+    pub idle: Duration,
+    /// Platform properties of every action.
+    pub platform: Vec<(String, String)>,
+    /// This machine, in the results of commands that ran here.
+    pub host_name: String,
+}
+
+/// The daemon.
+pub struct Daemon {
+    pub(crate) service: Arc<Service>,
+    pub(crate) digests: Arc<FileDigests>,
+    pub(crate) counts: Counts,
+    pub(crate) uploads: Arc<Uploads>,
+    pub(crate) executions: Semaphore,
+    pub(crate) host_name: String,
+    knowledge: Arc<Knowledge>,
+    /// Commands that are looked at: no more than there are processors, or they would only wait for each other.
+    planners: Semaphore,
+    is_own_server: bool,
+    strategy: Strategy,
+    idle: Duration,
+    last_asked: Mutex<Instant>,
+    under_way: AtomicU64,
+    tasks: Group,
+}
+
+impl Daemon {
+    /// Ready to serve. Its tasks end with `tasks`.
+    pub fn new(options: DaemonOptions, tasks: Group) -> Arc<Self> {
+        let digests = Arc::new(FileDigests::new(FUNCTION));
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Arc::new(Daemon {
+            service: Service::new(options.service, tasks.clone()),
+            knowledge: Arc::new(Knowledge::new(digests.clone(), options.platform)),
+            digests,
+            counts: Counts::default(),
+            uploads: Arc::new(Uploads::new(tasks.clone())),
+            executions: Semaphore::new(EXECUTIONS_MAX),
+            host_name: options.host_name,
+            planners: Semaphore::new(processors),
+            is_own_server: options.is_own_server,
+            strategy: options.strategy,
+            idle: options.idle,
+            last_asked: Mutex::new(Instant::now()),
+            under_way: AtomicU64::new(0),
+            tasks,
+        })
+    }
+
+    /// Serves wrappers until it is told to stop, or has nothing to do for long.
+    pub async fn serve(self: Arc<Self>, door: Door) -> io::Result<()> {
+        let stopping = self.tasks.stopping();
+        let room = Arc::new(Semaphore::new(SESSIONS_MAX));
+        loop {
+            let Ok(turn) = room.clone().acquire_owned().await else {
+                return Ok(());
+            };
+            let stream = tokio::select! {
+                () = stopping.cancelled() => break,
+                () = self.is_idle() => break,
+                accepted = door.listener.accept() => match accepted {
+                    Ok((stream, _)) => stream,
+                    // Descriptors may be short for a moment; they come back with every wrapper that ends.
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept a wrapper");
+                        sleep(Duration::from_millis(20)).await;
+                        continue;
+                    }
+                },
+            };
+            let daemon = self.clone();
+            self.tasks.spawn("a wrapper", async move {
+                let _turn = turn;
+                daemon.under_way.fetch_add(1, Ordering::Relaxed);
+                let served = daemon.session(stream).await;
+                daemon.under_way.fetch_sub(1, Ordering::Relaxed);
+                *daemon.last_asked.lock() = Instant::now();
+                if let Err(error) = served {
+                    tracing::debug!(%error, "a wrapper has gone");
+                }
+            });
+        }
+        let left = self.uploads.flush().await;
+        if left > 0 {
+            tracing::warn!(left, "results are not stored: the server takes too long");
+        }
+        Ok(())
+    }
+
+    /// What a command is as an action.
+    pub(crate) async fn plan(
+        self: &Arc<Self>,
+        request: Request,
+        program: PathBuf,
+        root: Option<PathBuf>,
+    ) -> Result<Plan, Why> {
+        let _turn = self
+            .planners
+            .acquire()
+            .await
+            .expect("nobody closes the semaphore");
+        let knowledge = self.knowledge.clone();
+        let planning =
+            tokio::task::spawn_blocking(move || plan(&knowledge, &request, &program, root.as_deref()));
+        planning
+            .await
+            .unwrap_or_else(|panic| Err(Why::Action(panic.to_string())))
+    }
+
+    async fn session(self: &Arc<Self>, stream: UnixStream) -> io::Result<()> {
+        let mut link = Link::new(stream);
+        let Some(request) = timeout(REQUEST_WITHIN, link.request()).await?? else {
+            return Ok(());
+        };
+        let settings = Settings::of(&request, self.strategy);
+        match settings
+            .question
+            .as_deref()
+            .map(|question| question.to_string_lossy().into_owned())
+        {
+            Some(question) => self.question(&question, &request, &mut link).await,
+            None => journey::command(self, request, settings, &mut link).await,
+        }
+    }
+
+    /// What `farrier run`, `status` and `stats` ask; the answer is JSON.
+    async fn question(
+        self: &Arc<Self>,
+        question: &str,
+        request: &Request,
+        link: &mut Link,
+    ) -> io::Result<()> {
+        let build = request
+            .arguments
+            .first()
+            .map(|build| build.to_string_lossy().into_owned());
+        let answer = match question {
+            "status" => json!({
+                "version": env!("CARGO_PKG_VERSION"),
+                "process": std::process::id(),
+                "endpoint": self.service.endpoint(),
+                "instance": self.service.instance(),
+                "is_own_server": self.is_own_server,
+                "is_up": self.service.is_up(),
+                "last_failure": self.service.last_failure(),
+                "under_way": self.under_way.load(Ordering::Relaxed).saturating_sub(1),
+                "files_known": self.digests.len(),
+            }),
+            "build" => {
+                let left = link.meanwhile(self.uploads.flush()).await?;
+                let mut counts = self.counts.build(build.as_deref().unwrap_or_default());
+                counts["uploads_left"] = left.into();
+                counts["server_failure"] = (!self.service.is_up())
+                    .then(|| self.service.last_failure())
+                    .flatten()
+                    .into();
+                counts
+            }
+            "progress" => {
+                let mut counts = self.counts.build(build.as_deref().unwrap_or_default());
+                counts["under_way"] = self.under_way.load(Ordering::Relaxed).saturating_sub(1).into();
+                counts
+            }
+            "steps" => self.counts.steps(build.as_deref()).into(),
+            "stop" => {
+                self.tasks.stop();
+                json!({})
+            }
+            other => {
+                json!({ "error": format!("nobody knows what `{other}` is; the daemon may be of another version") })
+            }
+        };
+        let text = answer.to_string().into_bytes();
+        for piece in text.chunks(daemon_api::PIECE_BYTES_MAX) {
+            link.say(&Answer::Output(piece.to_vec())).await?;
+        }
+        link.say(&Answer::Ended(End::Exited(0))).await
+    }
+
+    /// Ends when nobody has asked for anything for long.
+    async fn is_idle(&self) {
+        if self.idle.is_zero() {
+            return std::future::pending().await;
+        }
+        loop {
+            let quiet = self.last_asked.lock().elapsed();
+            let is_quiet = self.under_way.load(Ordering::Relaxed) == 0;
+            match self.idle.checked_sub(quiet) {
+                None if is_quiet => return,
+                left => sleep(left.unwrap_or(self.idle)).await,
+            }
+        }
+    }
+
+    /// Stops when told to.
+    pub fn stopping(&self) -> CancellationToken {
+        self.tasks.stopping()
+    }
+}

@@ -1,0 +1,27 @@
+//! The client's daemon: turns each command of a build into an action, and has it answered from the cache, by a worker, or
+//! by this machine.
+//!
+//! One for each user, across builds. It trusts nothing that it remembers without looking; whatever it does not understand
+//! runs as if it were not there, and no build fails because of it.
+//!
+//! Read `journey.rs` first: one command from beginning to end. `plan.rs` says what a command is as an action,
+//! `attempt/` how it may be answered, `service.rs` what happens when the server does not. `limits.rs` has every bound.
+
+mod attempt;
+mod counts;
+mod daemon;
+mod door;
+mod journey;
+mod limits;
+mod link;
+mod outputs;
+mod plan;
+mod service;
+mod settings;
+mod tool;
+mod uploads;
+
+pub use daemon::{Daemon, DaemonOptions};
+pub use door::{Door, DoorError, open_door};
+pub use service::ServiceOptions;
+pub use settings::Strategy;

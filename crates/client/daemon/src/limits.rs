@@ -1,0 +1,43 @@
+//! Every bound of the daemon.
+
+use std::time::Duration;
+
+/// Wrappers that are served at once. More wait in the socket's queue, and lose nothing.
+pub(crate) const SESSIONS_MAX: usize = 4096;
+/// Wrappers that may wait to be served.
+pub(crate) const BACKLOG: i32 = 4096;
+/// How long a wrapper may take to say what it wants.
+pub(crate) const REQUEST_WITHIN: Duration = Duration::from_secs(30);
+/// A response file that is read.
+pub(crate) const RESPONSE_FILE_BYTES_MAX: u64 = 16 << 20;
+
+/// How long a connection to the server may take to be made.
+pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(1);
+/// How long the action cache may take to answer. A build that waits longer for it would be faster without.
+pub(crate) const LOOKUP_WITHIN: Duration = Duration::from_millis(1500);
+/// How long outputs may take to be fetched, beside a second for each of the bytes below.
+pub(crate) const FETCH_WITHIN: Duration = Duration::from_secs(10);
+/// The slowest network that is waited for.
+pub(crate) const FETCH_BYTES_PER_SECOND_MIN: u64 = 1 << 20;
+/// A server that failed is asked again this often, by nobody who waits.
+pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// Builds whose connections are kept.
+pub(crate) const BUILDS_MAX: usize = 16;
+/// How often an action whose inputs the server has lost is sent again.
+pub(crate) const UPLOADS_MAX: u32 = 2;
+/// Executions under way at the server.
+pub(crate) const EXECUTIONS_MAX: usize = 1024;
+
+/// Outputs of commands that ran here which wait in memory to be uploaded. Beyond, results are not stored.
+pub(crate) const WAITING_BYTES_MAX: usize = 512 << 20;
+/// The largest output that is read into memory to be stored; what is larger is uploaded before the command is over.
+pub(crate) const OUTPUT_BYTES_MAX: u64 = 64 << 20;
+/// How long what waits may take to be uploaded when a build ends, or the daemon.
+pub(crate) const FLUSH_WITHIN: Duration = Duration::from_secs(60);
+
+/// Steps that are remembered for `why`, `stats` and `trace`, about half a kilobyte each.
+pub(crate) const STEPS_REMEMBERED_MAX: usize = 50_000;
+/// Builds that are counted separately.
+pub(crate) const BUILDS_COUNTED_MAX: usize = 64;
+/// Toolchains that are known at once.
+pub(crate) const TOOLCHAINS_MAX: usize = 256;

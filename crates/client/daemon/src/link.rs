@@ -1,0 +1,95 @@
+//! The daemon's end of a conversation with a wrapper.
+
+use std::io;
+
+use daemon_api::{
+    Answer, FrameError, Message, Report, Request, SILENCE_MAX, decode_frame, encode_frame, frame_header,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::time::{MissedTickBehavior, interval};
+
+/// A wrapper that waits for its command.
+pub(crate) struct Link {
+    read: BufReader<OwnedReadHalf>,
+    write: OwnedWriteHalf,
+    process: Option<u32>,
+}
+
+impl Link {
+    pub(crate) fn new(stream: UnixStream) -> Self {
+        let process = stream.peer_cred().ok().and_then(|credentials| credentials.pid());
+        let (read, write) = stream.into_split();
+        Link {
+            read: BufReader::new(read),
+            write,
+            process: process.and_then(|process| u32::try_from(process).ok()),
+        }
+    }
+
+    /// The wrapper's process number.
+    pub(crate) fn process(&self) -> Option<u32> {
+        self.process
+    }
+
+    /// What the wrapper wants; `None` if it has gone without saying.
+    pub(crate) async fn request(&mut self) -> io::Result<Option<Request>> {
+        self.hear().await
+    }
+
+    /// What the wrapper says next. That it has gone is an error.
+    pub(crate) async fn report(&mut self) -> io::Result<Report> {
+        self.hear().await?.ok_or_else(|| gone().into())
+    }
+
+    async fn hear<M: Message>(&mut self) -> io::Result<Option<M>> {
+        let mut header = [0; daemon_api::HEADER_BYTES];
+        match self.read.read(&mut header).await? {
+            0 => return Ok(None),
+            read => self.read.read_exact(&mut header[read..]).await?,
+        };
+        let (length, kind) = frame_header(header)?;
+        let mut body = Vec::new();
+        let read = (&mut self.read)
+            .take(length as u64)
+            .read_to_end(&mut body)
+            .await?;
+        if read < length {
+            return Err(FrameError::Truncated.into());
+        }
+        Ok(Some(decode_frame(kind, &body)?))
+    }
+
+    /// Tells the wrapper something.
+    pub(crate) async fn say(&mut self, answer: &Answer) -> io::Result<()> {
+        self.write.write_all(&encode_frame(answer)?).await
+    }
+
+    /// Does `work` for the wrapper, telling it now and then that it is not forgotten. When the wrapper goes, so does the
+    /// work: nobody wants its result.
+    pub(crate) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> io::Result<T> {
+        let mut work = std::pin::pin!(work);
+        let mut signs = interval(SILENCE_MAX / 3);
+        signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        signs.tick().await;
+        let (read, write) = (&mut self.read, &mut self.write);
+        let alive = encode_frame(&Answer::Alive)?;
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return Ok(done),
+                // It has nothing to say at this time, so what can be read is its end.
+                said = read.read_u8() => return Err(match said {
+                    Ok(_) => io::Error::new(io::ErrorKind::InvalidData, "a wrapper spoke out of turn"),
+                    Err(_) => gone().into(),
+                }),
+                _ = signs.tick() => write.write_all(&alive).await?,
+            }
+        }
+    }
+}
+
+fn gone() -> io::ErrorKind {
+    io::ErrorKind::ConnectionAborted
+}

@@ -1,0 +1,225 @@
+//! What a command makes: read to be kept, and written as it would have been.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use blob::Blob;
+use bytes::Bytes;
+use reapi::execution::{ActionResult, OutputFile};
+use uuid::Uuid;
+
+use crate::limits::OUTPUT_BYTES_MAX;
+use crate::plan::PlannedOutput;
+use crate::service::FUNCTION;
+
+/// The usual mask, where the command's own cannot be told.
+const USUAL_MASK: u32 = 0o022;
+
+/// What a command that ran here has made, for its result.
+pub(crate) struct Made {
+    pub(crate) files: Vec<OutputFile>,
+    pub(crate) blobs: Vec<Blob>,
+    pub(crate) bytes: usize,
+}
+
+/// Reads what the command has made. `None` if something is not as it should be: the result is then not kept.
+pub(crate) fn read(outputs: &[PlannedOutput]) -> io::Result<Option<Made>> {
+    let mut made = Made {
+        files: Vec::new(),
+        blobs: Vec::new(),
+        bytes: 0,
+    };
+    for output in outputs {
+        let mut file = match File::open(&output.path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !output.is_required => continue,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() > OUTPUT_BYTES_MAX {
+            return Ok(None);
+        }
+        let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
+        (&mut file).take(OUTPUT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 != metadata.len() {
+            return Ok(None);
+        }
+        made.bytes += bytes.len();
+        let blob = Blob::from_bytes(FUNCTION, bytes);
+        made.files.push(OutputFile {
+            path: output.name.clone(),
+            digest: Some(blob.digest().to_proto()),
+            is_executable: metadata.permissions().mode() & 0o100 != 0,
+            ..OutputFile::default()
+        });
+        made.blobs.push(blob);
+    }
+    made.files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(Some(made))
+}
+
+/// One file to be written.
+pub(crate) struct ToWrite {
+    pub(crate) path: PathBuf,
+    pub(crate) bytes: Bytes,
+    pub(crate) is_executable: bool,
+}
+
+/// The outputs of a result and where they go. `None` if the result is not one of this command: an output is missing, or
+/// one is there that nobody expects.
+pub(crate) fn places<'a>(
+    result: &'a ActionResult,
+    outputs: &'a [PlannedOutput],
+) -> Option<Vec<(&'a OutputFile, &'a PlannedOutput)>> {
+    let is_more = !result.output_directories.is_empty() || !result.output_symlinks.is_empty();
+    let find = |file: &'a OutputFile| Some((file, outputs.iter().find(|output| output.name == file.path)?));
+    let places: Vec<_> = result.output_files.iter().map(find).collect::<Option<_>>()?;
+    let has = |output: &PlannedOutput| places.iter().any(|(_, place)| place.name == output.name);
+    (!is_more && outputs.iter().filter(|output| output.is_required).all(has)).then_some(places)
+}
+
+/// Writes files, each as a whole or not at all. `mask` is that of the command's process.
+pub(crate) fn write(files: Vec<ToWrite>, mask: u32) -> io::Result<()> {
+    files.iter().try_for_each(|file| write_file(file, mask))
+}
+
+fn write_file(file: &ToWrite, mask: u32) -> io::Result<()> {
+    // A compiler writes through a symlink, to a file that is there and to one that is not.
+    let path = match fs::symlink_metadata(&file.path) {
+        Ok(metadata) if metadata.is_symlink() => fs::canonicalize(&file.path)?,
+        Ok(metadata) if !metadata.is_file() => return Err(io::ErrorKind::AlreadyExists.into()),
+        // It would have failed to write it too, though we could.
+        Ok(metadata) if metadata.permissions().readonly() => {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        _ => file.path.clone(),
+    };
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    let temporary = directory.join(format!(".farrier-{}", Uuid::new_v4().simple()));
+    let mode = if file.is_executable { 0o777 } else { 0o666 };
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode & !mask)
+        .open(&temporary)
+        .and_then(|mut opened| {
+            opened.write_all(&file.bytes)?;
+            // Not cut by the daemon's own mask.
+            opened.set_permissions(fs::Permissions::from_mode(mode & !mask))
+        })
+        .and_then(|()| fs::rename(&temporary, &path));
+    if written.is_err() {
+        // It may never have been there.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// The mask of a process.
+pub(crate) fn mask_of(process: Option<u32>) -> u32 {
+    let status = process.and_then(|process| fs::read_to_string(format!("/proc/{process}/status")).ok());
+    let mask = status.as_deref().and_then(|status| {
+        let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+        u32::from_str_radix(line.trim(), 8).ok()
+    });
+    mask.unwrap_or(USUAL_MASK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(directory: &Path, name: &str, is_required: bool) -> PlannedOutput {
+        PlannedOutput {
+            name: name.into(),
+            path: directory.join(name),
+            is_required,
+        }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_was_read_is_written_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let outputs = ["a.o", "b.d", "c.su"].map(|name| output(directory.path(), name, name != "c.su"));
+        fs::write(&outputs[0].path, "object").unwrap();
+        assert!(read(&outputs).unwrap().is_none(), "a required one is missing");
+        fs::write(&outputs[1].path, "rule").unwrap();
+        fs::set_permissions(&outputs[1].path, fs::Permissions::from_mode(0o755)).unwrap();
+        let made = read(&outputs).unwrap().unwrap();
+        assert_eq!((made.files.len(), made.bytes), (2, 10));
+
+        let result = ActionResult {
+            output_files: made.files,
+            ..ActionResult::default()
+        };
+        let places = places(&result, &outputs).unwrap();
+        let to_write = places.iter().map(|(file, place)| ToWrite {
+            path: place.path.with_extension("new"),
+            bytes: Bytes::from_static(b"some"),
+            is_executable: file.is_executable,
+        });
+        write(to_write.collect(), 0o027).unwrap();
+        assert_eq!(mode(&directory.path().join("a.new")), 0o640);
+        assert_eq!(mode(&directory.path().join("b.new")), 0o750);
+    }
+
+    #[test]
+    fn a_result_of_something_else_is_none() {
+        let outputs = [output(Path::new("/"), "a.o", true)];
+        let file = |path: &str| OutputFile {
+            path: path.into(),
+            ..OutputFile::default()
+        };
+        let check = |files: &[&str], is_some: bool| {
+            let output_files = files.iter().map(|path| file(path)).collect();
+            let result = ActionResult {
+                output_files,
+                ..ActionResult::default()
+            };
+            assert_eq!(places(&result, &outputs).is_some(), is_some, "{files:?}");
+        };
+        check(&["a.o"], true);
+        check(&[], false);
+        check(&["a.o", "b.o"], false);
+    }
+
+    #[test]
+    fn a_symlink_is_written_through_and_what_is_read_only_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let (target, link) = (directory.path().join("target"), directory.path().join("link"));
+        fs::write(&target, "old").unwrap();
+        std::os::unix::fs::symlink("target", &link).unwrap();
+        let to_write = |path: &Path| ToWrite {
+            path: path.into(),
+            bytes: "new".into(),
+            is_executable: false,
+        };
+        write(vec![to_write(&link)], 0o022).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"new");
+        assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+
+        fs::set_permissions(&target, fs::Permissions::from_mode(0o444)).unwrap();
+        let error = write(vec![to_write(&target)], 0o022).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        let error = write(vec![to_write(&directory.path().join("no/such/directory"))], 0o022).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            fs::read_dir(directory.path()).unwrap().count(),
+            2,
+            "nothing is left behind"
+        );
+    }
+
+    #[test]
+    fn the_mask_is_that_of_the_process() {
+        assert_eq!(mask_of(None), USUAL_MASK);
+        assert!(mask_of(Some(std::process::id())) <= 0o777);
+    }
+}

@@ -1,0 +1,271 @@
+//! What a command is as an action: which files it reads and writes, and everything else that its result depends on.
+//!
+//! Read `layout.rs` (where files are, seen from the action), `discover.rs` (which files are read) and `build.rs` (the
+//! action itself); `toolchains.rs` knows what it is made with and `permitted.rs` what is not cached at all.
+
+mod build;
+mod discover;
+mod layout;
+mod permitted;
+mod toolchains;
+mod why;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use action::ActionDigest;
+use blob::Blob;
+use compiler::{Invocation, Parsed, Shape, Step};
+use daemon_api::Request;
+use file_digests::{FileDigest, FileDigests};
+use host_tools::{Fingerprint, HostTools};
+use parking_lot::Mutex;
+use remote_action::Sources;
+
+use self::build::{ActionBuilder, Words, text};
+use self::layout::{Layout, Place};
+use self::toolchains::{Toolchain, Toolchains};
+pub(crate) use self::why::Why;
+use crate::tool::{path_of, variable};
+
+/// What is known across commands.
+pub(crate) struct Knowledge {
+    digests: Arc<FileDigests>,
+    toolchains: Toolchains,
+    host_tools: Mutex<HostTools>,
+    platform: Vec<(String, String)>,
+}
+
+/// A command as an action.
+pub(crate) struct Plan {
+    /// What it makes, for people.
+    pub(crate) name: String,
+    /// The real tool.
+    pub(crate) program: PathBuf,
+    /// Under which its result is known.
+    pub(crate) action_digest: ActionDigest,
+    /// What a worker executes.
+    pub(crate) executed_digest: ActionDigest,
+    /// Everything that the action refers to.
+    pub(crate) sources: Sources,
+    /// Every file that is read, as it was.
+    pub(crate) inputs: Vec<(PathBuf, FileDigest)>,
+    pub(crate) outputs: Vec<PlannedOutput>,
+    /// A file that only this machine has, for want of which no worker can do it.
+    pub(crate) elsewhere: Option<PathBuf>,
+}
+
+/// A file that the command makes.
+#[derive(Clone, Debug)]
+pub(crate) struct PlannedOutput {
+    /// In the action's result.
+    pub(crate) name: String,
+    /// On this machine.
+    pub(crate) path: PathBuf,
+    /// Whether the command always makes it when it ends well.
+    pub(crate) is_required: bool,
+}
+
+/// Where a worker shows the input root, for commands whose results hold absolute paths.
+const ROOT_PROPERTY: &str = "InputRootAbsolutePath";
+/// Which tools a worker's host has.
+const HOST_TOOLS_PROPERTY: &str = "host-tools";
+/// Where tools are looked for by a command whose tools all come with the host.
+const HOST_PATH: &str = "/usr/bin:/bin";
+/// Variables that only matter on a terminal, which no command that is kept has.
+const ONLY_ON_TERMINALS: [&str; 3] = ["TERM", "TERM_URLS", "GCC_URLS"];
+
+impl Knowledge {
+    pub(crate) fn new(digests: Arc<FileDigests>, platform: Vec<(String, String)>) -> Self {
+        Knowledge {
+            toolchains: Toolchains::new(digests.clone()),
+            host_tools: Mutex::new(HostTools::of_this_machine()),
+            digests,
+            platform,
+        }
+    }
+
+    /// What a worker's host must have, so that the tools are those of this machine. Where nobody can say what this machine
+    /// has, any worker may try.
+    fn worker(&self) -> Vec<(String, String)> {
+        let tools = self.host_tools.lock().fingerprint().ok().flatten();
+        let property = |tools: Fingerprint| (HOST_TOOLS_PROPERTY.to_owned(), tools.as_str().to_owned());
+        tools.map(property).into_iter().collect()
+    }
+}
+
+impl Plan {
+    /// Action and Command, so that a result can be explained later.
+    pub(crate) fn messages(&self) -> Vec<Blob> {
+        self.sources.in_memory().collect()
+    }
+}
+
+/// Finds out what a command is. Reads files, and may run the compiler to ask it something.
+pub(crate) fn plan(
+    knowledge: &Knowledge,
+    request: &Request,
+    program: &Path,
+    root: Option<&Path>,
+) -> Result<Plan, Why> {
+    let step = parsed(request)?;
+    permitted::check(&step)?;
+    let toolchain = knowledge.toolchains.of(request, program)?;
+    let layout = Layout::new(root, &request.directory);
+
+    let mut builder = ActionBuilder::new(&layout, &knowledge.digests);
+    let read = discover::inputs(request, program, &step)?;
+    for path in &read.files {
+        builder.file(path)?;
+    }
+    for path in &read.directories {
+        builder.directory(path)?;
+    }
+    let (outputs, is_outside) = outputs(&layout, &step)?;
+    for output in outputs.iter().filter(|_| !is_outside) {
+        let parent = output.path.parent().unwrap_or(Path::new("/"));
+        builder.directory(parent)?;
+    }
+
+    let needs_root = step.embeds_directory || names_tree(&layout, &step);
+    let (environment, other_name) = environment(request, &step, &toolchain, needs_root)?;
+    let mut platform = knowledge.platform.clone();
+    if needs_root {
+        platform.push((ROOT_PROPERTY.to_owned(), text(layout.root())?.to_owned()));
+    }
+    let mut output_names: Vec<_> = outputs.iter().map(|output| output.name.clone()).collect();
+    output_names.sort();
+    let built = builder.build(Words {
+        arguments: arguments(request, program)?,
+        environment,
+        outputs: output_names,
+        platform,
+        worker: knowledge.worker(),
+        salt: toolchain.fingerprint.to_vec(),
+    })?;
+    let outside = || {
+        is_outside
+            .then(|| outputs.first().map(|output| output.path.clone()))
+            .flatten()
+    };
+    let elsewhere = built
+        .elsewhere
+        .or_else(outside)
+        .or(other_name)
+        .or_else(|| toolchain.elsewhere.clone());
+    Ok(Plan {
+        name: name(&step, request),
+        program: program.to_owned(),
+        action_digest: built.action_digest,
+        executed_digest: built.executed_digest,
+        sources: built.sources,
+        inputs: built.inputs,
+        outputs,
+        elsewhere,
+    })
+}
+
+fn parsed(request: &Request) -> Result<Step, Why> {
+    let env = |name: &str| variable(request, name).map(OsString::from);
+    let invocation = Invocation {
+        argv: &request.arguments,
+        cwd: &request.directory,
+        env: &env,
+    };
+    let files = discover::ResponseFilesOf(&request.directory);
+    match compiler::parse(&invocation, &files) {
+        Parsed::Step(step) => Ok(*step),
+        Parsed::NotOurs(not_ours) => Err(Why::NotOurs(not_ours)),
+    }
+}
+
+/// Whether the command line names files of the tree by absolute paths, which may show in the result.
+fn names_tree(layout: &Layout, step: &Step) -> bool {
+    step.absolute_paths
+        .iter()
+        .any(|path| matches!(layout.place(path), Place::Tree(_)))
+}
+
+/// The outputs; and whether one of them is outside of the tree. Then no worker can make them, and they are known in
+/// the result by their numbers.
+fn outputs(layout: &Layout, step: &Step) -> Result<(Vec<PlannedOutput>, bool), Why> {
+    let mut outputs = Vec::new();
+    let mut is_outside = false;
+    for output in &step.outputs {
+        if output.shape != Shape::File {
+            return Err(Why::OutputDirectory);
+        }
+        is_outside |= !matches!(layout.place(&output.path), Place::Tree(_));
+        let name = layout.from_working_directory(&output.path);
+        outputs.push(PlannedOutput {
+            name: text(&name)?.to_owned(),
+            path: layout.absolute(&output.path),
+            is_required: output.required,
+        });
+    }
+    if is_outside {
+        for (number, output) in outputs.iter_mut().enumerate() {
+            output.name = format!("output-{number}");
+        }
+    }
+    Ok((outputs, is_outside))
+}
+
+/// The command as the real tool gets it; the tool by its path, as an action must name it.
+fn arguments(request: &Request, program: &Path) -> Result<Vec<String>, Why> {
+    let words = request.arguments.iter().skip(1);
+    std::iter::once(program.as_os_str())
+        .chain(words.map(OsString::as_os_str))
+        .map(|word| text(Path::new(word)).map(str::to_owned))
+        .collect()
+}
+
+/// The variables that the command may read, sorted; and another name of the working directory, where it has one that
+/// gets into the result.
+fn environment(
+    request: &Request,
+    step: &Step,
+    toolchain: &Toolchain,
+    needs_root: bool,
+) -> Result<(Vec<(String, String)>, Option<PathBuf>), Why> {
+    let mut variables = Vec::new();
+    let mut other_name = None;
+    for name in step
+        .environment
+        .iter()
+        .filter(|name| !ONLY_ON_TERMINALS.contains(name))
+    {
+        let Some(value) = variable(request, name) else {
+            continue;
+        };
+        if *name == "PWD" {
+            // Debug information takes it, if it is another name of the directory where the command runs.
+            let path = Path::new(value);
+            if !needs_root
+                || path == request.directory
+                || path.canonicalize().ok().as_ref() != Some(&request.directory)
+            {
+                continue;
+            }
+            other_name = Some(path.to_owned());
+        }
+        variables.push(((*name).to_owned(), text(Path::new(value))?.to_owned()));
+    }
+    let path = match toolchain.elsewhere {
+        None => HOST_PATH.to_owned(),
+        Some(_) => text(Path::new(&path_of(request)))?.to_owned(),
+    };
+    variables.retain(|(name, _)| name != "PATH");
+    variables.push(("PATH".to_owned(), path));
+    variables.sort();
+    Ok((variables, other_name))
+}
+
+fn name(step: &Step, request: &Request) -> String {
+    let output = step.outputs.first().map(|output| &output.path);
+    let named = output
+        .or_else(|| step.sources.first())
+        .map(|path| path.display().to_string());
+    named.unwrap_or_else(|| format!("{:?}", request.arguments.first()))
+}

@@ -1,0 +1,287 @@
+//! From files and arguments to an Action.
+
+use std::path::{Path, PathBuf};
+
+use action::ActionDigest;
+use blob::{Blob, Digest};
+use file_digests::{FileDigest, FileDigests, ReadError};
+use merkle::TreeBuilder;
+use prost::Message;
+use reapi::execution as proto;
+use remote_action::Sources;
+use sha2::{Digest as _, Sha256};
+
+use super::layout::{Layout, Place};
+use super::why::Why;
+use crate::service::FUNCTION;
+
+/// Changes whenever the same command must not find results of an older daemon any more.
+const SALT_VERSION: &str = "farrier client 1";
+
+/// An action in the making.
+pub(crate) struct ActionBuilder<'a> {
+    layout: &'a Layout,
+    digests: &'a FileDigests,
+    tree: TreeBuilder,
+    sources: Sources,
+    inputs: Vec<(PathBuf, FileDigest)>,
+    /// What is not in the tree, but on every machine with the same tools: its paths and digests.
+    beside: Vec<(PathBuf, Digest)>,
+    /// The first input that is only here.
+    elsewhere: Option<PathBuf>,
+}
+
+/// What an action is made of.
+pub(crate) struct Built {
+    /// Under which the result is known: whoever has the same tools and inputs has the same one.
+    pub(crate) action_digest: ActionDigest,
+    /// What a worker executes: the same with the platform that says which machines have these tools.
+    pub(crate) executed_digest: ActionDigest,
+    pub(crate) sources: Sources,
+    pub(crate) inputs: Vec<(PathBuf, FileDigest)>,
+    pub(crate) elsewhere: Option<PathBuf>,
+}
+
+/// What the command is, beside its inputs.
+pub(crate) struct Words {
+    pub(crate) arguments: Vec<String>,
+    pub(crate) environment: Vec<(String, String)>,
+    pub(crate) outputs: Vec<String>,
+    pub(crate) platform: Vec<(String, String)>,
+    /// What a worker must have besides.
+    pub(crate) worker: Vec<(String, String)>,
+    /// Whatever else the result depends on.
+    pub(crate) salt: Vec<u8>,
+}
+
+impl<'a> ActionBuilder<'a> {
+    pub(crate) fn new(layout: &'a Layout, digests: &'a FileDigests) -> Self {
+        ActionBuilder {
+            layout,
+            digests,
+            tree: TreeBuilder::new(),
+            sources: Sources::default(),
+            inputs: Vec::new(),
+            beside: Vec::new(),
+            elsewhere: None,
+        }
+    }
+
+    /// Adds a file that the command reads, as it is now.
+    pub(crate) fn file(&mut self, path: &Path) -> Result<(), Why> {
+        let absolute = self.layout.absolute(path);
+        // `..` after a symlink to a directory leads elsewhere than the text says.
+        let opened = self
+            .layout
+            .root()
+            .join(self.layout.working_directory())
+            .join(path);
+        let file = self
+            .digests
+            .get(&opened)
+            .map_err(|error| unreadable(path, &error))?;
+        match self.layout.place(path) {
+            Place::Tree(below) => {
+                self.turns(path)?;
+                let below = text(&below)?;
+                let inserted = self.tree.insert_file(below, file.digest, file.is_executable);
+                inserted.map_err(|error| Why::Action(error.to_string()))?;
+                self.sources.add_file(file.digest, opened.clone());
+            }
+            Place::Host => self.beside.push((absolute, file.digest)),
+            Place::Elsewhere => {
+                self.elsewhere.get_or_insert_with(|| absolute.clone());
+                self.beside.push((absolute, file.digest));
+            }
+        }
+        self.inputs.push((opened, file));
+        Ok(())
+    }
+
+    /// Adds a directory that must exist, with nothing in it but what else is added, if it exists here.
+    pub(crate) fn directory(&mut self, path: &Path) -> Result<(), Why> {
+        let opened = self
+            .layout
+            .root()
+            .join(self.layout.working_directory())
+            .join(path);
+        if let Place::Tree(below) = self.layout.place(path)
+            && opened.is_dir()
+        {
+            self.turns(path)?;
+            self.insert_directory(&below)?;
+        }
+        Ok(())
+    }
+
+    fn turns(&mut self, path: &Path) -> Result<(), Why> {
+        for through in self.layout.turned_back_from(path) {
+            self.insert_directory(&through)?;
+        }
+        Ok(())
+    }
+
+    fn insert_directory(&mut self, below: &Path) -> Result<(), Why> {
+        let inserted = self.tree.insert_directory(text(below)?);
+        inserted.map_err(|error| Why::Action(error.to_string()))
+    }
+
+    /// The action.
+    pub(crate) fn build(mut self, words: Words) -> Result<Built, Why> {
+        let working_directory = text(self.layout.working_directory())?.to_owned();
+        self.insert_directory(Path::new(&working_directory))?;
+        let tree = self
+            .tree
+            .build(FUNCTION)
+            .map_err(|error| Why::Action(error.to_string()))?;
+        for directory in tree.blobs() {
+            self.sources.add(directory);
+        }
+        let salt = salt(&words.salt, &mut self.beside);
+        let command = proto::Command {
+            arguments: words.arguments,
+            environment_variables: words
+                .environment
+                .into_iter()
+                .map(|(name, value)| proto::command::EnvironmentVariable { name, value })
+                .collect(),
+            output_paths: words.outputs,
+            working_directory,
+            ..proto::Command::default()
+        };
+        let command = self
+            .sources
+            .add(Blob::from_bytes(FUNCTION, command.encode_to_vec()));
+        let mut action = |properties: Vec<(String, String)>| {
+            let action = proto::Action {
+                command_digest: Some(command.to_proto()),
+                input_root_digest: Some(tree.root.to_proto()),
+                platform: platform(properties),
+                salt: salt.clone().into(),
+                ..proto::Action::default()
+            };
+            ActionDigest::new(
+                self.sources
+                    .add(Blob::from_bytes(FUNCTION, action.encode_to_vec())),
+            )
+        };
+        let action_digest = action(words.platform.clone());
+        let executed_digest = action([words.platform, words.worker].concat());
+        Ok(Built {
+            action_digest,
+            executed_digest,
+            sources: self.sources,
+            inputs: self.inputs,
+            elsewhere: self.elsewhere,
+        })
+    }
+}
+
+/// Sorted, as the protocol wants it; none where nothing is asked for.
+fn platform(mut properties: Vec<(String, String)>) -> Option<proto::Platform> {
+    properties.sort();
+    properties.dedup();
+    let properties: Vec<_> = properties
+        .into_iter()
+        .map(|(name, value)| proto::platform::Property { name, value })
+        .collect();
+    (!properties.is_empty()).then_some(proto::Platform { properties })
+}
+
+/// Of everything that the result depends on and that is neither in the tree nor in the command.
+fn salt(words: &[u8], beside: &mut Vec<(PathBuf, Digest)>) -> Vec<u8> {
+    beside.sort();
+    beside.dedup();
+    let mut hasher = Sha256::new();
+    let mut field = |bytes: &[u8]| {
+        hasher.update((bytes.len() as u64).to_le_bytes());
+        hasher.update(bytes);
+    };
+    field(SALT_VERSION.as_bytes());
+    field(words);
+    for (path, digest) in beside {
+        field(path.as_os_str().as_encoded_bytes());
+        field(digest.hash_bytes());
+    }
+    hasher.finalize().to_vec()
+}
+
+/// A path as an action may hold it.
+pub(crate) fn text(path: &Path) -> Result<&str, Why> {
+    path.to_str()
+        .ok_or_else(|| Why::NotText(path.display().to_string()))
+}
+
+fn unreadable(path: &Path, error: &ReadError) -> Why {
+    Why::Unreadable {
+        path: path.to_owned(),
+        why: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn words() -> Words {
+        Words {
+            arguments: vec!["/usr/bin/gcc".into(), "-c".into(), "a.c".into()],
+            environment: Vec::new(),
+            outputs: vec!["a.o".into()],
+            platform: Vec::new(),
+            worker: Vec::new(),
+            salt: b"a toolchain".to_vec(),
+        }
+    }
+
+    fn built(directory: &Path, files: &[&str], words: Words) -> Built {
+        let layout = Layout::new(Some(directory), directory);
+        let digests = FileDigests::new(FUNCTION);
+        let mut builder = ActionBuilder::new(&layout, &digests);
+        files
+            .iter()
+            .for_each(|file| builder.file(Path::new(file)).unwrap());
+        builder.build(words).unwrap()
+    }
+
+    #[test]
+    fn the_same_files_elsewhere_make_the_same_action_and_others_do_not() {
+        let directories = [(), ()].map(|()| tempfile::tempdir().unwrap());
+        for directory in &directories {
+            fs::write(directory.path().join("a.c"), "int a;").unwrap();
+        }
+        let digest = |directory: usize, files: &[&str], words| {
+            built(directories[directory].path(), files, words).action_digest
+        };
+        let first = digest(0, &["a.c", "/bin/sh"], words());
+        assert_eq!(digest(1, &["/bin/sh", "a.c"], words()), first);
+        assert_ne!(digest(1, &["a.c"], words()), first, "a file of the host fewer");
+        let other = Words {
+            salt: b"another toolchain".to_vec(),
+            ..words()
+        };
+        assert_ne!(digest(1, &["a.c", "/bin/sh"], other), first);
+        fs::write(directories[1].path().join("a.c"), "int b;").unwrap();
+        assert_ne!(digest(1, &["a.c", "/bin/sh"], words()), first);
+    }
+
+    #[test]
+    fn what_is_only_here_is_named() {
+        let directories = [(), ()].map(|()| tempfile::tempdir().unwrap());
+        let elsewhere = directories[1].path().join("b.h");
+        fs::write(&elsewhere, "").unwrap();
+        let built = built(directories[0].path(), &[elsewhere.to_str().unwrap()], words());
+        assert_eq!(built.elsewhere, Some(elsewhere));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_no_action() {
+        let layout = Layout::new(None, Path::new("/tmp"));
+        let digests = FileDigests::new(FUNCTION);
+        let mut builder = ActionBuilder::new(&layout, &digests);
+        let why = builder.file(Path::new("no-such-file")).unwrap_err();
+        assert!(matches!(why, Why::Unreadable { .. }), "{why}");
+    }
+}

@@ -1,0 +1,74 @@
+//! Which steps are kept at all. A table of cases, nothing else.
+
+use compiler::{Caution, Kind, Step};
+
+use super::why::Why;
+
+/// Says why a step is not kept, if it is not.
+pub(crate) fn check(step: &Step) -> Result<(), Why> {
+    if !is_kept(step.kind) {
+        return Err(Why::Kind(step.kind));
+    }
+    if let Some(caution) = step
+        .caution
+        .iter()
+        .copied()
+        .find(|caution| forbids(*caution, step.kind))
+    {
+        return Err(Why::Caution(caution));
+    }
+    if step.stdin {
+        return Err(Why::Input);
+    }
+    if step.stdout {
+        return Err(Why::Output);
+    }
+    if !step.input_directories.is_empty() {
+        return Err(Why::Inputs("it reads whole directories".to_owned()));
+    }
+    Ok(())
+}
+
+fn is_kept(kind: Kind) -> bool {
+    match kind {
+        Kind::Compile
+        | Kind::Assemble
+        | Kind::CompileToAssembly
+        | Kind::Preprocess
+        | Kind::Dependencies
+        | Kind::SyntaxOnly => true,
+        // What a linker reads is not known by its command line alone; the others are over before anybody has asked.
+        Kind::Link
+        | Kind::Archive
+        | Kind::Index
+        | Kind::Transform
+        | Kind::Generate
+        | Kind::PrecompileHeader
+        | Kind::Probe => false,
+    }
+}
+
+fn forbids(caution: Caution, kind: Kind) -> bool {
+    match caution {
+        Caution::NativeArchitecture
+        | Caution::Plugin
+        | Caution::Profile
+        | Caution::TimeTrace
+        | Caution::PrecompiledHeader
+        | Caution::Modules
+        | Caution::OtherTools
+        | Caution::Talkative
+        | Caution::Overlay
+        | Caution::Timestamps
+        | Caution::InPlace
+        | Caution::Updates => true,
+        // A compiler that writes code for the linker's optimiser calls nobody.
+        Caution::LinkTimeOptimization => kind == Kind::Link,
+        // All candidates are declared, the directories are added, the compiler is asked.
+        Caution::SaveTemps
+        | Caution::UncertainNames
+        | Caution::MissingDirectories
+        | Caution::OtherPreprocessing
+        | Caution::InputsNameInputs => false,
+    }
+}

@@ -1,0 +1,13 @@
+//! Every bound of this crate.
+
+use std::time::Duration;
+
+/// Files that are remembered, about 150 bytes each. Beyond that, those go which were not asked for lately.
+pub const FILES_MAX: usize = 1_000_000;
+/// A file that was changed more lately than this is read each time: file systems and kernels keep times as coarse as a
+/// clock tick, old ones as a second or two.
+pub(crate) const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// Bytes that are hashed at a time.
+pub(crate) const PIECE_BYTES: usize = 256 << 10;
+/// How often a file is read that changes while it is read.
+pub(crate) const READS_MAX: usize = 3;

@@ -1,0 +1,17 @@
+//! What builds need: `farrier run`, the daemon behind it, and what both can tell.
+//!
+//! Read `run.rs` first, then `daemon.rs`. `ask.rs` is how a command speaks to the daemon, `state.rs` where things lie.
+
+mod ask;
+mod background;
+mod daemon;
+mod own_server;
+mod report;
+mod run;
+mod state;
+mod summary;
+mod tools;
+
+pub(crate) use daemon::{DaemonCommand, daemon};
+pub(crate) use report::{ReportOptions, StepsOptions, status, steps};
+pub(crate) use run::{RunOptions, run};

@@ -1,0 +1,132 @@
+//! `farrier daemon`: what turns commands into actions, in the background of builds.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use blob::InstanceName;
+use clap::{Args, Subcommand};
+use daemon::{Daemon, DaemonOptions, DoorError, ServiceOptions, Strategy, open_door};
+use tasks::Group;
+
+use super::ask::ask;
+use super::own_server::OwnServer;
+use super::state::State;
+use crate::commands::connection::parse_instance;
+use crate::durations;
+use crate::server_trust::ServerTrust;
+use crate::wire::signals::EndSignals;
+
+/// What `farrier daemon` can do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DaemonCommand {
+    /// Serve the wrappers of this user, until nobody has asked for anything for long. `farrier run` starts it.
+    Start(StartOptions),
+    /// End it. Builds that go on do so without it.
+    Stop,
+}
+
+/// Which server the daemon speaks to, and how.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct ClientOptions {
+    /// The server: http://HOST:PORT, grpc://HOST:PORT or HOST:PORT; https:// or grpcs:// for TLS [default: one of this
+    /// machine, started when it is needed].
+    #[arg(long, env = "FARRIER_ENDPOINT", value_name = "URL")]
+    pub(super) endpoint: Option<String>,
+    #[command(flatten)]
+    pub(super) trust: ServerTrust,
+    /// The instance name; the unnamed one if left out.
+    #[arg(long, env = "FARRIER_INSTANCE", default_value = "", hide_default_value = true, value_name = "NAME",
+        value_parser = parse_instance)]
+    pub(super) instance: InstanceName,
+    /// Who does what is not in the cache: local (this machine), remote (a worker, or the step fails) or
+    /// remote_local_fallback (a worker, else this machine) [default: local with the server of this machine,
+    /// remote_local_fallback with another].
+    #[arg(long, env = "FARRIER_STRATEGY", value_name = "WHO", value_parser = parse_strategy)]
+    pub(super) strategy: Option<Strategy>,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct StartOptions {
+    #[command(flatten)]
+    client: ClientOptions,
+    /// A platform property that workers must have; repeat for several.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = crate::commands::exec::parse_pair)]
+    platform: Vec<(String, String)>,
+    /// End when nobody has asked for anything for so long; 0s never does.
+    #[arg(long, default_value = "3h", value_parser = durations::parse, value_name = "DURATION")]
+    idle: Duration,
+}
+
+/// How long wrappers may take to end when the daemon does.
+const GOODBYE: Duration = Duration::from_secs(5);
+
+/// Runs `farrier daemon`.
+pub(crate) async fn daemon(command: DaemonCommand) -> Result<ExitCode> {
+    let state = State::open()?;
+    match command {
+        DaemonCommand::Start(options) => start(options, state).await,
+        DaemonCommand::Stop => {
+            match ask(&state.socket(), "stop", None)? {
+                Some(_) => println!("the daemon ends"),
+                None => println!("no daemon is there"),
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}
+
+async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
+    let door = match open_door(&state.socket()) {
+        Ok(door) => door,
+        // Two builds have started at once.
+        Err(DoorError::Taken) => return Ok(ExitCode::SUCCESS),
+        Err(error) => return Err(error.into()),
+    };
+    let mut signals = EndSignals::listen()?;
+    let client = options.client;
+    let own_server = match &client.endpoint {
+        Some(_) => None,
+        None => Some(OwnServer::start(&state)?),
+    };
+    let default_strategy = match own_server {
+        Some(_) => Strategy::Local,
+        None => Strategy::RemoteLocalFallback,
+    };
+    let endpoint = match (&client.endpoint, &own_server) {
+        (Some(endpoint), _) => endpoint.clone(),
+        (None, Some(server)) => server.endpoint.clone(),
+        (None, None) => anyhow::bail!("there is no server"),
+    };
+    let tasks = Group::new("daemon");
+    let daemon = Daemon::new(
+        DaemonOptions {
+            service: ServiceOptions {
+                tls: client.trust.for_endpoint(&endpoint)?,
+                endpoint,
+                instance: client.instance,
+            },
+            is_own_server: own_server.is_some(),
+            strategy: client.strategy.unwrap_or(default_strategy),
+            idle: options.idle,
+            platform: options.platform,
+            host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        },
+        tasks.clone(),
+    );
+    let serving = daemon.serve(door);
+    tokio::select! {
+        served = serving => served.context("serving wrappers")?,
+        _signal = signals.next() => {}
+    }
+    tasks.shut_down(GOODBYE).await;
+    // It lets running actions finish, which takes a while and blocks.
+    let ended = tokio::task::spawn_blocking(move || drop(own_server));
+    ended.await.context("ending the server")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn parse_strategy(name: &str) -> Result<Strategy, String> {
+    Strategy::from_name(name.as_ref())
+        .ok_or_else(|| format!("`{name}` is no strategy; there are local, remote and remote_local_fallback"))
+}

@@ -1,0 +1,111 @@
+//! What came of a build, in a few lines.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// Reasons that are told, the most frequent first.
+const REASONS_TOLD_MAX: usize = 6;
+
+/// For the end of a build.
+pub(super) fn lines(counts: &Value, took: Duration) -> String {
+    let count = |name: &str| counts[name].as_u64().unwrap_or_default();
+    let (hits, remote, local, local_only) = (
+        count("hits"),
+        count("remote"),
+        count("local"),
+        count("local_only"),
+    );
+    let cacheable = hits + remote + local + local_only;
+    let mut text = String::new();
+    let percent = match cacheable {
+        0 => String::new(),
+        cacheable => format!(" ({} %)", hits * 100 / cacheable),
+    };
+    let took = took.as_secs_f64();
+    // Writing to a string cannot fail.
+    let _ = writeln!(
+        text,
+        "farrier: {cacheable} steps in {took:.1} s: {hits} from the cache{percent}, {remote} by workers, {} here",
+        local + local_only
+    );
+    for (what, reasons) in [
+        ("by the real tool as it is", &counts["reasons"]),
+        ("not by a worker", &counts["fallbacks"]),
+    ] {
+        if let Some(told) = told(reasons) {
+            let _ = writeln!(text, "farrier: {what}: {told}");
+        }
+    }
+    if let Some(failure) = counts["server_failure"].as_str() {
+        let _ = writeln!(text, "farrier: the server is down: {failure}");
+    }
+    let left = count("uploads_left");
+    if left > 0 {
+        let _ = writeln!(text, "farrier: {left} results are not stored yet");
+    }
+    text
+}
+
+/// For the time of a build.
+pub(super) fn progress(counts: &Value) -> String {
+    let count = |name: &str| counts[name].as_u64().unwrap_or_default();
+    format!(
+        "farrier: {} from the cache, {} by workers, {} here, {} under way",
+        count("hits"),
+        count("remote"),
+        count("local") + count("local_only") + count("real"),
+        count("under_way")
+    )
+}
+
+/// `None` if there is nothing to tell.
+fn told(reasons: &Value) -> Option<String> {
+    let reasons = reasons.as_object().filter(|reasons| !reasons.is_empty())?;
+    let mut reasons: Vec<_> = reasons
+        .iter()
+        .map(|(why, count)| (count.as_u64().unwrap_or_default(), why))
+        .collect();
+    reasons.sort_by(|a, b| b.cmp(a));
+    let more = reasons.len().saturating_sub(REASONS_TOLD_MAX);
+    let mut told: Vec<_> = reasons
+        .iter()
+        .take(REASONS_TOLD_MAX)
+        .map(|(count, why)| format!("{count} ({why})"))
+        .collect();
+    if more > 0 {
+        told.push(format!("and {more} other reasons"));
+    }
+    Some(told.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_build_is_told_in_a_few_lines() {
+        let check =
+            |counts: Value, expected: &str| assert_eq!(lines(&counts, Duration::from_millis(1234)), expected);
+        check(
+            json!({ "hits": 3, "remote": 0, "local": 1, "reasons": { "kind: Link": 2, "other": 5 } }),
+            "farrier: 4 steps in 1.2 s: 3 from the cache (75 %), 0 by workers, 1 here\n\
+             farrier: by the real tool as it is: 5 (other), 2 (kind: Link)\n",
+        );
+        check(
+            json!({ "server_failure": "why", "uploads_left": 2 }),
+            "farrier: 0 steps in 1.2 s: 0 from the cache, 0 by workers, 0 here\n\
+             farrier: the server is down: why\n\
+             farrier: 2 results are not stored yet\n",
+        );
+        let many: serde_json::Map<_, _> = (0..9).map(|n| (n.to_string(), json!(n))).collect();
+        let text = lines(&json!({ "reasons": many }), Duration::ZERO);
+        assert!(
+            text.contains("8 (8), 7 (7)") && text.contains("and 3 other reasons"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,92 @@
+//! A directory of links named as the tools, all to the wrapper.
+
+use std::collections::BTreeSet;
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use compiler::Tool;
+
+/// Most tools that are linked; a `PATH` has a few dozen.
+const TOOLS_MAX: usize = 4096;
+
+/// The program that stands in for tools: `farrier-cc` beside this program, which starts in no time, else this program
+/// itself.
+pub(super) fn wrapper() -> Result<PathBuf> {
+    let this = std::env::current_exe().context("cannot find this program")?;
+    let beside = this.with_file_name(wrapper::WRAPPER_NAME);
+    Ok(if beside.is_file() { beside } else { this })
+}
+
+/// Makes the links for the tools of a `PATH` in `directory`. Those of earlier builds stay: somebody may have written
+/// them down. `farrier-cc` is there too, for launchers.
+pub(super) fn link(directory: &Path, path: &OsStr, wrapper: &Path) -> Result<()> {
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let mut names = tools_of(path, directory);
+    names.insert(wrapper::WRAPPER_NAME.into());
+    for name in names {
+        let link = directory.join(&name);
+        if fs::read_link(&link).is_ok_and(|target| target == wrapper) {
+            continue;
+        }
+        // In one step: another build may be using it.
+        let temporary = directory.join(format!(".{}-{}", name.display(), uuid::Uuid::new_v4().simple()));
+        symlink(wrapper, &temporary)
+            .and_then(|()| fs::rename(&temporary, &link))
+            .with_context(|| format!("cannot make {}", link.display()))?;
+    }
+    Ok(())
+}
+
+/// Names of tools that are found in a `PATH`, by themselves and not by our links.
+fn tools_of(path: &OsStr, links: &Path) -> BTreeSet<OsString> {
+    std::env::split_paths(path)
+        .filter(|directory| directory.is_absolute() && directory != links)
+        // A directory that cannot be listed has nothing for anyone.
+        .filter_map(|directory| fs::read_dir(directory).ok())
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.file_name()))
+        .filter(|name| {
+            name.to_str()
+                .and_then(compiler::is_tool_name)
+                .is_some_and(is_linked)
+        })
+        .take(TOOLS_MAX)
+        .collect()
+}
+
+/// Only tools whose work is kept: the others would only start later.
+fn is_linked(tool: Tool) -> bool {
+    matches!(tool, Tool::GccDriver | Tool::ClangDriver)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tools_are_linked_once_under_their_own_names() {
+        let directory = tempfile::tempdir().unwrap();
+        let (bin, links) = (directory.path().join("bin"), directory.path().join("links"));
+        fs::create_dir(&bin).unwrap();
+        for name in ["gcc", "x86_64-linux-gnu-g++-12", "clang-15", "cat", "ccache-gcc"] {
+            fs::write(bin.join(name), "").unwrap();
+        }
+        let path =
+            std::env::join_paths([&links, &bin, Path::new("relative"), Path::new("/no/such")]).unwrap();
+        let linked = || {
+            let names = fs::read_dir(&links)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name());
+            names.collect::<BTreeSet<_>>()
+        };
+        let wanted = ["clang-15", "farrier-cc", "gcc", "x86_64-linux-gnu-g++-12"].map(OsString::from);
+        for wrapper in ["/one/farrier-cc", "/two/farrier-cc", "/two/farrier-cc"] {
+            link(&links, &path, Path::new(wrapper)).unwrap();
+            assert_eq!(linked(), BTreeSet::from(wanted.clone()));
+            assert_eq!(fs::read_link(links.join("gcc")).unwrap(), Path::new(wrapper));
+        }
+    }
+}
