@@ -3,9 +3,12 @@
 //! The daemon implements [`service::Daemon`] and is served; siso, reclient's own rewrapper and `bootstrap` then find what
 //! they expect. Read `service.rs` first, then `wire.rs` (what travels) and `ledger.rs` (what is remembered of commands).
 
+pub mod auxiliary;
 pub mod client;
 pub mod ledger;
 pub mod outcome;
 pub mod programs;
+pub mod scandeps;
 pub mod service;
+pub mod serving;
 pub mod wire;

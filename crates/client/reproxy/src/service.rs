@@ -1,7 +1,5 @@
 //! The services that reproxy has, for a daemon that can run commands.
 
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -125,42 +123,4 @@ impl StatusService for Services {
     ) -> Result<Response<GetStatusSummaryResponse>, Status> {
         Ok(Response::new(self.daemon.ledger().summary()))
     }
-}
-
-/// Serves them at an address until `stop` is there. What is in the way of a Unix socket is removed: whoever calls this has
-/// made sure that nobody listens there.
-pub async fn serve(
-    address: &reclient::address::Address,
-    daemon: Arc<dyn Daemon>,
-    stop: Pin<Box<dyn Future<Output = ()> + Send>>,
-) -> std::io::Result<()> {
-    use reclient::address::Address;
-    use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
-
-    let server = tonic::transport::Server::builder().add_routes(routes(daemon));
-    let served = match address {
-        Address::Unix(path) => {
-            match std::fs::remove_file(path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            if let Some(directory) = path.parent() {
-                std::fs::create_dir_all(directory)?;
-            }
-            let listener = UnixListenerStream::new(tokio::net::UnixListener::bind(path)?);
-            let served = server.serve_with_incoming_shutdown(listener, stop).await;
-            // Whoever comes now finds nobody, instead of a socket without anybody behind it.
-            let _ = std::fs::remove_file(path);
-            served
-        }
-        Address::Tcp { host, port } => {
-            let host = if host.is_empty() { "127.0.0.1" } else { host };
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            let listener = tokio::net::TcpListener::bind((host, *port)).await?;
-            server
-                .serve_with_incoming_shutdown(TcpListenerStream::new(listener), stop)
-                .await
-        }
-    };
-    served.map_err(std::io::Error::other)
 }

@@ -18,7 +18,8 @@ use reclient_api::proxy::AddProxyEventsRequest;
 use reproxy::client::Reproxy;
 use reproxy::ledger::Ledger;
 use reproxy::outcome::{Ending, Facts, RunOutcome, record};
-use reproxy::service::{Daemon, serve};
+use reproxy::service::{Daemon, routes};
+use reproxy::serving::serve;
 use reproxy::wire::run_request;
 use settings::{Settings, Strategy};
 use tokio::sync::Notify;
@@ -98,7 +99,7 @@ async fn with_daemon<F: Future<Output = ()>>(address: Address, test: impl FnOnce
     });
     let stop = echo.clone();
     let stop = Box::pin(async move { stop.is_down.notified().await });
-    let serving = serve(&address, echo.clone(), stop);
+    let serving = serve(&address, routes(echo.clone()), stop);
     let testing = async {
         let mut tries = 0;
         let client = loop {

@@ -16,7 +16,8 @@ use reclient_api::log::LocalMetadata;
 use reclient_api::stats::Stats;
 use reproxy::ledger::Ledger;
 use reproxy::outcome::{Ending, Facts, RunOutcome, record};
-use reproxy::service::{Daemon, serve};
+use reproxy::service::{Daemon, routes};
+use reproxy::serving::serve;
 use settings::Settings;
 use tokio::sync::Notify;
 
@@ -93,7 +94,7 @@ async fn a_reproxy() {
     let stop = Box::pin(async move { stop.is_down.notified().await });
     println!("http_proxy={}", env::var("http_proxy").unwrap_or_default());
     println!("arguments={}", env::var("REPROXY_ARGUMENTS").unwrap_or_default());
-    serve(&Address::parse(&address).unwrap(), daemon, stop)
+    serve(&Address::parse(&address).unwrap(), routes(daemon), stop)
         .await
         .unwrap();
 }
