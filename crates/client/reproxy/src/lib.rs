@@ -8,6 +8,7 @@ pub mod client;
 pub mod ledger;
 pub mod outcome;
 pub mod programs;
+pub mod relay;
 pub mod scandeps;
 pub mod service;
 pub mod serving;
