@@ -22,7 +22,7 @@ use crate::variables::{Effect, VARIABLES};
 const EXIT_USAGE: u8 = 100;
 /// The command cannot be executed here.
 const EXIT_EXECUTION: u8 = 101;
-/// The daemon has gone during a command that had begun.
+/// The daemon has gone during a command that had begun, or is not there where nothing may run without it.
 const EXIT_REMOTE: u8 = 102;
 
 const USAGE: &str = "USAGE: recc <command>\n(run \"recc --help\" for details)";
@@ -93,6 +93,7 @@ fn run(command: Vec<OsString>) -> ExitCode {
     }
     match daemon(&plan) {
         Ok(socket) => converse(command, &plan, &socket),
+        Err(why) if plan.settings.no_execute => not_here(&why),
         Err(why) => {
             if plan.is_talkative {
                 eprintln!("recc: warning: running here: {why}");
@@ -195,8 +196,15 @@ fn converse(command: Vec<OsString>, plan: &Plan, socket: &Path) -> ExitCode {
             eprintln!("recc: the daemon has gone during the command: {error}");
             ExitCode::from(EXIT_REMOTE)
         }
+        Err(Broken { error, .. }) if plan.settings.no_execute => not_here(&error.to_string()),
         Err(_) => execute(&command),
     }
+}
+
+/// Nothing may run, and there is nobody who could say which action it would be.
+fn not_here(why: &str) -> ExitCode {
+    eprintln!("recc: RECC_NO_EXECUTE: nobody can say which action it would be: {why}");
+    ExitCode::from(EXIT_REMOTE)
 }
 
 /// Becomes the command, as if recc had not been there.

@@ -119,6 +119,10 @@ fn exit_codes_of_its_own() {
     assert!(check(&[], &["there-is-no-such-program"], 101).contains("not found"));
     assert!(check(&[("RECC_LINK_CACHE_ONLY", "1")], &["true"], 100).contains("need RECC_LINK"));
     check(&[], &["--help"], 0);
+    let file = place.path("written");
+    let touch = ["touch", file.to_str().unwrap()];
+    assert!(check(&[("RECC_NO_EXECUTE", "1")], &touch, 102).contains("RECC_NO_EXECUTE"));
+    assert!(!file.exists(), "nothing runs");
     check(&[], &["-v"], 0);
 
     let daemon = place.daemon("daemon", vec![Answer::Output(b"half".to_vec())]);
