@@ -10,6 +10,7 @@
 //! Read [`farrier`] first.
 
 pub mod bazel;
+pub mod build;
 pub mod casd;
 pub mod client;
 pub mod contents;

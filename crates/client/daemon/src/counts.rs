@@ -32,6 +32,8 @@ pub(crate) struct Record {
     pub(crate) how: How,
     /// Why no worker did it, where one was to.
     pub(crate) fallback: Option<String>,
+    /// Why the compiler was asked what the command reads, if it was.
+    pub(crate) unsure: Option<String>,
     /// Whether it ended well.
     pub(crate) exit_code: Option<i32>,
     pub(crate) begun: SystemTime,
@@ -66,6 +68,7 @@ struct Build {
     took: Duration,
     reasons: BTreeMap<String, u64>,
     fallbacks: BTreeMap<String, u64>,
+    unsure: BTreeMap<String, u64>,
 }
 
 /// Different reasons that are counted for one build.
@@ -92,6 +95,9 @@ impl Counts {
         }
         if let Some(why) = &record.fallback {
             count(&mut build.fallbacks, why);
+        }
+        if let Some(why) = &record.unsure {
+            count(&mut build.unsure, why);
         }
         if state.steps.len() >= STEPS_REMEMBERED_MAX {
             state.steps.pop_front();
@@ -156,6 +162,7 @@ impl Build {
             "took_ms": self.took.as_secs_f64() * 1e3,
             "reasons": self.reasons,
             "fallbacks": self.fallbacks,
+            "unsure": self.unsure,
         })
     }
 }
@@ -174,6 +181,7 @@ impl Record {
             "how": how,
             "why": why,
             "fallback": self.fallback,
+            "unsure": self.unsure,
             "exit_code": self.exit_code,
             "begun_us": self.begun.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64,
             "took_us": self.took.as_micros() as u64,
@@ -193,6 +201,7 @@ mod tests {
             name: "a.o".into(),
             how,
             fallback: None,
+            unsure: None,
             exit_code: Some(0),
             begun: UNIX_EPOCH,
             took: Duration::from_millis(3),

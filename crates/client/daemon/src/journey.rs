@@ -53,6 +53,7 @@ pub(crate) async fn command(
         name: plan.as_ref().map_or(words, |plan| plan.name.clone()),
         how: outcome.how,
         fallback: outcome.fallback,
+        unsure: plan.as_ref().and_then(|plan| plan.unsure.clone()),
         exit_code: outcome.end.map(|end| i32::from(end.exit_code())),
         begun,
         took: start.elapsed(),

@@ -39,5 +39,7 @@ pub(crate) const FLUSH_WITHIN: Duration = Duration::from_secs(60);
 pub(crate) const STEPS_REMEMBERED_MAX: usize = 50_000;
 /// Builds that are counted separately.
 pub(crate) const BUILDS_COUNTED_MAX: usize = 64;
+/// Sets of facts of compilers that are known at once: one for each set of options and directory.
+pub(crate) const FACTS_MAX: usize = 4096;
 /// Toolchains that are known at once.
 pub(crate) const TOOLCHAINS_MAX: usize = 256;

@@ -1,12 +1,14 @@
 //! What a command is as an action: which files it reads and writes, and everything else that its result depends on.
 //!
 //! Read `layout.rs` (where files are, seen from the action), `discover.rs` (which files are read) and `build.rs` (the
-//! action itself); `toolchains.rs` knows what it is made with and `permitted.rs` what is not cached at all.
+//! action itself); `scan.rs` scans for headers, `toolchains.rs` knows what it is made with and `permitted.rs` what is not cached at all.
 
 mod build;
 mod discover;
 mod layout;
+mod link;
 mod permitted;
+mod scan;
 mod toolchains;
 mod why;
 
@@ -25,6 +27,8 @@ use remote_action::Sources;
 
 use self::build::{ActionBuilder, Words, text};
 use self::layout::{Layout, Place};
+use self::link::Links;
+use self::scan::Scans;
 use self::toolchains::{Toolchain, Toolchains};
 pub(crate) use self::why::Why;
 use crate::tool::{path_of, variable};
@@ -33,6 +37,8 @@ use crate::tool::{path_of, variable};
 pub(crate) struct Knowledge {
     digests: Arc<FileDigests>,
     toolchains: Toolchains,
+    scans: Scans,
+    links: Links,
     host_tools: Mutex<HostTools>,
     platform: Vec<(String, String)>,
 }
@@ -52,6 +58,8 @@ pub(crate) struct Plan {
     /// Every file that is read, as it was.
     pub(crate) inputs: Vec<(PathBuf, FileDigest)>,
     pub(crate) outputs: Vec<PlannedOutput>,
+    /// Why the compiler was asked what it reads, if it was.
+    pub(crate) unsure: Option<String>,
     /// A file that only this machine has, for want of which no worker can do it.
     pub(crate) elsewhere: Option<PathBuf>,
 }
@@ -80,6 +88,8 @@ impl Knowledge {
     pub(crate) fn new(digests: Arc<FileDigests>, platform: Vec<(String, String)>) -> Self {
         Knowledge {
             toolchains: Toolchains::new(digests.clone()),
+            scans: Scans::default(),
+            links: Links::default(),
             host_tools: Mutex::new(HostTools::of_this_machine()),
             digests,
             platform,
@@ -115,7 +125,7 @@ pub(crate) fn plan(
     let layout = Layout::new(root, &request.directory);
 
     let mut builder = ActionBuilder::new(&layout, &knowledge.digests);
-    let read = discover::inputs(request, program, &step)?;
+    let read = discover::inputs(&knowledge.scans, &knowledge.links, request, program, &step)?;
     for path in &read.files {
         builder.file(path)?;
     }
@@ -162,6 +172,7 @@ pub(crate) fn plan(
         sources: built.sources,
         inputs: built.inputs,
         outputs,
+        unsure: read.unsure,
         elsewhere,
     })
 }

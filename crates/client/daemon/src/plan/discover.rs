@@ -1,4 +1,4 @@
-//! Which files a step reads, by asking the compiler with `-M`: what is done for want of a scan that is sure.
+//! Which files a step reads: by a scan, and where that is not sure by asking the compiler with `-M`.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -7,9 +7,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use compiler::{DirectoryKind, Included, Kind, Language, Macro, ResponseFiles, Step};
+use compiler::{DirectoryKind, Included, Kind, Macro, ResponseFiles, Step};
 use daemon_api::Request;
 
+use super::link::Links;
+use super::scan::{self, Scans};
 use super::why::Why;
 use crate::limits::RESPONSE_FILE_BYTES_MAX;
 use crate::tool::path_of;
@@ -21,6 +23,8 @@ pub(crate) struct Reads {
     pub(crate) files: Vec<PathBuf>,
     /// Directories that it looks into.
     pub(crate) directories: Vec<PathBuf>,
+    /// Why the scan was not sure and the compiler was asked.
+    pub(crate) unsure: Option<String>,
 }
 
 /// Response files as they are on disk.
@@ -44,55 +48,71 @@ const NAMES_TIME: [&[u8]; 3] = [b"__DATE__", b"__TIME__", b"__TIMESTAMP__"];
 const NAMES_FILES: [&[u8]; 4] = [b"incbin", b".include", b"#embed", b"__has_include"];
 
 /// Everything that a step reads.
-pub(crate) fn inputs(request: &Request, program: &Path, step: &Step) -> Result<Reads, Why> {
-    let mut files = step.inputs.clone();
-    match step.language {
-        Some(language) if is_preprocessed(language) => {
-            for source in &step.sources {
-                files.extend(dependencies(request, program, step, source)?);
-            }
-        }
-        _ => files.extend(step.sources.iter().cloned()),
+pub(crate) fn inputs(
+    scans: &Scans,
+    links: &Links,
+    request: &Request,
+    program: &Path,
+    step: &Step,
+) -> Result<Reads, Why> {
+    let mut reads = Reads {
+        files: step.inputs.clone(),
+        ..Reads::default()
+    };
+    if step.kind == Kind::Link {
+        reads.files.extend(links.inputs(request, program, step)?);
     }
-    files.sort();
-    files.dedup();
+    // Whatever becomes an object goes through an assembler.
+    let is_assembled = matches!(step.kind, Kind::Compile | Kind::Assemble | Kind::Link);
+    for source in &step.sources {
+        let files = match step.language.and_then(scan::language) {
+            Some(language) => match scans.scan(request, program, step, source, language)? {
+                Ok(files) => {
+                    reads.files.extend(files);
+                    continue;
+                }
+                Err(unsure) => {
+                    reads.unsure = Some(unsure);
+                    dependencies(request, program, step, source)?
+                }
+            },
+            None => vec![source.clone()],
+        };
+        for file in &files {
+            check_text(&request.directory.join(file), is_assembled)?;
+        }
+        reads.files.extend(files);
+    }
+    reads.files.sort();
+    reads.files.dedup();
     let directories = step
         .preprocessing
         .iter()
         .flat_map(|preprocessing| &preprocessing.directories);
-    let directories = directories.map(|directory| directory.path.clone()).collect();
-    // Whatever becomes an object goes through an assembler.
-    let is_assembled = matches!(step.kind, Kind::Compile | Kind::Assemble);
-    for file in &files {
-        let path = request.directory.join(file);
-        let text = std::fs::read(&path).map_err(|error| Why::Unreadable {
-            path: path.clone(),
-            why: error.to_string(),
-        })?;
-        if NAMES_TIME.iter().any(|word| contains(&text, word)) {
-            return Err(Why::Time);
-        }
-        if let Some(word) = names_files(&text, is_assembled) {
-            let word = String::from_utf8_lossy(word);
-            return Err(Why::Inputs(format!("{} has `{word}` in it", file.display())));
-        }
+    reads.directories = directories.map(|directory| directory.path.clone()).collect();
+    Ok(reads)
+}
+
+/// Says why a file has words in it by which more is read than the compiler tells, or by which the result is never the same.
+fn check_text(path: &Path, is_assembled: bool) -> Result<(), Why> {
+    let unreadable = |error: std::io::Error| Why::Unreadable {
+        path: path.to_owned(),
+        why: error.to_string(),
+    };
+    let text = std::fs::read(path).map_err(unreadable)?;
+    if NAMES_TIME.iter().any(|word| contains(&text, word)) {
+        return Err(Why::Time);
     }
-    Ok(Reads { files, directories })
-}
-
-fn is_preprocessed(language: Language) -> bool {
-    matches!(
-        language,
-        Language::C | Language::Cxx | Language::ObjC | Language::ObjCxx | Language::AssemblerWithCpp
-    )
-}
-
-/// The word in a file by which more is read than the compiler tells, if there is one.
-fn names_files(text: &[u8], is_assembled: bool) -> Option<&'static [u8]> {
-    let words = NAMES_FILES
+    let mut words = NAMES_FILES
         .iter()
         .filter(|word| is_assembled || !word.starts_with(b"."));
-    words.copied().find(|word| contains(text, word))
+    match words.find(|word| contains(&text, word)) {
+        Some(word) => {
+            let word = String::from_utf8_lossy(word);
+            Err(Why::Inputs(format!("{} has `{word}` in it", path.display())))
+        }
+        None => Ok(()),
+    }
 }
 
 fn contains(text: &[u8], word: &[u8]) -> bool {

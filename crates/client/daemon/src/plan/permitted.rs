@@ -36,10 +36,10 @@ fn is_kept(kind: Kind) -> bool {
         | Kind::CompileToAssembly
         | Kind::Preprocess
         | Kind::Dependencies
-        | Kind::SyntaxOnly => true,
-        // What a linker reads is not known by its command line alone; the others are over before anybody has asked.
-        Kind::Link
-        | Kind::Archive
+        | Kind::SyntaxOnly
+        | Kind::Link => true,
+        // They are over before anybody has asked, or change what is there already.
+        Kind::Archive
         | Kind::Index
         | Kind::Transform
         | Kind::Generate
@@ -62,7 +62,8 @@ fn forbids(caution: Caution, kind: Kind) -> bool {
         | Caution::Timestamps
         | Caution::InPlace
         | Caution::Updates => true,
-        // A compiler that writes code for the linker's optimiser calls nobody.
+        // Finding out what a link reads is `link.rs`'s business; a compiler that writes code for the linker's optimiser
+        // calls nobody.
         Caution::LinkTimeOptimization => kind == Kind::Link,
         // All candidates are declared, the directories are added, the compiler is asked.
         Caution::SaveTemps

@@ -3,30 +3,18 @@
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use daemon_api::Request;
 use file_digests::FileDigests;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
+use toolchain::{FileDigests as FileDigestsOnce, FingerprintError};
 
 use super::layout::{Layout, Place};
 use super::why::Why;
 use crate::limits::TOOLCHAINS_MAX;
 use crate::tool::path_of;
-
-/// Programs that a driver may start.
-const PARTS: [&str; 8] = [
-    "cc1",
-    "cc1plus",
-    "cc1obj",
-    "as",
-    "ld",
-    "collect2",
-    "lto1",
-    "lto-wrapper",
-];
 
 /// A toolchain as it is now.
 #[derive(Clone)]
@@ -70,8 +58,9 @@ impl Toolchains {
         let parts = match known {
             Some(parts) => parts,
             None => {
-                let parts: Arc<[PathBuf]> =
-                    parts(&key).map_err(|error| unknown(&key.program, &error))?.into();
+                let parts: Arc<[PathBuf]> = parts(&key, request)
+                    .map_err(|error| unknown(&key.program, &error))?
+                    .into();
                 let mut known = self.parts.lock();
                 if known.len() >= TOOLCHAINS_MAX {
                     known.clear();
@@ -105,30 +94,19 @@ fn in_path(path: &OsStr, name: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// The driver first.
-fn parts(key: &Key) -> std::io::Result<Vec<PathBuf>> {
-    let mut parts = vec![key.program.clone()];
-    for name in PARTS {
-        let asked = Command::new(&key.program)
-            .arg(format!("-print-prog-name={name}"))
-            .env_clear()
-            .env("PATH", &key.path)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .output()?;
-        let answer = String::from_utf8_lossy(&asked.stdout).trim_end().to_owned();
-        // Without a directory it is found by the search path, if at all.
-        let found = match answer.contains('/') {
-            true => Some(PathBuf::from(answer)),
-            false => in_path(&key.path, name),
-        };
-        if let Some(part) = found.and_then(|found| found.canonicalize().ok())
-            && part.is_file()
-        {
-            parts.push(part);
-        }
-    }
-    Ok(parts)
+/// Every program and library that the driver starts or loads.
+fn parts(key: &Key, request: &Request) -> Result<Vec<PathBuf>, FingerprintError> {
+    let others = request.environment.iter().filter(|(name, _)| name != "PATH");
+    let mut environment: Vec<_> = others.cloned().collect();
+    environment.push(("PATH".into(), key.path.clone()));
+    let found = toolchain::fingerprint(
+        &key.program,
+        &[],
+        &environment,
+        "",
+        &mut FileDigestsOnce::default(),
+    )?;
+    Ok(found.parts.into_values().collect())
 }
 
 fn unknown(path: &Path, error: &dyn std::fmt::Display) -> Why {

@@ -1,0 +1,268 @@
+//! Which headers a source includes, by the scanner: what it has to know of the compiler is asked once.
+
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use compiler::{DirectoryKind, Included, Macro, Preprocessing, Step};
+use daemon_api::Request;
+use include_scanner::{Answers, Closure, CommandLineMacro, Language, Unit, Unsure, scan};
+use parking_lot::Mutex;
+use source_view::Store;
+use toolchain::{ENVIRONMENT, Facts, Probe, UserDirectory, ask, probe, search_path};
+
+use super::why::Why;
+use crate::limits::FACTS_MAX;
+use crate::tool::path_of;
+
+/// Rounds of questions that one scan may need: each answer may lead to new ones.
+const ROUNDS_MAX: usize = 8;
+
+/// What scans know of files and compilers.
+#[derive(Default)]
+pub(crate) struct Scans {
+    store: Arc<Store>,
+    known: Mutex<HashMap<Key, Arc<Known>>>,
+}
+
+/// Everything that facts depend on. Another compiler in the same place has another state.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Key {
+    program: PathBuf,
+    state: file_digests::Stamp,
+    arguments: Vec<OsString>,
+    language: Language,
+    directory: PathBuf,
+    environment: Vec<(OsString, OsString)>,
+}
+
+struct Known {
+    facts: Facts,
+    answers: Mutex<Arc<Answers>>,
+}
+
+impl Scans {
+    /// Everything that `source` includes, itself first. The inner error says why that is not sure.
+    pub(crate) fn scan(
+        &self,
+        request: &Request,
+        program: &Path,
+        step: &Step,
+        source: &Path,
+        language: Language,
+    ) -> Result<Result<Vec<PathBuf>, String>, Why> {
+        let unsure = |why: &str| Ok(Err(why.to_owned()));
+        let nothing = Preprocessing::default();
+        let preprocessing = step.preprocessing.as_ref().unwrap_or(&nothing);
+        if step.caution.contains(&compiler::Caution::OtherPreprocessing) {
+            return unsure("other preprocessing");
+        }
+        let (Some(directories), Some(macros)) = (directories(preprocessing), macros(preprocessing)) else {
+            return unsure("frameworks or assertions");
+        };
+        let environment = environment(request);
+        let known = match self.known(request, program, step, language, &environment) {
+            Ok(known) => known,
+            Err(error) => return Ok(Err(format!("probe: {error}"))),
+        };
+        let mut identity = |path: &Path| {
+            let metadata = fs::metadata(path).ok()?;
+            metadata.is_dir().then(|| (metadata.dev(), metadata.ino()))
+        };
+        let directory = &request.directory;
+        let merged = search_path(
+            &known.facts,
+            &directories,
+            &request.environment,
+            directory,
+            &mut identity,
+        );
+        let Some(search) = merged else {
+            return unsure("search path");
+        };
+        let forced = |how| {
+            let forced = preprocessing
+                .forced
+                .iter()
+                .filter(move |forced| forced.how == how);
+            forced.map(|forced| forced.path.clone()).collect::<Vec<_>>()
+        };
+        let (imacros, includes) = (forced(Included::Macros), forced(Included::Whole));
+        let angle = preprocessing
+            .directories
+            .iter()
+            .filter(|directory| directory.kind == DirectoryKind::Angle);
+        let angle = angle.map(|directory| &directory.path);
+        let assembler_search: Vec<_> = angle
+            .chain(&preprocessing.assembler_directories)
+            .cloned()
+            .collect();
+        // A look at the disk as it is now: what an earlier step has made is there.
+        let view = self.store.tick();
+        for _ in 0..ROUNDS_MAX {
+            let answers = known.answers.lock().clone();
+            let unit = Unit {
+                main: source,
+                cwd: directory,
+                language,
+                dialect: &known.facts.dialect,
+                predefined: &known.facts.macros,
+                answers: &answers,
+                command_line: &macros,
+                imacros: &imacros,
+                implicit: &known.facts.implicit,
+                includes: &includes,
+                search: &search,
+                assembler_search: &assembler_search,
+            };
+            let questions = match scan(&unit, &view) {
+                Ok(closure) if closure.time_macros => return Err(Why::Time),
+                Ok(closure) => return Ok(Ok(files(closure))),
+                Err(Unsure::Questions(questions)) => questions,
+                Err(Unsure::Precompiled(path)) => {
+                    return Err(Why::Inputs(format!("{} is precompiled", path.display())));
+                }
+                Err(unsure) => return Ok(Err(label(&unsure))),
+            };
+            let mut more = (*answers).clone();
+            let asked = Probe {
+                driver: program,
+                arguments: &step.facts_arguments,
+                cwd: directory,
+                environment: &environment,
+                language,
+            };
+            if let Err(error) = ask(&asked, &questions, &mut more) {
+                return Ok(Err(format!("question: {error}")));
+            }
+            let mut kept = known.answers.lock();
+            let mut merged = (**kept).clone();
+            for (question, value) in more.iter() {
+                merged.insert(question.clone(), value);
+            }
+            *kept = Arc::new(merged);
+        }
+        unsure("too many questions")
+    }
+
+    fn known(
+        &self,
+        request: &Request,
+        program: &Path,
+        step: &Step,
+        language: Language,
+        environment: &[(OsString, OsString)],
+    ) -> Result<Arc<Known>, String> {
+        let metadata = fs::metadata(program).map_err(|error| error.to_string())?;
+        let matters = |name: &OsString| ENVIRONMENT.iter().any(|known| *known == name.as_os_str());
+        let key = Key {
+            program: program.to_owned(),
+            state: file_digests::Stamp::of(&metadata),
+            arguments: step.facts_arguments.clone(),
+            language,
+            directory: request.directory.clone(),
+            environment: environment
+                .iter()
+                .filter(|(name, _)| matters(name))
+                .cloned()
+                .collect(),
+        };
+        let known = self.known.lock().get(&key).cloned();
+        // A directory that was not there when the compiler was asked would be searched now.
+        let holds = |known: &Arc<Known>| {
+            known
+                .facts
+                .absent_directories
+                .iter()
+                .all(|path| !request.directory.join(path).exists())
+        };
+        if let Some(known) = known.filter(holds) {
+            return Ok(known);
+        }
+        let asked = Probe {
+            driver: program,
+            arguments: &step.facts_arguments,
+            cwd: &request.directory,
+            environment,
+            language,
+        };
+        let facts = probe(&asked).map_err(|error| error.to_string())?;
+        let found = Arc::new(Known {
+            facts,
+            answers: Mutex::default(),
+        });
+        let mut known = self.known.lock();
+        if known.len() >= FACTS_MAX {
+            known.clear();
+        }
+        known.insert(key, found.clone());
+        Ok(found)
+    }
+}
+
+/// The environment of the command as the real tool sees it.
+fn environment(request: &Request) -> Vec<(OsString, OsString)> {
+    let others = request.environment.iter().filter(|(name, _)| name != "PATH");
+    let mut environment: Vec<_> = others.cloned().collect();
+    environment.push(("PATH".into(), path_of(request)));
+    environment.sort();
+    environment
+}
+
+/// `None` where there is no preprocessor.
+pub(crate) fn language(language: compiler::Language) -> Option<Language> {
+    Some(match language {
+        compiler::Language::C => Language::C,
+        compiler::Language::Cxx => Language::Cxx,
+        compiler::Language::ObjC => Language::ObjC,
+        compiler::Language::ObjCxx => Language::ObjCxx,
+        compiler::Language::AssemblerWithCpp => Language::AssemblerWithCpp,
+        _ => return None,
+    })
+}
+
+/// `None` if there is one whose place in the search is not known here.
+fn directories(preprocessing: &Preprocessing) -> Option<Vec<UserDirectory>> {
+    let directories = preprocessing.directories.iter().map(|directory| {
+        let path = directory.path.clone();
+        Some(match directory.kind {
+            DirectoryKind::Quote => UserDirectory::Quote(path),
+            DirectoryKind::Angle => UserDirectory::Angle(path),
+            DirectoryKind::System => UserDirectory::System(path),
+            DirectoryKind::After => UserDirectory::After(path),
+            DirectoryKind::Framework
+            | DirectoryKind::SystemFramework
+            | DirectoryKind::CxxSystem
+            | DirectoryKind::CSystem => return None,
+        })
+    });
+    directories.collect()
+}
+
+fn macros(preprocessing: &Preprocessing) -> Option<Vec<CommandLineMacro>> {
+    let macros = preprocessing.macros.iter().map(|change| match change {
+        Macro::Define(text) => Some(CommandLineMacro::Define(text.clone().into_bytes())),
+        Macro::Undefine(name) => Some(CommandLineMacro::Undefine(name.clone().into_bytes())),
+        Macro::Assert(_) => None,
+    });
+    macros.collect()
+}
+
+fn files(closure: Closure) -> Vec<PathBuf> {
+    let read = closure
+        .files
+        .iter()
+        .chain(&closure.asked)
+        .map(|file| file.path.clone());
+    read.chain(closure.embedded).collect()
+}
+
+/// A word for tables.
+fn label(unsure: &Unsure) -> String {
+    let debug = format!("{unsure:?}");
+    let end = debug.find([' ', '(', '{']).unwrap_or(debug.len());
+    debug[..end].to_owned()
+}

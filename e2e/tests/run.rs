@@ -1,0 +1,307 @@
+//! `farrier run`: builds as they are, with their compilers behind the cache.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use e2e::build::{User, copy, example, hashes};
+use e2e::farrier::Farrier;
+use tempfile::TempDir;
+
+/// What a build of `examples/words` leaves.
+const MADE: [&str; 3] = [".o", ".d", "words"];
+
+fn plain(directory: &Path, command: &[&str]) -> Result<()> {
+    let status = Command::new(command[0])
+        .args(&command[1..])
+        .current_dir(directory)
+        .status();
+    let status = status.with_context(|| format!("{command:?} does not start"))?;
+    ensure!(status.success(), "{command:?}: {status}");
+    Ok(())
+}
+
+fn project(files: &[(&str, &str)]) -> Result<TempDir> {
+    let directory = tempfile::Builder::new().prefix("farrier-project-").tempdir()?;
+    for (name, text) in files {
+        let path = directory.path().join(name);
+        fs::create_dir_all(path.parent().context("a parent")?)?;
+        fs::write(path, text)?;
+    }
+    Ok(directory)
+}
+
+#[test]
+fn a_project_is_compiled_once_and_comes_out_as_without_farrier() -> Result<()> {
+    let user = User::new()?;
+    let by_hand = example("words")?;
+    plain(by_hand.path(), &["make", "-j2"])?;
+    let expected = hashes(by_hand.path(), &MADE)?;
+    assert_eq!(expected.len(), 4 * 2 + 1, "{expected:?}");
+
+    let first = example("words")?;
+    let build = user.build(first.path(), &[], &["make", "-j2"])?;
+    assert_eq!(build.counts(), (4, 0, 0, 4), "{}", build.text);
+    assert_eq!(hashes(first.path(), &MADE)?, expected);
+
+    plain(first.path(), &["make", "clean"])?;
+    let build = user.build(first.path(), &[], &["make", "-j2"])?;
+    assert_eq!(build.counts(), (4, 4, 0, 0), "{}", build.text);
+    assert_eq!(hashes(first.path(), &MADE)?, expected);
+
+    let second = example("words")?;
+    let build = user.build(second.path(), &[], &["make", "-j2"])?;
+    assert_eq!(
+        build.counts(),
+        (4, 4, 0, 0),
+        "in another directory: {}",
+        build.text
+    );
+    assert_eq!(hashes(second.path(), &MADE)?, expected);
+
+    // Two of the four include it.
+    let header = second.path().join("src/reader.h");
+    fs::write(&header, fs::read_to_string(&header)? + "#define MORE 1\n")?;
+    let build = user.build(second.path(), &[], &["make", "-j2"])?;
+    assert_eq!(
+        build.counts(),
+        (2, 0, 0, 2),
+        "after a change of one header: {}",
+        build.text
+    );
+    Ok(())
+}
+
+#[test]
+fn the_daemon_may_end_between_builds_and_the_cache_stays() -> Result<()> {
+    let user = User::new()?;
+    let project = example("words")?;
+    user.build(project.path(), &[], &["make"])?;
+    user.stop_daemon()?;
+    plain(project.path(), &["make", "clean"])?;
+    let build = user.build(project.path(), &[], &["make"])?;
+    assert_eq!(build.counts(), (4, 4, 0, 0), "{}", build.text);
+    Ok(())
+}
+
+#[test]
+fn workers_compile_what_is_not_known_and_others_get_it() -> Result<()> {
+    let farrier = Farrier::start()?;
+    let endpoint = farrier.http_url();
+    let options = ["--endpoint", endpoint.as_str(), "--strategy", "remote"];
+    let by_hand = example("words")?;
+    plain(by_hand.path(), &["make", "-j2", "CFLAGS=-O2 -g"])?;
+    let expected = hashes(by_hand.path(), &[".d"])?;
+
+    let first = example("words")?;
+    let user = User::new()?;
+    let build = user.build(first.path(), &options, &["make", "-j2"])?;
+    assert_eq!(build.counts(), (4, 0, 4, 0), "{}", build.text);
+    plain(by_hand.path(), &["make", "clean"])?;
+    plain(by_hand.path(), &["make", "-j2"])?;
+    assert_eq!(hashes(first.path(), &MADE)?, hashes(by_hand.path(), &MADE)?);
+
+    let other = User::new()?;
+    let second = example("words")?;
+    let build = other.build(second.path(), &options, &["make", "-j2"])?;
+    assert_eq!(build.counts(), (4, 4, 0, 0), "{}", build.text);
+
+    // Debug information holds the directory: compiled where it says, found again only there.
+    plain(first.path(), &["make", "clean"])?;
+    let build = user.build(first.path(), &options, &["make", "-j2", "CFLAGS=-O2 -g"])?;
+    assert_eq!(build.counts(), (4, 0, 4, 0), "{}", build.text);
+    let remote = hashes(first.path(), &[".o"])?;
+    plain(first.path(), &["make", "clean"])?;
+    plain(first.path(), &["make", "-j2", "CFLAGS=-O2 -g"])?;
+    assert_eq!(hashes(first.path(), &[".o"])?, remote);
+    assert_eq!(hashes(first.path(), &[".d"])?, expected);
+    Ok(())
+}
+
+#[test]
+fn without_its_server_a_build_is_as_good_as_without_farrier() -> Result<()> {
+    let user = User::new()?;
+    let project = example("words")?;
+    let options = [
+        "--endpoint",
+        "http://127.0.0.1:9",
+        "--strategy",
+        "remote_local_fallback",
+    ];
+    let build = user.build(project.path(), &options, &["make", "-j2"])?;
+    ensure!(build.text.contains("the server is down"), "{}", build.text);
+    let by_hand = example("words")?;
+    plain(by_hand.path(), &["make", "-j2"])?;
+    assert_eq!(hashes(project.path(), &MADE)?, hashes(by_hand.path(), &MADE)?);
+    Ok(())
+}
+
+#[test]
+fn a_server_that_is_killed_or_frozen_in_the_middle_stops_no_build() -> Result<()> {
+    for kills in [true, false] {
+        let mut farrier = Farrier::start()?;
+        let endpoint = farrier.http_url();
+        let user = User::new()?;
+        let project = example("words")?;
+        let options = [
+            "--endpoint",
+            endpoint.as_str(),
+            "--strategy",
+            "remote_local_fallback",
+        ];
+        user.build(project.path(), &options, &["make", "build/table.o"])?;
+        match kills {
+            true => farrier.kill()?,
+            false => farrier.freeze(),
+        }
+        let begun = std::time::Instant::now();
+        let build = user.build(project.path(), &options, &["make", "-j2"])?;
+        let took = begun.elapsed();
+        farrier.thaw();
+        ensure!(build.text.contains("the server is down"), "{}", build.text);
+        // What a dead server may cost, and a build of a second on a busy machine.
+        ensure!(took.as_secs() < 12, "{took:?}");
+        let by_hand = example("words")?;
+        plain(by_hand.path(), &["make", "-j2"])?;
+        assert_eq!(hashes(project.path(), &MADE)?, hashes(by_hand.path(), &MADE)?);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_new_header_that_comes_first_is_not_overlooked() -> Result<()> {
+    let user = User::new()?;
+    let project = project(&[
+        ("one/empty.h", ""),
+        ("two/config.h", "#define VALUE 2\n"),
+        (
+            "a.c",
+            "#include <config.h>\n#if __has_include(<extra.h>)\n#define EXTRA 100\n#else\n#define EXTRA 0\n#endif\n\
+             int main(void) { return VALUE + EXTRA; }\n",
+        ),
+    ])?;
+    let directory = project.path();
+    let script = "rm -f a.o && gcc -Ione -Itwo -c a.c -o a.o && gcc -o a a.o && ./a";
+    let value = || -> Result<(Option<i32>, String)> {
+        let output = user.run(directory, &[], &["sh", "-c", script])?;
+        Ok((
+            output.status.code(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        ))
+    };
+    for (name, text, expected) in [
+        ("two/nothing.h", "", 2),
+        ("one/config.h", "#define VALUE 1\n", 1),
+        ("two/extra.h", "", 101),
+        // Of the same length, at once.
+        ("one/config.h", "#define VALUE 7\n", 107),
+        ("one/config.h", "#define VALUE 5\n", 105),
+    ] {
+        fs::write(directory.join(name), text)?;
+        for _ in 0..2 {
+            let (code, text) = value()?;
+            assert_eq!(code, Some(expected), "after writing {name}: {text}");
+        }
+    }
+    fs::remove_file(directory.join("one/config.h"))?;
+    assert_eq!(value()?.0, Some(102));
+    Ok(())
+}
+
+#[test]
+fn what_a_compiler_says_is_said_and_what_it_refuses_is_refused() -> Result<()> {
+    let user = User::new()?;
+    let project = project(&[
+        ("warns.c", "int f(void) { int x; return 1; }\n"),
+        ("fails.c", "int f(void) { return y; }\n"),
+    ])?;
+    let compile = |source: &str| {
+        let mut words = vec!["gcc", "-Wall", "-c", source];
+        words.extend(["-o", "out.o"]);
+        user.run(project.path(), &["--quiet"], &words)
+    };
+    let by_hand = |source: &str| {
+        Command::new("gcc")
+            .args(["-Wall", "-c", source, "-o", "other.o"])
+            .current_dir(project.path())
+            .output()
+    };
+    for source in ["warns.c", "fails.c"] {
+        let expected = by_hand(source)?;
+        for _ in 0..2 {
+            let output = compile(source)?;
+            assert_eq!(output.status.code(), expected.status.code());
+            assert_eq!(
+                String::from_utf8_lossy(&output.stderr),
+                String::from_utf8_lossy(&expected.stderr)
+            );
+            assert_eq!(output.stdout, expected.stdout);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn everything_else_is_as_it_was() -> Result<()> {
+    let user = User::new()?;
+    let project = project(&[("a b.c", "int main(void) { return 0; }\n")])?;
+    for (script, expected) in [
+        ("exit 7", 7),
+        ("kill -TERM $$", 143),
+        ("echo 'int main(void) { return 3; }' | gcc -x c -o a - && ./a", 3),
+        ("gcc -dumpmachine | grep -q linux", 0),
+        ("gcc -c 'a b.c' -o 'a b.o' && test -s 'a b.o'", 0),
+        ("gcc -E 'a b.c' | grep -q main", 0),
+        ("echo int x | gcc -x c -c - -o /dev/null; test $? = 1", 0),
+        ("gcc 2>/dev/null", 1),
+        ("no-such-program", 127),
+        (
+            "umask 077 && gcc -c 'a b.c' -o m.o && stat -c %a m.o | grep -qx 600",
+            0,
+        ),
+        (
+            "umask 077 && rm m.o && gcc -c 'a b.c' -o m.o && stat -c %a m.o | grep -qx 600",
+            0,
+        ),
+        (
+            "mkdir -p ro && gcc -c 'a b.c' -o no/such/directory/a.o 2>/dev/null",
+            1,
+        ),
+    ] {
+        let output = user.run(project.path(), &["--quiet"], &["sh", "-c", script])?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(expected), "{script}: {said}");
+    }
+    Ok(())
+}
+
+#[test]
+fn what_was_built_is_told_step_by_step() -> Result<()> {
+    let user = User::new()?;
+    let project = copy(example("words")?.path())?;
+    user.build(project.path(), &[], &["make"])?;
+    let ask = |words: &[&str]| -> Result<String> {
+        let output = user.farrier(words)?.output()?;
+        ensure!(
+            output.status.success(),
+            "{words:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(String::from_utf8(output.stdout)?)
+    };
+    let steps = ask(&["steps", "table"])?;
+    ensure!(
+        steps.lines().count() == 1 && steps.contains("local") && steps.contains("build/table.o"),
+        "{steps}"
+    );
+    let trace: serde_json::Value = serde_json::from_str(&ask(&["steps", "--trace"])?)?;
+    assert_eq!(
+        trace["traceEvents"].as_array().map(Vec::len),
+        Some(5),
+        "four compilations and a link: {trace}"
+    );
+    let status = ask(&["status"])?;
+    ensure!(status.contains("(up)"), "{status}");
+    Ok(())
+}
