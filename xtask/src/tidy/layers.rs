@@ -91,10 +91,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("settings", &[]),
     ("reclient-api", &[]),
     ("daemon-start", &[]),
-    (
-        "reclient",
-        &["reclient-api", "settings", "wrapper", "daemon-api"],
-    ),
+    ("reclient", &["reclient-api", "settings", "wrapper", "daemon-api"]),
     (
         "reproxy",
         &[

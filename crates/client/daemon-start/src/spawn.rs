@@ -55,17 +55,20 @@ impl fmt::Display for NotStarted {
 
 impl std::error::Error for NotStarted {}
 
-/// A program of this name: beside this one, else the first in `PATH`.
+/// A program of this name: beside the name that this one was called by, which may be a link; beside this one itself; else
+/// the first in `PATH`.
 pub fn find_program(name: &str) -> Option<PathBuf> {
-    let beside = env::current_exe()
-        .ok()
-        .and_then(|this| Some(this.parent()?.join(name)));
+    let called = env::args_os().next().map(PathBuf::from);
+    let called = called.filter(|called| called.components().count() > 1);
+    let called = called.and_then(|called| std::path::absolute(called).ok());
+    let beside = [called, env::current_exe().ok()];
+    let beside = beside
+        .iter()
+        .flatten()
+        .filter_map(|this| Some(this.parent()?.join(name)));
     let path = env::var_os("PATH").unwrap_or_default();
     let in_path = env::split_paths(&path).map(|directory| directory.join(name));
-    beside
-        .into_iter()
-        .chain(in_path)
-        .find(|candidate| is_program(candidate))
+    beside.chain(in_path).find(|candidate| is_program(candidate))
 }
 
 fn is_program(path: &Path) -> bool {

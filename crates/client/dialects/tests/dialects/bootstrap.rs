@@ -326,6 +326,20 @@ fn reproxy_becomes_the_daemon() {
 }
 
 #[test]
+fn what_is_beside_a_link_is_found() {
+    let place = Place::new();
+    fs::create_dir_all(place.path("tmp")).unwrap();
+    // Both links lead to a program that lies elsewhere; farrier lies beside the links.
+    script(
+        &place.path("farrier"),
+        "#!/bin/sh\necho farrier \"$1\" \"$2\"; exit 7\n",
+    );
+    let (code, _, said) = run(command(&place, "bootstrap"));
+    assert_eq!(code, Some(7), "{said}");
+    assert!(said.contains("farrier daemon start"), "{said}");
+}
+
+#[test]
 fn wrong_addresses_are_named() {
     let place = Place::new();
     for program in ["bootstrap", "reproxy", "reproxystatus"] {

@@ -1,6 +1,5 @@
 //! The flags of reproxy as options of `farrier daemon`: the one place where they meet.
 
-use std::env;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
@@ -128,10 +127,8 @@ pub(crate) fn credentials_helper(flags: &Flags) -> Option<PathBuf> {
         None => Some(helper),
         Some(name) => {
             let name = if name.is_empty() { "credshelper" } else { name };
-            let beside = env::current_exe()
-                .ok()
-                .and_then(|this| Some(this.parent()?.join(name)));
-            Some(beside.unwrap_or_else(|| name.into()))
+            // One that is not there is complained about when it is started.
+            Some(daemon_start::find_program(name).unwrap_or_else(|| name.into()))
         }
     }
 }
