@@ -84,6 +84,20 @@ const TARGETS: &[Target] = &[
         extern_paths: &[],
         is_spoken: true,
     },
+    Target {
+        folder: "crates/client/reclient-api/src/generated",
+        sources: &[
+            "reclient/command.proto",
+            "reclient/log.proto",
+            "reclient/proxy.proto",
+            "reclient/scandeps.proto",
+            "reclient/stat.proto",
+            "reclient/stats.proto",
+        ],
+        packages: &["cmd", "log", "proxy", "scandeps", "stats"],
+        extern_paths: &[],
+        is_spoken: true,
+    },
 ];
 
 /// The fields that hold content, and so share the receive buffer instead of copying it. Only these: a small field

@@ -4,21 +4,42 @@ use std::env;
 use std::ffi::OsString;
 use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use daemon_api::{
-    Answer, PIECE_BYTES_MAX, Report, Request, SILENCE_MAX, read_frame, socket_path, write_frame,
+    Answer, PIECE_BYTES_MAX, Report, Request, SILENCE_MAX, Settings, read_frame, socket_path, write_frame,
 };
 
 use crate::job_server::JobServer;
 use crate::{OFF_VARIABLE, real_tool, run_here};
 
 /// What came of it.
-enum Outcome {
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The command is over, with this exit code.
     Ended(u8),
-    /// Only the real tool can help.
+    /// Only the real tool can help, in this process's place.
     Execute(PathBuf),
+}
+
+/// There was no outcome.
+#[derive(Debug)]
+pub struct Broken {
+    /// Why.
+    pub error: io::Error,
+    /// Whether anything of the command's has been shown or read: then it cannot be asked for again.
+    pub has_begun: bool,
+}
+
+/// A command for the daemon at a socket.
+pub struct Conversation<'a> {
+    /// Where the daemon is.
+    pub socket: &'a Path,
+    /// The command.
+    pub request: &'a Request,
+    /// Words before the command if it has to run here; the first is a program.
+    pub local_wrapper: &'a [OsString],
 }
 
 /// Has the command done, one way or another.
@@ -42,54 +63,109 @@ pub(crate) fn converse(arguments: Vec<OsString>) -> ExitCode {
 
 fn try_to(arguments: &[OsString]) -> io::Result<Outcome> {
     let socket = socket_path(&|name| env::var_os(name)).ok_or(io::ErrorKind::NotFound)?;
-    let mut daemon = UnixStream::connect(socket)?;
-    daemon.set_read_timeout(Some(SILENCE_MAX))?;
-    daemon.set_write_timeout(Some(SILENCE_MAX))?;
-    let request = Request {
-        arguments: arguments.to_vec(),
-        directory: env::current_dir()?,
-        environment: env::vars_os().collect(),
-        settings: Vec::new(),
-        is_terminal: io::stderr().is_terminal(),
+    let request = request(arguments.to_vec(), Vec::new())?;
+    let conversation = Conversation {
+        socket: &socket,
+        request: &request,
+        local_wrapper: &[],
     };
-    write_frame(&mut daemon, &request)?;
-    let mut job_server = JobServer::default();
-    let outcome = follow(&mut daemon, arguments, &mut job_server);
-    // The place must be back before this process ends, or runs anything, whatever has happened.
-    job_server.take_back();
-    outcome
+    conversation.hold().map_err(|broken| broken.error)
 }
 
-fn follow(
-    daemon: &mut UnixStream,
-    arguments: &[OsString],
-    job_server: &mut JobServer,
-) -> io::Result<Outcome> {
-    loop {
-        match read_frame(daemon)?.ok_or(io::ErrorKind::UnexpectedEof)? {
-            Answer::Alive => {}
-            Answer::Waiting => job_server.lend(),
-            Answer::SendInput => send_input(daemon)?,
-            Answer::Output(piece) => show(&mut io::stdout(), &piece),
-            Answer::ErrorOutput(piece) => show(&mut io::stderr(), &piece),
-            Answer::Ended(end) => return Ok(Outcome::Ended(end.exit_code())),
-            Answer::Execute { program } => return Ok(Outcome::Execute(program)),
-            Answer::Run { program } => {
-                job_server.take_back();
-                let ran = run_here::run(&program, arguments, |process| {
-                    // A daemon that has gone is noticed below; the command runs all the same.
-                    let _ = write_frame(daemon, &Report::Started { process });
-                })?;
-                let code = ran.end.exit_code();
-                // Whether the daemon keeps the result is its own business, but for the order: what the build starts
-                // next may ask for it, so this waits until the daemon has it.
-                let told = write_frame(daemon, &ran.report());
-                if told.is_ok() {
-                    let _ = read_frame::<Answer>(daemon);
+/// The request for a command of this process: its directory, its environment.
+pub fn request(arguments: Vec<OsString>, settings: Settings) -> io::Result<Request> {
+    Ok(Request {
+        arguments,
+        directory: env::current_dir()?,
+        environment: env::vars_os().collect(),
+        settings,
+        is_terminal: io::stderr().is_terminal(),
+    })
+}
+
+impl Conversation<'_> {
+    /// From the request to the outcome. What the command prints is shown; if it has to run here, it runs here.
+    pub fn hold(&self) -> Result<Outcome, Broken> {
+        let mut has_begun = false;
+        self.try_to_hold(&mut has_begun)
+            .map_err(|error| Broken { error, has_begun })
+    }
+
+    fn try_to_hold(&self, has_begun: &mut bool) -> io::Result<Outcome> {
+        let mut daemon = UnixStream::connect(self.socket)?;
+        daemon.set_read_timeout(Some(SILENCE_MAX))?;
+        daemon.set_write_timeout(Some(SILENCE_MAX))?;
+        write_frame(&mut daemon, self.request)?;
+        let mut job_server = JobServer::default();
+        let outcome = self.follow(&mut daemon, &mut job_server, has_begun);
+        // The place must be back before this process ends, or runs anything, whatever has happened.
+        job_server.take_back();
+        outcome
+    }
+
+    fn follow(
+        &self,
+        daemon: &mut UnixStream,
+        job_server: &mut JobServer,
+        has_begun: &mut bool,
+    ) -> io::Result<Outcome> {
+        loop {
+            let answer = read_frame(daemon)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+            *has_begun |= !matches!(answer, Answer::Alive | Answer::Waiting);
+            match answer {
+                Answer::Alive => {}
+                Answer::Waiting => job_server.lend(),
+                Answer::SendInput => send_input(daemon)?,
+                Answer::Output(piece) => show(&mut io::stdout(), &piece),
+                Answer::ErrorOutput(piece) => show(&mut io::stderr(), &piece),
+                Answer::Ended(end) => return Ok(Outcome::Ended(end.exit_code())),
+                Answer::Execute { program } => return Ok(Outcome::Execute(program)),
+                Answer::Run { program } => {
+                    job_server.take_back();
+                    return self.run_here(&program, daemon);
                 }
-                return Ok(Outcome::Ended(code));
             }
         }
+    }
+
+    fn run_here(&self, program: &Path, daemon: &mut UnixStream) -> io::Result<Outcome> {
+        let (program, arguments) = self.with_local_wrapper(program)?;
+        let ran = run_here::run(&program, &arguments, |process| {
+            // A daemon that has gone is noticed below; the command runs all the same.
+            let _ = write_frame(daemon, &Report::Started { process });
+        })?;
+        let code = ran.end.exit_code();
+        // Whether the daemon keeps the result is its own business, but for the order: what the build starts next may
+        // ask for it, so this waits until the daemon has it.
+        let told = write_frame(daemon, &ran.report());
+        if told.is_ok() {
+            let _ = read_frame::<Answer>(daemon);
+        }
+        Ok(Outcome::Ended(code))
+    }
+
+    /// Becomes the real tool, as [`Outcome::Execute`] asks. Returns only when that is not possible.
+    pub fn execute(&self, program: &Path) -> ExitCode {
+        match self.with_local_wrapper(program) {
+            Ok((program, arguments)) => real_tool::execute(Some(program), &arguments),
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::from(real_tool::EXIT_NOT_FOUND)
+            }
+        }
+    }
+
+    fn with_local_wrapper(&self, program: &Path) -> io::Result<(PathBuf, Vec<OsString>)> {
+        let arguments = &self.request.arguments;
+        let Some(first) = self.local_wrapper.first() else {
+            return Ok((program.to_owned(), arguments.clone()));
+        };
+        let not_found = || {
+            let message = format!("there is no program {}", first.display());
+            io::Error::new(io::ErrorKind::NotFound, message)
+        };
+        let wrapper = real_tool::find(first).ok_or_else(not_found)?;
+        Ok((wrapper, [self.local_wrapper, arguments].concat()))
     }
 }
 

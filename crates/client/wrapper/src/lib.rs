@@ -17,6 +17,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use called_as::WRAPPER_NAME;
+pub use converse::{Broken, Conversation, Outcome, request};
+pub use real_tool::{execute, find};
 pub use run_here::end_of;
 
 /// Names the directory of links to the wrapper, which the real tools must not find in their `PATH`.

@@ -13,7 +13,7 @@ use std::process::{Command, ExitCode};
 use crate::TOOLS_VARIABLE;
 
 /// What a shell answers when it cannot find a command, and when it cannot execute it.
-const EXIT_NOT_FOUND: u8 = 127;
+pub(crate) const EXIT_NOT_FOUND: u8 = 127;
 const EXIT_NOT_EXECUTABLE: u8 = 126;
 
 /// Whether this is the path of a program, or names one in `PATH`.
@@ -23,7 +23,7 @@ pub(crate) fn exists(tool: &OsStr) -> bool {
 
 /// The program that `tool` would be without the wrapper: a path as it is, a name where `PATH` has it first, not counting
 /// links to this very program.
-pub(crate) fn find(tool: &OsStr) -> Option<PathBuf> {
+pub fn find(tool: &OsStr) -> Option<PathBuf> {
     if tool.as_bytes().contains(&b'/') {
         return is_executable(Path::new(tool)).then(|| tool.into());
     }
@@ -64,7 +64,7 @@ fn without_links(path: &OsStr, links: OsString) -> Option<OsString> {
 }
 
 /// Becomes the real tool. Returns only when that is not possible.
-pub(crate) fn execute(program: Option<PathBuf>, arguments: &[OsString]) -> ExitCode {
+pub fn execute(program: Option<PathBuf>, arguments: &[OsString]) -> ExitCode {
     let name = arguments.first().map(|name| name.display());
     let name = name.map_or_else(String::new, |name| name.to_string());
     let Some(program) = program else {

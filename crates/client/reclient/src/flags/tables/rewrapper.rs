@@ -1,0 +1,166 @@
+//! `rewrapper`.
+
+use crate::flags::table::Flag;
+use crate::flags::value::Kind::{Bool, Duration, Int, List, Map, Path, Text};
+
+/// Those of one command.
+pub const REWRAPPER: &[Flag] = &[
+    Flag::new(
+        "server_address",
+        Text,
+        "",
+        "where reproxy listens: unix:///path or host:port",
+    ),
+    Flag::new("command_id", Text, "", "name of the command in logs"),
+    Flag::new(
+        "invocation_id",
+        Text,
+        "",
+        "name of the build in logs and on the server",
+    ),
+    Flag::new(
+        "correlated_invocations_id",
+        Text,
+        "",
+        "name of a group of builds on the server",
+    ),
+    Flag::idle(
+        "tool_name",
+        Text,
+        "",
+        "the server is told the name of this program",
+    ),
+    Flag::new("labels", Map, "type=tool", "what kind of command it is"),
+    Flag::new(
+        "exec_root",
+        Path,
+        "",
+        "top of the input tree; the working directory if empty",
+    ),
+    Flag::new("exec_timeout", Duration, "1h", "how long the command may run"),
+    Flag::new(
+        "reclient_timeout",
+        Duration,
+        "1h",
+        "how long everything about a remote run may take",
+    ),
+    Flag::new("platform", Map, "", "properties of the machine to run on"),
+    Flag::new(
+        "env_var_allowlist",
+        List,
+        "",
+        "variables that the command has elsewhere",
+    ),
+    Flag::new(
+        "inputs",
+        List,
+        "",
+        "input files and directories, from the exec root",
+    ),
+    Flag::new(
+        "virtual_inputs",
+        Text,
+        "",
+        "inputs that are in the remote store only: path=,digest=,mtime=,filemode=;…",
+    ),
+    Flag::new(
+        "toolchain_inputs",
+        List,
+        "",
+        "programs that are inputs, with what is listed beside them",
+    ),
+    Flag::new("input_list_paths", List, "", "files that list more inputs"),
+    Flag::new("output_list_paths", List, "", "files that list more output files"),
+    Flag::new("output_files", List, "", "output files, from the exec root"),
+    Flag::new(
+        "output_directories",
+        List,
+        "",
+        "output directories, from the exec root",
+    ),
+    Flag::new(
+        "exec_strategy",
+        Text,
+        "remote",
+        "local, remote, remote_local_fallback or racing",
+    ),
+    Flag::new(
+        "compare",
+        Bool,
+        "false",
+        "run it more than once and compare what comes out",
+    ),
+    Flag::new(
+        "num_retries_if_mismatched",
+        Int,
+        "0",
+        "deprecated: as num_remote_reruns",
+    ),
+    Flag::new("num_local_reruns", Int, "0", "how often it runs here, to compare"),
+    Flag::new(
+        "num_remote_reruns",
+        Int,
+        "0",
+        "how often it runs elsewhere, to compare",
+    ),
+    Flag::new(
+        "fail_on_mismatch",
+        Bool,
+        "false",
+        "outputs that are not equal are a failure",
+    ),
+    Flag::new(
+        "remote_accept_cache",
+        Bool,
+        "true",
+        "take results that are known already",
+    ),
+    Flag::new("remote_update_cache", Bool, "true", "let new results be known"),
+    Flag::new("download_outputs", Bool, "true", "fetch outputs"),
+    Flag::new(
+        "download_regex",
+        Text,
+        "",
+        "which outputs to fetch; a - before it inverts",
+    ),
+    Flag::new(
+        "enable_atomic_downloads",
+        Bool,
+        "true",
+        "fetch outputs under another name first",
+    ),
+    Flag::new("log_env", Bool, "false", "put the environment into the log"),
+    Flag::new(
+        "preserve_unchanged_output_mtime",
+        Bool,
+        "false",
+        "outputs that stay the same keep their time",
+    ),
+    Flag::new(
+        "local_wrapper",
+        Path,
+        "",
+        "program to put before the command when it runs here",
+    ),
+    Flag::new(
+        "remote_wrapper",
+        Path,
+        "",
+        "program to put before the command when it runs elsewhere",
+    ),
+    Flag::new("dial_timeout", Duration, "3m", "how long to try to reach reproxy"),
+    Flag::new(
+        "preserve_symlink",
+        Bool,
+        "false",
+        "links stay links in the input tree",
+    ),
+    Flag::new(
+        "canonicalize_working_dir",
+        Bool,
+        "false",
+        "the working directory has one name elsewhere",
+    ),
+    Flag::new("action_log", Path, "", "file for the log record of this command"),
+    Flag::new("offline", Bool, "false", "run the command here, without reproxy"),
+];

@@ -1,0 +1,115 @@
+//! Reading the command line of a program, with the answers that all give.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::process::ExitCode;
+
+use reclient::flags::{Effect, Flag, Flags, Parsed, Surroundings, read, usage};
+
+use crate::programs::EXIT_WRONG;
+
+/// A program's call and its tables.
+pub(crate) struct Call {
+    pub(crate) name: &'static str,
+    pub(crate) usage: &'static str,
+    pub(crate) tables: &'static [&'static [Flag]],
+}
+
+impl Call {
+    /// The flags, unless the call asks for something that is answered at once.
+    pub(crate) fn read(&self, words: Vec<OsString>) -> Result<Flags, ExitCode> {
+        let surroundings = Surroundings {
+            variable: &|name| env::var_os(name),
+            read_file: &|path| fs::read_to_string(path),
+        };
+        let usage = || usage(self.usage, self.tables);
+        match read(self.tables, words, &surroundings) {
+            Ok(Parsed::Help) => {
+                eprint!("{}", usage());
+                Err(ExitCode::SUCCESS)
+            }
+            Ok(Parsed::Flags(flags, _)) if flags.bool("version") || flags.bool("version_sdk") => {
+                println!("{}", reclient::version());
+                Err(ExitCode::SUCCESS)
+            }
+            // Words after the flags are passed over, as reclient does.
+            Ok(Parsed::Flags(flags, _)) => Ok(flags),
+            Err(error) => {
+                eprintln!("{}: {error}", self.name);
+                eprint!("{}", usage());
+                Err(ExitCode::from(EXIT_WRONG))
+            }
+        }
+    }
+
+    /// Complains, and says with what to end.
+    pub(crate) fn wrong(&self, message: &str) -> ExitCode {
+        eprintln!("{}: {message}", self.name);
+        ExitCode::from(EXIT_WRONG)
+    }
+}
+
+/// A line for each flag that was said and does nothing.
+pub(crate) fn without_effect(flags: &Flags) -> Vec<String> {
+    flags
+        .said()
+        .filter_map(|(flag, _)| match flag.effect {
+            Effect::None(reason) => Some(format!("-{} has no effect: {reason}", flag.name)),
+            Effect::Works => None,
+        })
+        .collect()
+}
+
+/// The flags that were said and are in these tables, as words for another program.
+pub(crate) fn passed_on(flags: &Flags, tables: &[&[Flag]]) -> Vec<OsString> {
+    let is_known = |name: &str| tables.iter().copied().flatten().any(|flag| flag.name == name);
+    flags
+        .said()
+        .filter(|(flag, _)| is_known(flag.name))
+        .map(|(flag, value)| {
+            let mut word = OsString::from(format!("--{}=", flag.name));
+            word.push(value);
+            word
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use reclient::flags::tables::{BOOTSTRAP, CONNECTION, LOGGING, REPROXY};
+
+    use super::*;
+
+    const CALL: Call = Call {
+        name: "bootstrap",
+        usage: "bootstrap [-flags]",
+        tables: &[LOGGING, CONNECTION, BOOTSTRAP],
+    };
+
+    #[test]
+    fn what_reproxy_knows_is_passed_on() {
+        let words = [
+            "-service=s:1",
+            "-re_proxy=/x",
+            "-use_rpc_credentials=false",
+            "-shutdown_seconds=5",
+        ];
+        let flags = CALL.read(words.map(OsString::from).into()).unwrap();
+        let on = passed_on(&flags, &[LOGGING, CONNECTION, REPROXY]);
+        assert_eq!(on, ["--service=s:1", "--use_rpc_credentials=false"]);
+        let idle = without_effect(&flags);
+        assert_eq!(
+            idle,
+            ["-use_rpc_credentials has no effect: headers go with every call as it is"]
+        );
+    }
+
+    #[test]
+    fn mistakes_end_with_one() {
+        let code = CALL.read(vec!["-speed".into()]).unwrap_err();
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::from(1)));
+        let code = CALL.read(vec!["-help".into()]).unwrap_err();
+        assert_eq!(format!("{code:?}"), format!("{:?}", ExitCode::SUCCESS));
+    }
+}

@@ -1,0 +1,42 @@
+//! Serving at an address of reclient's.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+
+use reclient::address::Address;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_stream::wrappers::{TcpListenerStream, UnixListenerStream};
+use tonic::service::Routes;
+
+/// Says when to stop.
+pub type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Serves until `stop` is there, and then until everything that runs has ended. What is in the way of a Unix socket is
+/// removed: whoever calls this has made sure that nobody listens there.
+pub async fn serve(address: &Address, routes: Routes, stop: Stop) -> io::Result<()> {
+    let server = tonic::transport::Server::builder().add_routes(routes);
+    let served = match address {
+        Address::Unix(path) => {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            if let Some(directory) = path.parent() {
+                std::fs::create_dir_all(directory)?;
+            }
+            let listener = UnixListenerStream::new(UnixListener::bind(path)?);
+            let served = server.serve_with_incoming_shutdown(listener, stop).await;
+            // Whoever comes now finds nobody, instead of a socket without anybody behind it.
+            let _ = std::fs::remove_file(path);
+            served
+        }
+        Address::Tcp { host, port } => {
+            let host = if host.is_empty() { "127.0.0.1" } else { host };
+            let host = host.trim_start_matches('[').trim_end_matches(']');
+            let listener = TcpListenerStream::new(TcpListener::bind((host, *port)).await?);
+            server.serve_with_incoming_shutdown(listener, stop).await
+        }
+    };
+    served.map_err(io::Error::other)
+}
