@@ -96,6 +96,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "daemon",
         &[
+            "settings",
             "daemon-api",
             "compiler",
             "include-scanner",

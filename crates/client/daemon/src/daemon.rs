@@ -4,13 +4,14 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use daemon_api::{Answer, End, Request};
 use file_digests::FileDigests;
 use parking_lot::Mutex;
 use serde_json::json;
-use tasks::{CancellationToken, Group};
+use settings::Strategy;
+use tasks::Group;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -22,11 +23,11 @@ use crate::limits::{EXECUTIONS_MAX, REQUEST_WITHIN, SESSIONS_MAX};
 use crate::link::Link;
 use crate::plan::{Knowledge, Plan, Why, plan};
 use crate::service::{FUNCTION, Service, ServiceOptions};
-use crate::settings::{Settings, Strategy};
 use crate::uploads::Uploads;
+use crate::wanted::{self, Wanted};
 
 /// What a daemon is started with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DaemonOptions {
     /// The server.
     pub service: ServiceOptions,
@@ -40,6 +41,34 @@ pub struct DaemonOptions {
     pub platform: Vec<(String, String)>,
     /// This machine, in the results of commands that ran here.
     pub host_name: String,
+    /// Who is told of every command that came to an end.
+    pub witness: Option<Witness>,
+}
+
+/// Is told of commands.
+pub type Witness = Arc<dyn Fn(&Finished) + Send + Sync>;
+
+/// A command that came to an end.
+#[derive(Clone, Debug)]
+pub struct Finished {
+    /// Names this run.
+    pub execution_id: String,
+    /// As it was asked for.
+    pub request: Arc<Request>,
+    /// Its exit code, as a shell would say it; `None` where the wrapper has become the real tool.
+    pub exit_code: Option<i32>,
+    /// It was answered from the cache.
+    pub is_cache_hit: bool,
+    /// It was answered by a worker.
+    pub ran_remotely: bool,
+    /// Why no worker did it, where one was to.
+    pub fallback: Option<String>,
+    /// When it was asked for.
+    pub begun: SystemTime,
+    /// When it was over.
+    pub ended: SystemTime,
+    /// The action, `hash/size`.
+    pub action: Option<String>,
 }
 
 /// The daemon.
@@ -50,11 +79,12 @@ pub struct Daemon {
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) executions: Semaphore,
     pub(crate) host_name: String,
+    pub(crate) strategy: Strategy,
+    witness: Option<Witness>,
     knowledge: Arc<Knowledge>,
     /// Commands that are looked at: no more than there are processors, or they would only wait for each other.
     planners: Semaphore,
     is_own_server: bool,
-    strategy: Strategy,
     idle: Duration,
     last_asked: Mutex<Instant>,
     under_way: AtomicU64,
@@ -77,6 +107,7 @@ impl Daemon {
             planners: Semaphore::new(processors),
             is_own_server: options.is_own_server,
             strategy: options.strategy,
+            witness: options.witness,
             idle: options.idle,
             last_asked: Mutex::new(Instant::now()),
             under_way: AtomicU64::new(0),
@@ -127,9 +158,9 @@ impl Daemon {
     /// What a command is as an action.
     pub(crate) async fn plan(
         self: &Arc<Self>,
-        request: Request,
+        request: Arc<Request>,
         program: PathBuf,
-        root: Option<PathBuf>,
+        wanted: Arc<Wanted>,
     ) -> Result<Plan, Why> {
         let _turn = self
             .planners
@@ -137,27 +168,30 @@ impl Daemon {
             .await
             .expect("nobody closes the semaphore");
         let knowledge = self.knowledge.clone();
-        let planning =
-            tokio::task::spawn_blocking(move || plan(&knowledge, &request, &program, root.as_deref()));
+        let planning = tokio::task::spawn_blocking(move || plan(&knowledge, &request, &program, &wanted));
         planning
             .await
             .unwrap_or_else(|panic| Err(Why::Action(panic.to_string())))
     }
 
     async fn session(self: &Arc<Self>, stream: UnixStream) -> io::Result<()> {
+        self.converse(stream).await.map(|_done| ())
+    }
+
+    /// Serves one conversation. What came of it, if it was a command that came to an end.
+    pub async fn converse(self: &Arc<Self>, stream: UnixStream) -> io::Result<Option<Finished>> {
         let mut link = Link::new(stream);
         let Some(request) = timeout(REQUEST_WITHIN, link.request()).await?? else {
-            return Ok(());
+            return Ok(None);
         };
-        let settings = Settings::of(&request, self.strategy);
-        match settings
-            .question
-            .as_deref()
-            .map(|question| question.to_string_lossy().into_owned())
-        {
-            Some(question) => self.question(&question, &request, &mut link).await,
-            None => journey::command(self, request, settings, &mut link).await,
+        if let Some(question) = wanted::question(&request) {
+            return self.question(&question, &request, &mut link).await.map(|()| None);
         }
+        let finished = journey::command(self, Arc::new(request), &mut link).await?;
+        if let (Some(finished), Some(witness)) = (&finished, &self.witness) {
+            witness(finished);
+        }
+        Ok(finished)
     }
 
     /// What `farrier run`, `status` and `stats` ask; the answer is JSON.
@@ -229,8 +263,12 @@ impl Daemon {
         }
     }
 
-    /// Stops when told to.
-    pub fn stopping(&self) -> CancellationToken {
-        self.tasks.stopping()
+    /// Ends: nobody is served any more, and what is to be stored is stored when this returns, as far as the server allows.
+    pub async fn end(&self) {
+        let left = self.uploads.flush().await;
+        self.tasks.stop();
+        if left > 0 {
+            tracing::warn!(left, "results are not stored: the server takes too long");
+        }
     }
 }

@@ -6,14 +6,18 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use daemon_api::{Answer, End, Request};
+use settings::Strategy;
+use uuid::Uuid;
+
+use tokio::time::timeout;
 
 use crate::attempt::{Fetched, cached, here, remote, show};
 use crate::counts::{How, Record};
-use crate::daemon::Daemon;
+use crate::daemon::{Daemon, Finished};
 use crate::link::Link;
 use crate::plan::{Plan, Why};
-use crate::settings::{Settings, Strategy};
 use crate::tool;
+use crate::wanted::Wanted;
 
 /// How a command went.
 struct Outcome {
@@ -26,84 +30,116 @@ struct Outcome {
 /// Does one command for a wrapper. An error means that the wrapper has gone, or goes on without the daemon.
 pub(crate) async fn command(
     daemon: &Arc<Daemon>,
-    request: Request,
-    settings: Settings,
+    request: Arc<Request>,
     link: &mut Link,
-) -> io::Result<()> {
+) -> io::Result<Option<Finished>> {
     let (begun, start) = (SystemTime::now(), Instant::now());
     // Without a tool there is nothing to run; the wrapper says so in the words of a shell.
     let Some(program) = tool::find(&request) else {
-        return Ok(());
+        return Ok(None);
     };
-    let words = first_words(&request);
-    let planned = link
-        .meanwhile(daemon.plan(request, program.clone(), settings.root.clone()))
-        .await?;
-    let planning = start.elapsed();
-    let (plan, outcome) = match planned {
-        Ok(plan) => {
-            let plan = Arc::new(plan);
-            let outcome = answer(daemon, &settings, &plan, link).await?;
-            (Some(plan), outcome)
+    let (wanted, not_done) = match Wanted::of(&request, daemon.strategy) {
+        Ok(wanted) => {
+            let not_done = wanted.first_not_done().map(str::to_owned);
+            (Some(Arc::new(wanted)), not_done)
         }
-        Err(why) => (None, real(link, &program, &why).await?),
+        // A front end of another version.
+        Err(error) => (None, Some(error.to_string())),
+    };
+    let build = wanted
+        .as_ref()
+        .map_or_else(String::new, |wanted| wanted.build.clone());
+    let (plan, planning, outcome) = match (wanted, not_done) {
+        (Some(wanted), None) => {
+            let planned = daemon.plan(request.clone(), program.clone(), wanted.clone());
+            let planned = link.meanwhile(planned).await?;
+            let planning = start.elapsed();
+            match planned {
+                Ok(plan) => {
+                    let plan = Arc::new(plan);
+                    let outcome = answer(daemon, &wanted, &plan, link).await?;
+                    (Some(plan), planning, outcome)
+                }
+                Err(why) => (None, planning, real(link, &program, &why).await?),
+            }
+        }
+        (_, not_done) => {
+            let why = Why::Setting(not_done.unwrap_or_default());
+            (None, start.elapsed(), real(link, &program, &why).await?)
+        }
+    };
+    let finished = Finished {
+        execution_id: Uuid::new_v4().to_string(),
+        exit_code: outcome.end.map(|end| i32::from(end.exit_code())),
+        is_cache_hit: outcome.how == How::Hit,
+        ran_remotely: outcome.how == How::Remote,
+        fallback: outcome.fallback.clone(),
+        begun,
+        ended: SystemTime::now(),
+        action: plan.as_ref().map(|plan| plan.action_digest.digest().to_string()),
+        request: request.clone(),
     };
     daemon.counts.add(Record {
-        build: settings.build,
-        name: plan.as_ref().map_or(words, |plan| plan.name.clone()),
+        build,
+        name: plan
+            .as_ref()
+            .map_or_else(|| first_words(&request), |plan| plan.name.clone()),
         how: outcome.how,
         fallback: outcome.fallback,
         unsure: plan.as_ref().and_then(|plan| plan.unsure.clone()),
-        exit_code: outcome.end.map(|end| i32::from(end.exit_code())),
+        exit_code: finished.exit_code,
         begun,
         took: start.elapsed(),
         planning,
-        action: plan.map(|plan| plan.action_digest.digest().to_string()),
+        action: finished.action.clone(),
     });
-    match outcome.end {
-        Some(end) => link.say(&Answer::Ended(end)).await,
-        None => Ok(()),
+    if let Some(end) = outcome.end {
+        link.say(&Answer::Ended(end)).await?;
     }
+    Ok(Some(finished))
 }
 
 /// The cache, then a worker or this machine.
 async fn answer(
     daemon: &Arc<Daemon>,
-    settings: &Settings,
+    wanted: &Wanted,
     plan: &Arc<Plan>,
     link: &mut Link,
 ) -> io::Result<Outcome> {
     let service = &daemon.service;
-    let Some(server) = link.meanwhile(service.server(&settings.build)).await? else {
-        let why = "the server is down".to_owned();
+    if wanted.settings.no_execute {
+        let line = format!("{}\n", plan.action_digest.digest());
+        link.say(&Answer::ErrorOutput(line.into_bytes())).await?;
+        let why = "it was only to be named".to_owned();
+        return Ok(Outcome::of(How::LocalOnly(why), Some(End::Exited(0))));
+    }
+    let Some(server) = link.meanwhile(service.server(&wanted.build)).await? else {
         real_tool(link, &plan.program).await?;
-        return Ok(Outcome {
-            how: How::Real(why),
-            fallback: None,
-            end: None,
-        });
+        return Ok(Outcome::of(How::Real("the server is down".to_owned()), None));
     };
-    if let Some(fetched) = link.meanwhile(cached::known(service, &server, plan)).await? {
+    if wanted.takes_known()
+        && let Some(fetched) = link.meanwhile(cached::known(service, &server, plan)).await?
+    {
         return shown(link, plan, fetched, How::Hit).await;
     }
     let mut fallback = None;
-    if settings.strategy != Strategy::Local {
-        match worker(daemon, &server, plan, link).await? {
+    if wanted.strategy != Strategy::Local {
+        match worker(daemon, &server, wanted, plan, link).await? {
             Ok(executed) => {
                 let how = if executed.is_cached { How::Hit } else { How::Remote };
-                if executed.fetched.exit_code == 0 {
+                if executed.fetched.exit_code == 0 && wanted.keeps_new() {
                     daemon.uploads.send(service, server, executed.upload);
                 }
                 return shown(link, plan, executed.fetched, how).await;
             }
-            Err(why) if settings.strategy == Strategy::Remote => {
+            Err(why) if wanted.strategy == Strategy::Remote => {
                 let line = format!("farrier: {}: no worker could run it: {why}\n", plan.name);
                 link.say(&Answer::ErrorOutput(line.into_bytes())).await?;
-                let end = Some(End::Exited(EXIT_NOT_EXECUTED));
+                let how = How::LocalOnly("no worker could run it".to_owned());
                 return Ok(Outcome {
-                    how: How::Remote,
-                    fallback: None,
-                    end,
+                    how,
+                    fallback: Some(why),
+                    end: Some(End::Exited(EXIT_NOT_EXECUTED)),
                 });
             }
             Err(why) => fallback = Some(why),
@@ -111,6 +147,7 @@ async fn answer(
     }
     let ran = here::run(link, plan, &daemon.digests, &daemon.host_name).await?;
     let how = match ran.upload {
+        Ok(_) if !wanted.keeps_new() => How::LocalOnly("it is not to be kept".to_owned()),
         Ok(upload) => match daemon.uploads.send(service, server, upload) {
             true => How::Local,
             false => How::LocalOnly("too much waits to be uploaded".to_owned()),
@@ -124,6 +161,16 @@ async fn answer(
     })
 }
 
+impl Outcome {
+    fn of(how: How, end: Option<End>) -> Self {
+        Outcome {
+            how,
+            fallback: None,
+            end,
+        }
+    }
+}
+
 /// What `farrier exec` answers when a command could not be executed.
 const EXIT_NOT_EXECUTED: i32 = 125;
 
@@ -131,6 +178,7 @@ const EXIT_NOT_EXECUTED: i32 = 125;
 async fn worker(
     daemon: &Arc<Daemon>,
     server: &remote_action::Server,
+    wanted: &Wanted,
     plan: &Plan,
     link: &mut Link,
 ) -> io::Result<Result<remote::Executed, String>> {
@@ -145,7 +193,13 @@ async fn worker(
             .acquire()
             .await
             .expect("nobody closes the semaphore");
-        remote::run(&daemon.service, server, plan).await
+        let running = remote::run(&daemon.service, server, plan, !wanted.takes_known());
+        match wanted.settings.reclient_timeout.filter(|limit| !limit.is_zero()) {
+            Some(limit) => timeout(limit, running)
+                .await
+                .unwrap_or_else(|_elapsed| Err(anyhow::anyhow!("reclient_timeout ({limit:?}) is over"))),
+            None => running.await,
+        }
     };
     Ok(link
         .meanwhile(running)

@@ -17,11 +17,11 @@ mod link;
 mod outputs;
 mod plan;
 mod service;
-mod settings;
 mod tool;
 mod uploads;
+mod wanted;
 
-pub use daemon::{Daemon, DaemonOptions};
+pub use daemon::{Daemon, DaemonOptions, Finished, Witness};
 pub use door::{Door, DoorError, open_door};
 pub use service::ServiceOptions;
 pub use settings::Strategy;

@@ -12,18 +12,20 @@ mod scan;
 mod toolchains;
 mod why;
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use action::ActionDigest;
 use blob::Blob;
-use compiler::{Invocation, Parsed, Shape, Step};
+use compiler::{Invocation, Kind, Parsed, Shape, Step};
 use daemon_api::Request;
 use file_digests::{FileDigest, FileDigests};
 use host_tools::{Fingerprint, HostTools};
 use parking_lot::Mutex;
 use remote_action::Sources;
+use settings::Settings;
 
 use self::build::{ActionBuilder, Words, text};
 use self::layout::{Layout, Place};
@@ -32,6 +34,7 @@ use self::scan::Scans;
 use self::toolchains::{Toolchain, Toolchains};
 pub(crate) use self::why::Why;
 use crate::tool::{path_of, variable};
+use crate::wanted::Wanted;
 
 /// What is known across commands.
 pub(crate) struct Knowledge {
@@ -117,12 +120,16 @@ pub(crate) fn plan(
     knowledge: &Knowledge,
     request: &Request,
     program: &Path,
-    root: Option<&Path>,
+    wanted: &Wanted,
 ) -> Result<Plan, Why> {
     let step = parsed(request)?;
     permitted::check(&step)?;
+    let asked = &wanted.settings;
+    if step.kind == Kind::Link && asked.handle_links == Some(false) {
+        return Err(Why::Setting("handle_links".to_owned()));
+    }
     let toolchain = knowledge.toolchains.of(request, program)?;
-    let layout = Layout::new(root, &request.directory);
+    let layout = Layout::new(wanted.root.as_deref(), &request.directory);
 
     let mut builder = ActionBuilder::new(&layout, &knowledge.digests);
     let read = discover::inputs(&knowledge.scans, &knowledge.links, request, program, &step)?;
@@ -132,15 +139,27 @@ pub(crate) fn plan(
     for path in &read.directories {
         builder.directory(path)?;
     }
-    let (outputs, is_outside) = outputs(&layout, &step)?;
+    for path in &asked.inputs {
+        builder.file(&layout.root().join(path))?;
+    }
+    let (outputs, is_outside) = outputs(&layout, &step, &asked.output_files)?;
     for output in outputs.iter().filter(|_| !is_outside) {
         let parent = output.path.parent().unwrap_or(Path::new("/"));
         builder.directory(parent)?;
     }
 
     let needs_root = step.embeds_directory || names_tree(&layout, &step);
-    let environment = environment(request, &step, &toolchain, needs_root)?;
-    let mut platform = knowledge.platform.clone();
+    let mut environment = environment(request, &step, &toolchain, needs_root)?;
+    for (name, value) in wanted.variables(request) {
+        let (name, value) = (
+            text(Path::new(&name))?.to_owned(),
+            text(Path::new(&value))?.to_owned(),
+        );
+        environment.variables.retain(|(known, _)| *known != name);
+        environment.variables.push((name, value));
+    }
+    environment.variables.sort();
+    let mut platform = platform(knowledge, asked, step.kind);
     if needs_root {
         platform.push((ROOT_PROPERTY.to_owned(), text(layout.root())?.to_owned()));
     }
@@ -152,7 +171,14 @@ pub(crate) fn plan(
         outputs: output_names,
         platform,
         worker: knowledge.worker(),
-        salt: toolchain.fingerprint.to_vec(),
+        salt: [
+            &toolchain.fingerprint,
+            asked.salt.as_deref().unwrap_or_default().as_bytes(),
+        ]
+        .concat(),
+        is_uncacheable: asked.uncacheable,
+        is_executed_uncacheable: !wanted.keeps_new(),
+        timeout: asked.exec_timeout,
     })?;
     let outside = || {
         is_outside
@@ -200,7 +226,7 @@ fn names_tree(layout: &Layout, step: &Step) -> bool {
 
 /// The outputs; and whether one of them is outside of the tree. Then no worker can make them, and they are known in
 /// the result by their numbers.
-fn outputs(layout: &Layout, step: &Step) -> Result<(Vec<PlannedOutput>, bool), Why> {
+fn outputs(layout: &Layout, step: &Step, more: &[PathBuf]) -> Result<(Vec<PlannedOutput>, bool), Why> {
     let mut outputs = Vec::new();
     let mut is_outside = false;
     for output in &step.outputs {
@@ -215,12 +241,37 @@ fn outputs(layout: &Layout, step: &Step) -> Result<(Vec<PlannedOutput>, bool), W
             is_required: output.required,
         });
     }
+    // Relative to the root of the tree, and perhaps among those that are known already.
+    for path in more.iter().map(|path| layout.root().join(path)) {
+        let path = layout.absolute(&path);
+        if outputs.iter().all(|output| output.path != path) {
+            is_outside |= !matches!(layout.place(&path), Place::Tree(_));
+            let name = layout.seen_from_working_directory(&path);
+            outputs.push(PlannedOutput {
+                name: text(&name)?.to_owned(),
+                path,
+                is_required: false,
+            });
+        }
+    }
     if is_outside {
         for (number, output) in outputs.iter_mut().enumerate() {
             output.name = format!("output-{number}");
         }
     }
     Ok((outputs, is_outside))
+}
+
+/// The daemon's own properties, then those of the front end: for one kind of step before those for all.
+fn platform(knowledge: &Knowledge, asked: &Settings, kind: Kind) -> Vec<(String, String)> {
+    let of_kind = match kind {
+        Kind::Link => &asked.platform_link,
+        _ => &asked.platform_compile,
+    };
+    let mut properties: BTreeMap<_, _> = knowledge.platform.iter().cloned().collect();
+    properties.extend(asked.platform.clone());
+    properties.extend(of_kind.clone());
+    properties.into_iter().collect()
 }
 
 /// The command as the real tool gets it; the tool by its path, as an action must name it.

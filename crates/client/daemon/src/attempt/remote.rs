@@ -23,14 +23,19 @@ pub(crate) struct Executed {
     pub(crate) upload: Upload,
 }
 
-/// Has a worker run it. An error says why none did; what the command itself does wrong is a result.
-pub(crate) async fn run(service: &Arc<Service>, server: &Server, plan: &Plan) -> Result<Executed> {
+/// Has a worker run it, `again` even if the result is known. An error says why none did; what the command itself does wrong is a result.
+pub(crate) async fn run(
+    service: &Arc<Service>,
+    server: &Server,
+    plan: &Plan,
+    again: bool,
+) -> Result<Executed> {
     let operation = CancelledOnDrop {
         operation: OperationSlot::default(),
         service: service.clone(),
     };
     let executing = async {
-        let response = execute(server, plan, &operation.operation).await?;
+        let response = execute(server, plan, again, &operation.operation).await?;
         let is_cached = response.cached_result;
         let result = result_of(response)?;
         let fetched = shown::fetch(server, plan, result.clone()).await?;
@@ -54,13 +59,18 @@ pub(crate) async fn run(service: &Arc<Service>, server: &Server, plan: &Plan) ->
 }
 
 /// Uploads what is missing and executes; what the server has lost meanwhile is uploaded once more.
-async fn execute(server: &Server, plan: &Plan, operation: &OperationSlot) -> Result<ExecuteResponse> {
+async fn execute(
+    server: &Server,
+    plan: &Plan,
+    again: bool,
+    operation: &OperationSlot,
+) -> Result<ExecuteResponse> {
     plan.sources.upload_missing(&*server.store).await?;
     for upload in 1..=UPLOADS_MAX {
         let execution = Execution {
             server,
             action_digest: plan.executed_digest,
-            skip_cache_lookup: false,
+            skip_cache_lookup: again,
             priority: 0,
             observer: nobody(),
             operation,

@@ -1,6 +1,7 @@
 //! From files and arguments to an Action.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use action::ActionDigest;
 use blob::{Blob, Digest};
@@ -52,6 +53,12 @@ pub(crate) struct Words {
     pub(crate) worker: Vec<(String, String)>,
     /// Whatever else the result depends on.
     pub(crate) salt: Vec<u8>,
+    /// Nobody is to keep the result.
+    pub(crate) is_uncacheable: bool,
+    /// The server is not to keep it when a worker has made it.
+    pub(crate) is_executed_uncacheable: bool,
+    /// How long a worker may take.
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl<'a> ActionBuilder<'a> {
@@ -152,21 +159,28 @@ impl<'a> ActionBuilder<'a> {
         let command = self
             .sources
             .add(Blob::from_bytes(FUNCTION, command.encode_to_vec()));
-        let mut action = |properties: Vec<(String, String)>| {
-            let action = proto::Action {
-                command_digest: Some(command.to_proto()),
-                input_root_digest: Some(tree.root.to_proto()),
-                platform: platform(properties),
-                salt: salt.clone(),
-                ..proto::Action::default()
+        let mut action =
+            |properties: Vec<(String, String)>, do_not_cache: bool, timeout: Option<Duration>| {
+                let action = proto::Action {
+                    command_digest: Some(command.to_proto()),
+                    input_root_digest: Some(tree.root.to_proto()),
+                    platform: platform(properties),
+                    salt: salt.clone(),
+                    do_not_cache,
+                    timeout: timeout.and_then(|timeout| timeout.try_into().ok()),
+                    ..proto::Action::default()
+                };
+                ActionDigest::new(
+                    self.sources
+                        .add(Blob::from_bytes(FUNCTION, action.encode_to_vec())),
+                )
             };
-            ActionDigest::new(
-                self.sources
-                    .add(Blob::from_bytes(FUNCTION, action.encode_to_vec())),
-            )
-        };
-        let action_digest = action(words.platform.clone());
-        let executed_digest = action([words.platform, words.worker].concat());
+        let action_digest = action(words.platform.clone(), words.is_uncacheable, None);
+        let executed_digest = action(
+            [words.platform, words.worker].concat(),
+            words.is_uncacheable || words.is_executed_uncacheable,
+            words.timeout,
+        );
         Ok(Built {
             action_digest,
             executed_digest,
@@ -233,6 +247,9 @@ mod tests {
             platform: Vec::new(),
             worker: Vec::new(),
             salt: b"a toolchain".to_vec(),
+            is_uncacheable: false,
+            is_executed_uncacheable: false,
+            timeout: None,
         }
     }
 

@@ -11,6 +11,9 @@ pub(crate) enum Why {
     /// It is no command that is known here.
     #[error("{}", not_ours(.0))]
     NotOurs(NotOurs),
+    /// A front end wants something that is not done here.
+    #[error("`{0}` is asked for, which is not done here")]
+    Setting(String),
     /// It is known, but such steps are not kept.
     #[error("steps of the kind {0:?} are not cached")]
     Kind(Kind),
@@ -60,6 +63,7 @@ impl Why {
                 let end = debug.find([' ', '(', '{']).unwrap_or(debug.len());
                 format!("not ours: {}", &debug[..end])
             }
+            Why::Setting(name) => format!("setting: {name}"),
             Why::Kind(kind) => format!("kind: {kind:?}"),
             Why::Caution(caution) => format!("caution: {caution:?}"),
             Why::Input => "standard input".to_owned(),

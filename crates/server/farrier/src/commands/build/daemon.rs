@@ -11,6 +11,7 @@ use tasks::Group;
 
 use super::ask::ask;
 use super::own_server::OwnServer;
+use super::reproxy::{Reproxy, ReproxyOptions};
 use super::state::State;
 use crate::commands::connection::parse_instance;
 use crate::durations;
@@ -56,6 +57,8 @@ pub(crate) struct StartOptions {
     /// End when nobody has asked for anything for so long; 0s never does.
     #[arg(long, default_value = "3h", value_parser = durations::parse, value_name = "DURATION")]
     idle: Duration,
+    #[command(flatten)]
+    reproxy: ReproxyOptions,
 }
 
 /// How long wrappers may take to end when the daemon does.
@@ -98,6 +101,7 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
         (None, Some(server)) => server.endpoint.clone(),
         (None, None) => anyhow::bail!("there is no server"),
     };
+    let reproxy = options.reproxy.open()?;
     let tasks = Group::new("daemon");
     let daemon = Daemon::new(
         DaemonOptions {
@@ -110,10 +114,14 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
             strategy: client.strategy.unwrap_or(default_strategy),
             idle: options.idle,
             platform: options.platform,
+            witness: reproxy.as_ref().map(Reproxy::witness),
             host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         },
         tasks.clone(),
     );
+    if let Some(reproxy) = reproxy {
+        reproxy.serve(daemon.clone(), &tasks);
+    }
     let serving = daemon.serve(door);
     tokio::select! {
         served = serving => served.context("serving wrappers")?,
@@ -127,6 +135,7 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
 }
 
 fn parse_strategy(name: &str) -> Result<Strategy, String> {
-    Strategy::from_name(name.as_ref())
-        .ok_or_else(|| format!("`{name}` is no strategy; there are local, remote and remote_local_fallback"))
+    Strategy::named(name).ok_or_else(|| {
+        format!("`{name}` is no strategy; there are local, remote, remote_local_fallback and racing")
+    })
 }

@@ -1,0 +1,168 @@
+//! The daemon in reproxy's place: reclient's services over it, and reclient's log of every command.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use async_trait::async_trait;
+use clap::Args;
+use daemon::{Daemon, Finished, Witness};
+use reclient::address::Address;
+use reclient::log_file::{Format, LogFile};
+use reclient_api::log::{LocalMetadata, LogRecord, RemoteMetadata};
+use reproxy::in_place::{Done, Sessions, in_place};
+use reproxy::ledger::Ledger;
+use reproxy::outcome::{Ending, Facts, Fallback, record};
+use settings::Settings;
+use tasks::Group;
+use tokio::net::UnixStream;
+
+/// What a daemon in reproxy's place is told besides.
+#[derive(Args, Debug)]
+pub(super) struct ReproxyOptions {
+    /// Also serve reclient's rewrapper and siso, at this address: unix:///PATH or HOST:PORT.
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
+    reproxy_address: Option<Address>,
+    /// Write reclient's log of commands to this directory.
+    #[arg(long, value_name = "DIR")]
+    log_dir: Option<PathBuf>,
+    /// As whole records (text) or without inputs and arguments (reducedtext).
+    #[arg(long, default_value = "reducedtext", value_name = "FORMAT", value_parser = parse_format)]
+    log_format: Format,
+    /// How many records are kept for those who ask.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    records_kept: usize,
+}
+
+/// The books, and where reclient's services are.
+pub(super) struct Reproxy {
+    ledger: Arc<Ledger>,
+    address: Option<Address>,
+}
+
+impl ReproxyOptions {
+    /// Opens the books. `None` if nobody asked for any.
+    pub(super) fn open(self) -> Result<Option<Reproxy>> {
+        if self.reproxy_address.is_none() && self.log_dir.is_none() {
+            return Ok(None);
+        }
+        let log = self.log_dir.map(|directory| {
+            let log = LogFile::create(&directory, self.log_format, SystemTime::now());
+            log.with_context(|| format!("--log-dir {}", directory.display()))
+        });
+        Ok(Some(Reproxy {
+            ledger: Arc::new(Ledger::new(log.transpose()?, self.records_kept, BTreeMap::new())),
+            address: self.reproxy_address,
+        }))
+    }
+}
+
+impl Reproxy {
+    /// Enters every command whose end is known. What became the real tool ends where nobody sees it.
+    pub(super) fn witness(&self) -> Witness {
+        let ledger = self.ledger.clone();
+        Arc::new(move |finished| {
+            if let Some(done) = done(finished) {
+                ledger.enter(done.record);
+            }
+        })
+    }
+
+    /// Serves reclient's services, as a task that ends with the others.
+    pub(super) fn serve(self, daemon: Arc<Daemon>, tasks: &Group) {
+        let Some(address) = self.address else { return };
+        let stopping = tasks.stopping();
+        let sessions = InReproxysPlace {
+            daemon,
+            ledger: self.ledger,
+        };
+        let routes = reproxy::service::routes(in_place(sessions));
+        tasks.spawn("reproxy's services", async move {
+            let stop = Box::pin(async move { stopping.cancelled().await });
+            if let Err(error) = reproxy::serving::serve(&address, routes, stop).await {
+                tracing::error!(%error, %address, "reproxy's services cannot be served");
+            }
+        });
+    }
+}
+
+struct InReproxysPlace {
+    daemon: Arc<Daemon>,
+    ledger: Arc<Ledger>,
+}
+
+#[async_trait]
+impl Sessions for InReproxysPlace {
+    async fn serve(&self, stream: UnixStream) -> Option<Done> {
+        let _running = self.ledger.begin();
+        match self.daemon.converse(stream).await {
+            Ok(finished) => done(&finished?),
+            Err(error) => {
+                tracing::debug!(%error, "a caller has gone");
+                None
+            }
+        }
+    }
+
+    async fn shut_down(&self) {
+        self.daemon.end().await;
+    }
+
+    fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+}
+
+/// In reclient's words; `None` for what became the real tool.
+fn done(finished: &Finished) -> Option<Done> {
+    let ending = Ending::Ended {
+        exit_code: finished.exit_code?,
+        is_cache_hit: finished.is_cache_hit,
+    };
+    let fallback = finished.fallback.as_ref().map(|why| Fallback {
+        ending: Ending::RemoteError(why.clone()),
+        output: Vec::new(),
+        error_output: Vec::new(),
+    });
+    Some(Done {
+        record: log_record(finished, &ending),
+        execution_id: finished.execution_id.clone(),
+        ending,
+        fallback,
+    })
+}
+
+fn log_record(finished: &Finished, ending: &Ending) -> LogRecord {
+    let was_asked = finished.is_cache_hit || finished.ran_remotely;
+    let remote = was_asked.then(|| RemoteMetadata {
+        result: Some(ending.result()),
+        cache_hit: finished.is_cache_hit,
+        action_digest: finished.action.clone().unwrap_or_default(),
+        ..RemoteMetadata::default()
+    });
+    record(Facts {
+        request: &finished.request,
+        // They were read before the command was done.
+        settings: &Settings::from_pairs(&finished.request.settings).unwrap_or_default(),
+        ending,
+        execution_id: &finished.execution_id,
+        began: finished.begun,
+        ended: finished.ended,
+        remote,
+        local: LocalMetadata {
+            executed_locally: !was_asked,
+            valid_cache_hit: finished.is_cache_hit,
+            ..LocalMetadata::default()
+        },
+    })
+}
+
+fn parse_address(text: &str) -> Result<Address, String> {
+    Address::parse(text).map_err(|error| error.to_string())
+}
+
+fn parse_format(name: &str) -> Result<Format, String> {
+    Format::named(name).ok_or_else(|| format!("`{name}` is no format; there are text and reducedtext"))
+}
