@@ -49,6 +49,19 @@ pub fn farrier() -> Result<PathBuf> {
         .map_err(|error| anyhow!(error))
 }
 
+/// The programs of other people's dialects, in one; beside `farrier` like it.
+pub fn dialects() -> Result<PathBuf> {
+    if let Some(program) = std::env::var_os("FARRIER_E2E_BINARY") {
+        return Ok(PathBuf::from(program).with_file_name("farrier-dialects"));
+    }
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    let words = ["dialects", "--bin", "farrier-dialects"];
+    BUILT
+        .get_or_init(|| build(&words, "farrier-dialects").map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(|error| anyhow!(error))
+}
+
 /// The worker's tool for tests of persistent workers.
 pub fn persistent_tool() -> Result<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();

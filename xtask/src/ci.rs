@@ -33,7 +33,18 @@ const STEPS: [Step; 10] = [
     ),
     (
         "program",
-        &["cargo", "build", "--release", "--locked", "-p", "farrier"],
+        &[
+            "cargo",
+            "build",
+            "--release",
+            "--locked",
+            "-p",
+            "farrier",
+            "-p",
+            "wrapper",
+            "-p",
+            "dialects",
+        ],
     ),
     (
         "tests",
@@ -92,6 +103,8 @@ fn step(name: &str, words: &[&str]) -> Result<()> {
         .args(arguments)
         .current_dir(root())
         .env("RUSTDOCFLAGS", "-D warnings")
+        // Tests that compare with real tools do not leave these out.
+        .env("FARRIER_REAL_TOOLS", "gcc,clang,ld")
         .status()
         .with_context(|| format!("{name}: cannot start"))?;
     ensure!(status.success(), "{name} failed: {status}");

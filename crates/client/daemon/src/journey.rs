@@ -127,7 +127,7 @@ async fn answer(
         match worker(daemon, &server, wanted, plan, link).await? {
             Ok(executed) => {
                 let how = if executed.is_cached { How::Hit } else { How::Remote };
-                if executed.fetched.exit_code == 0 && wanted.keeps_new() {
+                if executed.fetched.exit_code == 0 && !wanted.settings.uncacheable {
                     daemon.uploads.send(service, server, executed.upload);
                 }
                 return shown(link, plan, executed.fetched, how).await;
@@ -147,7 +147,7 @@ async fn answer(
     }
     let ran = here::run(link, plan, &daemon.digests, &daemon.host_name).await?;
     let how = match ran.upload {
-        Ok(_) if !wanted.keeps_new() => How::LocalOnly("it is not to be kept".to_owned()),
+        Ok(_) if !wanted.keeps_own() => How::LocalOnly("it is not to be kept".to_owned()),
         Ok(upload) => match daemon.uploads.send(service, server, upload) {
             true => How::Local,
             false => How::LocalOnly("too much waits to be uploaded".to_owned()),

@@ -177,7 +177,6 @@ pub(crate) fn plan(
         ]
         .concat(),
         is_uncacheable: asked.uncacheable,
-        is_executed_uncacheable: !wanted.keeps_new(),
         timeout: asked.exec_timeout,
     })?;
     let outside = || {

@@ -106,8 +106,8 @@ impl Wanted {
         self.settings.accept_cache != Some(false) && !self.settings.uncacheable
     }
 
-    /// Whether a new result is kept.
-    pub(crate) fn keeps_new(&self) -> bool {
+    /// Whether what this machine makes is kept. What a worker makes is, unless the command is uncacheable.
+    pub(crate) fn keeps_own(&self) -> bool {
         self.settings.update_cache != Some(false) && !self.settings.uncacheable
     }
 
@@ -189,7 +189,7 @@ mod tests {
     fn an_uncacheable_command_neither_takes_nor_gives() {
         let check = |change: fn(&mut Settings), expected| {
             let wanted = wanted(change);
-            assert_eq!((wanted.takes_known(), wanted.keeps_new()), expected);
+            assert_eq!((wanted.takes_known(), wanted.keeps_own()), expected);
         };
         check(|_| {}, (true, true));
         check(|settings| settings.accept_cache = Some(false), (false, true));

@@ -55,8 +55,6 @@ pub(crate) struct Words {
     pub(crate) salt: Vec<u8>,
     /// Nobody is to keep the result.
     pub(crate) is_uncacheable: bool,
-    /// The server is not to keep it when a worker has made it.
-    pub(crate) is_executed_uncacheable: bool,
     /// How long a worker may take.
     pub(crate) timeout: Option<Duration>,
 }
@@ -168,7 +166,6 @@ impl<'a> ActionBuilder<'a> {
                     salt: salt.clone(),
                     do_not_cache,
                     timeout: timeout.and_then(|timeout| timeout.try_into().ok()),
-                    ..proto::Action::default()
                 };
                 ActionDigest::new(
                     self.sources
@@ -178,7 +175,7 @@ impl<'a> ActionBuilder<'a> {
         let action_digest = action(words.platform.clone(), words.is_uncacheable, None);
         let executed_digest = action(
             [words.platform, words.worker].concat(),
-            words.is_uncacheable || words.is_executed_uncacheable,
+            words.is_uncacheable,
             words.timeout,
         );
         Ok(Built {
@@ -248,7 +245,6 @@ mod tests {
             worker: Vec::new(),
             salt: b"a toolchain".to_vec(),
             is_uncacheable: false,
-            is_executed_uncacheable: false,
             timeout: None,
         }
     }
