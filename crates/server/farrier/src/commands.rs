@@ -1,6 +1,6 @@
 //! What people type: `run`, `exec`, `cas`, `action`, `workers`, `queue`.
 //!
-//! A command is a journey over a [`Server`](connection::Server): `exec.rs` reads from top to bottom, the files beside
+//! A command is a journey over a [`Server`](remote_action::Server): `exec.rs` reads from top to bottom, the files beside
 //! it are its steps. What is written to disk is written by `destination.rs`, what is printed goes through
 //! `output.rs`.
 

@@ -38,12 +38,15 @@ pub(crate) struct Place {
 impl Place {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
+        // Away from where it was built: there may be a real `farrier` beside it, which would be found first.
+        let built = env!("CARGO_BIN_EXE_farrier-dialects");
+        let program = directory.path().join("programs/farrier-dialects");
+        fs::create_dir(directory.path().join("programs")).unwrap();
+        if fs::hard_link(built, &program).is_err() {
+            fs::copy(built, &program).unwrap();
+        }
         for name in NAMES {
-            symlink(
-                env!("CARGO_BIN_EXE_farrier-dialects"),
-                directory.path().join(name),
-            )
-            .unwrap();
+            symlink(&program, directory.path().join(name)).unwrap();
         }
         fs::create_dir(directory.path().join("work")).unwrap();
         Place { directory }
