@@ -3,14 +3,19 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::build::{User, copy, example, hashes};
 use e2e::farrier::Farrier;
+use e2e::waiting;
 use tempfile::TempDir;
 
 /// What a build of `examples/words` leaves.
 const MADE: [&str; 3] = [".o", ".d", "words"];
+
+/// How long something may take on a busy machine.
+const AT_MOST: Duration = Duration::from_secs(30);
 
 fn plain(directory: &Path, command: &[&str]) -> Result<()> {
     let status = Command::new(command[0])
@@ -277,6 +282,42 @@ fn everything_else_is_as_it_was() -> Result<()> {
 }
 
 #[test]
+fn who_waits_for_a_worker_gives_his_place_to_another() -> Result<()> {
+    // No worker: whatever is asked of one waits.
+    let farrier = Farrier::start_with(&["--slots=0"])?;
+    let user = User::new()?;
+    let project = example("words")?;
+    let endpoint = farrier.http_url();
+    let words = [
+        "run",
+        "--endpoint",
+        &endpoint,
+        "--strategy",
+        "remote",
+        "--",
+        "make",
+        "-j2",
+    ];
+    let mut build = user.farrier(&words)?.current_dir(project.path()).spawn()?;
+    let outcome = waiting::until("four compilations are under way with two places", AT_MOST, || {
+        let status = user.farrier(&["status", "--json"])?.output()?;
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+        Ok((status["under_way"] == 4).then_some(()))
+    });
+    let build_process = rustix::process::Pid::from_child(&build);
+    rustix::process::kill_process(build_process, rustix::process::Signal::TERM)?;
+    let status = waiting::end_of(&mut build, AT_MOST)?.context("the build does not end")?;
+    outcome?;
+    ensure!(!status.success(), "{status}");
+    // make has told its commands to end, and nobody goes on for them.
+    waiting::until("nothing is under way any more", AT_MOST, || {
+        let status = user.farrier(&["status", "--json"])?.output()?;
+        let status: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap_or_default();
+        Ok((status["under_way"] == 0).then_some(()))
+    })
+}
+
+#[test]
 fn what_was_built_is_told_step_by_step() -> Result<()> {
     let user = User::new()?;
     let project = copy(example("words")?.path())?;
@@ -301,6 +342,16 @@ fn what_was_built_is_told_step_by_step() -> Result<()> {
         Some(5),
         "four compilations and a link: {trace}"
     );
+    let header = project.path().join("src/reader.h");
+    fs::write(&header, fs::read_to_string(&header)? + "#define MORE 1\n")?;
+    user.build(project.path(), &[], &["make"])?;
+    let why = ask(&["why", "main.o"])?;
+    ensure!(
+        why.contains("input src/reader.h has changed") && why.lines().count() == 3,
+        "{why}"
+    );
+    let why = ask(&["why", "build/table.o"])?;
+    ensure!(why.contains("not done before"), "{why}");
     let status = ask(&["status"])?;
     ensure!(status.contains("(up)"), "{status}");
     Ok(())

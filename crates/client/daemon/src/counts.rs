@@ -1,6 +1,7 @@
 //! What happened, by build and by step.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
@@ -124,6 +125,13 @@ impl Counts {
             .iter()
             .filter(|step| Some(step.build.as_str()) == build);
         of_build.map(Record::to_json).collect()
+    }
+
+    /// Every remembered step that makes `name`, or something whose path ends with it, the oldest first.
+    pub(crate) fn history(&self, name: &str) -> Vec<Value> {
+        let state = self.state.lock();
+        let is_it = |step: &&Record| Path::new(&step.name).ends_with(name);
+        state.steps.iter().filter(is_it).map(Record::to_json).collect()
     }
 }
 

@@ -233,6 +233,7 @@ impl Daemon {
                 counts
             }
             "steps" => self.counts.steps(build.as_deref()).into(),
+            "history" => self.counts.history(build.as_deref().unwrap_or_default()).into(),
             "stop" => {
                 self.tasks.stop();
                 json!({})

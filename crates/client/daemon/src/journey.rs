@@ -57,7 +57,8 @@ pub(crate) async fn command(
             match planned {
                 Ok(plan) => {
                     let plan = Arc::new(plan);
-                    let outcome = answer(daemon, &wanted, &plan, link).await?;
+                    let again = daemon.plan(request.clone(), program.clone(), wanted.clone());
+                    let outcome = answer(daemon, &wanted, &plan, again, link).await?;
                     (Some(plan), planning, outcome)
                 }
                 Err(why) => (None, planning, real(link, &program, &why).await?),
@@ -104,6 +105,7 @@ async fn answer(
     daemon: &Arc<Daemon>,
     wanted: &Wanted,
     plan: &Arc<Plan>,
+    again: impl Future<Output = Result<Plan, Why>>,
     link: &mut Link,
 ) -> io::Result<Outcome> {
     let service = &daemon.service;
@@ -125,6 +127,11 @@ async fn answer(
     let mut fallback = None;
     if wanted.strategy != Strategy::Local {
         match worker(daemon, &server, wanted, plan, link).await? {
+            Ok(executed)
+                if wanted.strategy != Strategy::Remote && executed.fetched.complains_of_absent_files() =>
+            {
+                fallback = Some("a worker did not find a file".to_owned());
+            }
             Ok(executed) => {
                 let how = if executed.is_cached { How::Hit } else { How::Remote };
                 if executed.fetched.exit_code == 0 && !wanted.settings.uncacheable {
@@ -145,7 +152,7 @@ async fn answer(
             Err(why) => fallback = Some(why),
         }
     }
-    let ran = here::run(link, plan, &daemon.digests, &daemon.host_name).await?;
+    let ran = here::run(link, plan, again, &daemon.host_name).await?;
     let how = match ran.upload {
         Ok(_) if !wanted.keeps_own() => How::LocalOnly("it is not to be kept".to_owned()),
         Ok(upload) => match daemon.uploads.send(service, server, upload) {

@@ -21,11 +21,11 @@ use action::ActionDigest;
 use blob::Blob;
 use compiler::{Invocation, Kind, Parsed, Shape, Step};
 use daemon_api::Request;
-use file_digests::{FileDigest, FileDigests};
+use file_digests::FileDigests;
 use host_tools::{Fingerprint, HostTools};
 use parking_lot::Mutex;
 use remote_action::Sources;
-use settings::Settings;
+use settings::{Settings, Strategy};
 
 use self::build::{ActionBuilder, Words, text};
 use self::layout::{Layout, Place};
@@ -58,8 +58,6 @@ pub(crate) struct Plan {
     pub(crate) executed_digest: ActionDigest,
     /// Everything that the action refers to.
     pub(crate) sources: Sources,
-    /// Every file that is read, as it was.
-    pub(crate) inputs: Vec<(PathBuf, FileDigest)>,
     pub(crate) outputs: Vec<PlannedOutput>,
     /// Why the compiler was asked what it reads, if it was.
     pub(crate) unsure: Option<String>,
@@ -170,7 +168,10 @@ pub(crate) fn plan(
         environment: environment.variables,
         outputs: output_names,
         platform,
-        worker: knowledge.worker(),
+        worker: match wanted.strategy {
+            Strategy::Local => Vec::new(),
+            _ => knowledge.worker(),
+        },
         salt: [
             &toolchain.fingerprint,
             asked.salt.as_deref().unwrap_or_default().as_bytes(),
@@ -195,7 +196,6 @@ pub(crate) fn plan(
         action_digest: built.action_digest,
         executed_digest: built.executed_digest,
         sources: built.sources,
-        inputs: built.inputs,
         outputs,
         unsure: read.unsure,
         elsewhere,

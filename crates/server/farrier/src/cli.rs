@@ -34,6 +34,8 @@ enum Command {
     Run(build::RunOptions),
     /// Show the last build step by step: how each was answered, how long it took, and why it was not kept.
     Steps(build::StepsOptions),
+    /// Say why a step was not answered from the cache: how it differs from the last time that it was done.
+    Why(build::WhyOptions),
     /// Show the daemon behind `run`, and its server.
     Status(build::ReportOptions),
     /// The daemon behind `run`.
@@ -97,6 +99,7 @@ pub(crate) fn run() -> ExitCode {
         match cli.command {
             Command::Run(options) => build::run(options).await,
             Command::Steps(options) => build::steps(&options),
+            Command::Why(options) => build::why(&options).await,
             Command::Status(options) => build::status(&options),
             Command::Daemon(command) => build::daemon(command).await,
             Command::Up(options) => wire::up::up(options).await,

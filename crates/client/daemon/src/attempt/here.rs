@@ -1,19 +1,17 @@
 //! By this machine: the wrapper runs the real tool, and what comes of it is kept.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
 use blob::Blob;
 use bytes::Bytes;
 use daemon_api::{Answer, End, Report};
-use file_digests::{FileDigest, FileDigests};
 use reapi::execution::{ActionResult, ExecutedActionMetadata};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::link::Link;
 use crate::outputs;
-use crate::plan::Plan;
+use crate::plan::{Plan, Why};
 use crate::service::FUNCTION;
 use crate::uploads::Upload;
 
@@ -24,11 +22,12 @@ pub(crate) struct Ran {
     pub(crate) upload: Result<Upload, &'static str>,
 }
 
-/// Has the wrapper run it.
+/// Has the wrapper run it. `again` says what the command would be as an action now: only if that is still the same, what
+/// came of it is what the action names.
 pub(crate) async fn run(
     link: &mut Link,
     plan: &Arc<Plan>,
-    digests: &Arc<FileDigests>,
+    again: impl Future<Output = Result<Plan, Why>>,
     worker: &str,
 ) -> io::Result<Ran> {
     link.say(&Answer::Run {
@@ -66,9 +65,16 @@ pub(crate) async fn run(
             upload: Err("the command prints more than is kept"),
         });
     };
-    let (plan, digests, worker) = (plan.clone(), digests.clone(), worker.to_owned());
-    let collecting =
-        tokio::task::spawn_blocking(move || collect(&plan, &digests, output, error_output, worker));
+    // Also notices a header that has come to stand before another one meanwhile.
+    let now = link.meanwhile(again).await?;
+    if !now.is_ok_and(|now| now.action_digest == plan.action_digest) {
+        return Ok(Ran {
+            end,
+            upload: Err("an input changed while the command ran"),
+        });
+    }
+    let (plan, worker) = (plan.clone(), worker.to_owned());
+    let collecting = tokio::task::spawn_blocking(move || collect(&plan, output, error_output, worker));
     let upload = link.meanwhile(collecting).await??;
     Ok(Ran { end, upload })
 }
@@ -76,18 +82,10 @@ pub(crate) async fn run(
 /// What is kept of a command that ended well.
 fn collect(
     plan: &Plan,
-    digests: &FileDigests,
     output: Vec<u8>,
     error_output: Vec<u8>,
     worker: String,
 ) -> Result<Upload, &'static str> {
-    if !plan
-        .inputs
-        .iter()
-        .all(|(path, before)| is_unchanged(digests, path, before))
-    {
-        return Err("an input changed while the command ran");
-    }
     let made = outputs::read(&plan.outputs).map_err(|_| "an output cannot be read")?;
     let made = made.ok_or("an output is missing, or is too large, or is no file")?;
     let mut blobs = made.blobs;
@@ -126,14 +124,6 @@ fn with_large_outputs_apart(mut result: ActionResult, blobs: &mut Vec<Blob>) -> 
     result.stdout_digest = apart(&mut result.stdout_raw);
     result.stderr_digest = apart(&mut result.stderr_raw);
     result
-}
-
-/// Whether the command has read what the action says.
-fn is_unchanged(digests: &FileDigests, path: &Path, before: &FileDigest) -> bool {
-    // Also notices a file that was written within one tick of the clock: such files are read again.
-    digests
-        .get(path)
-        .is_ok_and(|now| now.digest == before.digest && now.is_executable == before.is_executable)
 }
 
 /// A child of the wrapper, which is still there: it is told of before it is waited for.

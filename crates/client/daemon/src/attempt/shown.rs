@@ -30,6 +30,22 @@ pub(crate) struct Fetched {
     pub(crate) exit_code: i32,
 }
 
+/// What compilers and linkers say of a file that is not there.
+const ABSENT: [&[u8]; 3] = [b"No such file or directory", b"file not found", b"cannot find"];
+
+impl Fetched {
+    /// The command failed, and says that something was not there. It may be here: what a command reads is foretold, and
+    /// whoever runs it again where everything is knows better.
+    pub(crate) fn complains_of_absent_files(&self) -> bool {
+        let says = |words: &[u8]| {
+            self.error_output
+                .windows(words.len())
+                .any(|window| window == words)
+        };
+        self.exit_code != 0 && ABSENT.iter().any(|words| says(words))
+    }
+}
+
 /// Fetches whatever a result refers to. Nothing is written yet, so that nothing is half done when it fails. `Ok(None)`
 /// if the result is not one that this command could have.
 pub(crate) async fn fetch(server: &Server, plan: &Plan, result: ActionResult) -> Result<Option<Fetched>> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use action::ActionDigest;
 use blob::{Blob, Digest};
-use file_digests::{FileDigest, FileDigests, ReadError};
+use file_digests::{FileDigests, ReadError};
 use merkle::TreeBuilder;
 use prost::Message;
 use reapi::execution as proto;
@@ -25,7 +25,6 @@ pub(crate) struct ActionBuilder<'a> {
     digests: &'a FileDigests,
     tree: TreeBuilder,
     sources: Sources,
-    inputs: Vec<(PathBuf, FileDigest)>,
     /// What is not in the tree, but on every machine with the same tools: its paths and digests.
     beside: Vec<(PathBuf, Digest)>,
     /// The first input that is only here.
@@ -39,7 +38,6 @@ pub(crate) struct Built {
     /// What a worker executes: the same with the platform that says which machines have these tools.
     pub(crate) executed_digest: ActionDigest,
     pub(crate) sources: Sources,
-    pub(crate) inputs: Vec<(PathBuf, FileDigest)>,
     pub(crate) elsewhere: Option<PathBuf>,
 }
 
@@ -66,7 +64,6 @@ impl<'a> ActionBuilder<'a> {
             digests,
             tree: TreeBuilder::new(),
             sources: Sources::default(),
-            inputs: Vec::new(),
             beside: Vec::new(),
             elsewhere: None,
         }
@@ -99,7 +96,6 @@ impl<'a> ActionBuilder<'a> {
                 self.beside.push((absolute, file.digest));
             }
         }
-        self.inputs.push((opened, file));
         Ok(())
     }
 
@@ -182,7 +178,6 @@ impl<'a> ActionBuilder<'a> {
             action_digest,
             executed_digest,
             sources: self.sources,
-            inputs: self.inputs,
             elsewhere: self.elsewhere,
         })
     }

@@ -20,7 +20,7 @@ use parking_lot::Mutex;
 
 use super::discover::ResponseFilesOf;
 use super::why::Why;
-use crate::tool::path_of;
+use crate::tool::{path_of, variable};
 
 /// Scripts within scripts, and archives within archives.
 const DEPTH_MAX: usize = 16;
@@ -59,8 +59,8 @@ impl Links {
             LinkItem::Library { .. } => None,
         });
         // What the driver would make of a source is not there yet, and has the name of no file of the user's.
-        let made =
-            |path: &PathBuf| path.starts_with(std::env::temp_dir()) && !request.directory.join(path).exists();
+        let temporary = variable(request, "TMPDIR").map_or(Path::new("/tmp"), Path::new);
+        let made = |path: &PathBuf| path.starts_with(temporary) && !request.directory.join(path).exists();
         for path in named.iter().filter(|path| !made(path)) {
             reading.file(path, 0)?;
         }

@@ -12,7 +12,9 @@ mod run;
 mod state;
 mod summary;
 mod tools;
+mod why;
 
 pub(crate) use daemon::{DaemonCommand, daemon};
 pub(crate) use report::{ReportOptions, StepsOptions, status, steps};
 pub(crate) use run::{RunOptions, run};
+pub(crate) use why::{WhyOptions, why};
