@@ -125,7 +125,7 @@ async fn message(server: &Server, digest: Digest) -> Result<bytes::Bytes> {
 }
 
 fn inputs(tree: &InputTree) -> Result<BTreeMap<String, String>> {
-    let entries = tree.entries()?.into_iter();
+    let entries = tree.entries()?;
     let files = entries.filter_map(|(path, entry)| match entry {
         Entry::File(file) => Some((path, format!("{} {}", file.digest, file.is_executable))),
         _ => None,
