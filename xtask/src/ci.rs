@@ -42,8 +42,6 @@ const STEPS: [Step; 10] = [
             "farrier",
             "-p",
             "wrapper",
-            "-p",
-            "dialects",
         ],
     ),
     (
