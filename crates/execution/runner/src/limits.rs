@@ -80,3 +80,6 @@ pub(crate) const ERRAND_BYTES_MAX: usize = 96 * 1024;
 /// How many descriptors a message carries at most: between our processes two logs, the build directory and an image; from a
 /// client the two ends of a conversation.
 pub(crate) const DESCRIPTORS_MAX: usize = 4;
+
+/// How often a path is opened while the kernel says to try again.
+pub(crate) const OPENS_MAX: usize = 1000;

@@ -10,6 +10,7 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
+use crate::limits::OPENS_MAX;
 use crate::setup_error::{Result, Step};
 use crate::sys;
 
@@ -152,12 +153,15 @@ impl<'a> Masks<'a> {
 
     fn cover(&self, root: &OwnedFd, path: &Path, mask: Mask) -> std::result::Result<(), Errno> {
         let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        let target =
-            match rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve) {
-                Ok(target) => target,
-                Err(errno) if leads_nowhere(errno) => return Ok(()),
-                Err(errno) => return Err(errno),
-            };
+        let open = || rustix::fs::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+        // The kernel cannot tell where `..` leads while something is renamed or mounted anywhere, and says to try again.
+        let mut opened = std::iter::repeat_with(open).take(OPENS_MAX);
+        let opened = opened.find(|opened| !matches!(opened, Err(Errno::AGAIN)));
+        let target = match opened.unwrap_or(Err(Errno::AGAIN)) {
+            Ok(target) => target,
+            Err(errno) if leads_nowhere(errno) => return Ok(()),
+            Err(errno) => return Err(errno),
+        };
         let found = rustix::fs::fstat(&target)?;
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         let cover = rustix::mount::open_tree(&self.workshop, self.name(found.st_mode, mask)?, flags)?;

@@ -178,3 +178,5 @@ pub(crate) const FOLLOWED_PIECE_BYTES_MAX: u64 = 64 << 10;
 pub(crate) const FOLLOWED_LOOK_PAUSE: Duration = Duration::from_millis(50);
 /// Pause before output is sent on again after the call broke, as often as the server wants it.
 pub(crate) const FOLLOWED_RETRY_PAUSE: Duration = Duration::from_millis(500);
+/// How often the target of an output symlink is opened while the kernel says to try again.
+pub(crate) const OPENS_MAX: usize = 1000;

@@ -24,7 +24,7 @@ use thiserror::Error;
 pub(crate) use logs::{Log, read_log};
 pub(crate) use upload::{Uploads, upload};
 
-use crate::limits::{OUTPUT_BYTES_MAX, OUTPUT_DEPTH_MAX, OUTPUT_ENTRIES_MAX, SKIPPED_NAMED_MAX};
+use crate::limits::{OPENS_MAX, OUTPUT_BYTES_MAX, OUTPUT_DEPTH_MAX, OUTPUT_ENTRIES_MAX, SKIPPED_NAMED_MAX};
 
 /// What the client asked for, in the client's order.
 #[derive(Clone, Debug)]
@@ -305,7 +305,10 @@ fn open_beneath(root: &OwnedFd, path: &str, flags: OFlags) -> Result<Option<Owne
 /// What a symlink leads to, if that is inside the root.
 fn open_following(root: &OwnedFd, path: &str) -> Option<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    sys::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve).ok()
+    let open = || sys::openat2(root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve);
+    // The kernel cannot tell where `..` leads while something is renamed or mounted anywhere, and says to try again.
+    let mut opened = std::iter::repeat_with(open).take(OPENS_MAX);
+    opened.find(|opened| !matches!(opened, Err(Errno::AGAIN)))?.ok()
 }
 
 /// Lets the worker, who owns what its actions made, read a file or directory of mode 000.
