@@ -75,9 +75,12 @@ impl Letters {
                     Ok(())
                 }
             },
-            'M' => Err(unsupported(written, "a script on standard input says what to do")),
+            'M' => Err(NotOurs::unsupported(
+                written,
+                "a script on standard input says what to do",
+            )),
             // Newer versions take a word after it, older ones ignore it.
-            'l' => Err(unsupported(written, "versions disagree about it")),
+            'l' => Err(NotOurs::unsupported(written, "versions disagree about it")),
             'a' | 'b' | 'i' | 'c' | 'D' | 'f' | 'L' | 'N' | 'o' | 'O' | 'P' | 's' | 'S' | 'T' | 'u' | 'U'
             | 'v' | 'V' => {
                 self.modifiers.push(letter);
@@ -112,7 +115,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Step, NotOurs> {
                     step.caution.push(Caution::Plugin);
                 }
                 Role::Ask => asks = true,
-                Role::Refuse(because) => return Err(unsupported(first, because)),
+                Role::Refuse(because) => return Err(NotOurs::unsupported(first, because)),
                 Role::Ignore | Role::Deterministic | Role::Dated => {}
             }
         } else if first.starts_with("--") {
@@ -182,7 +185,10 @@ fn operate(letters: &Letters, archive: &str, members: &[&String], step: &mut Ste
         }
         Some('x') => {
             if members.is_empty() || members.iter().any(|member| member.contains('/')) {
-                return Err(unsupported("x", "only the archive knows what comes out of it"));
+                return Err(NotOurs::unsupported(
+                    "x",
+                    "only the archive knows what comes out of it",
+                ));
             }
             step.kind = Kind::Transform;
             step.inputs.push(path(archive));
@@ -236,7 +242,7 @@ pub(crate) fn parse_ranlib(arguments: &[String]) -> Result<Step, NotOurs> {
                     step.caution.push(Caution::Plugin);
                 }
                 Role::Ask => step.kind = Kind::Probe,
-                Role::Refuse(because) => return Err(unsupported(first, because)),
+                Role::Refuse(because) => return Err(NotOurs::unsupported(first, because)),
                 Role::Ignore | Role::Thin => {}
             }
         }
@@ -257,13 +263,6 @@ pub(crate) fn parse_ranlib(arguments: &[String]) -> Result<Step, NotOurs> {
         step.caution.push(Caution::Timestamps);
     }
     Ok(step)
-}
-
-fn unsupported(option: &str, because: &'static str) -> NotOurs {
-    NotOurs::Unsupported {
-        option: option.to_owned(),
-        because,
-    }
 }
 
 #[cfg(test)]

@@ -126,7 +126,7 @@ pub(crate) fn parse(tool: Tool, arguments: &[String], invocation: &Invocation) -
                 Role::Before => before.push(value.to_owned()),
                 Role::After => after.push(value.to_owned()),
                 Role::Ask => asks = true,
-                Role::Refuse(because) => return Err(unsupported(first, because)),
+                Role::Refuse(because) => return Err(NotOurs::unsupported(first, because)),
             }
         }
         rest = rest.get(words..).unwrap_or_default();
@@ -138,7 +138,10 @@ pub(crate) fn parse(tool: Tool, arguments: &[String], invocation: &Invocation) -
         return Ok(step);
     }
     let Some(compile) = compile else {
-        return Err(unsupported("--", "without it, a compilation database decides"));
+        return Err(NotOurs::unsupported(
+            "--",
+            "without it, a compilation database decides",
+        ));
     };
     if sources.is_empty() {
         return Err(NotOurs::NoInput);
@@ -185,13 +188,6 @@ fn combined(tool: Tool, said: Step, read: Step) -> Step {
         }
     }
     step
-}
-
-fn unsupported(option: &str, because: &'static str) -> NotOurs {
-    NotOurs::Unsupported {
-        option: option.to_owned(),
-        because,
-    }
 }
 
 #[cfg(test)]

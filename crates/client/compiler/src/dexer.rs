@@ -111,12 +111,14 @@ pub(crate) fn parse(tool: Tool, arguments: &[String]) -> Result<Step, NotOurs> {
                     step.caution.push(Caution::InputsNameInputs);
                 }
                 // ProGuard's lists may filter: `a.jar(!META-INF/**)`.
-                Role::ClassPath if value.contains('(') => return Err(unsupported(first, "a filter")),
+                Role::ClassPath if value.contains('(') => {
+                    return Err(NotOurs::unsupported(first, "a filter"));
+                }
                 Role::ClassPath => class_path(value, &mut step),
                 Role::Output => output = Some(value),
                 Role::Written => step.writes(value, true),
                 Role::Ask => asks = true,
-                Role::Refuse(because) => return Err(unsupported(first, because)),
+                Role::Refuse(because) => return Err(NotOurs::unsupported(first, because)),
             }
         }
         rest = rest.get(words..).unwrap_or_default();
@@ -136,20 +138,13 @@ pub(crate) fn parse(tool: Tool, arguments: &[String]) -> Result<Step, NotOurs> {
         }
         Some(output) => step.fills(output),
         None => {
-            return Err(unsupported(
+            return Err(NotOurs::unsupported(
                 "--output",
                 "without it, the working directory is filled",
             ));
         }
     }
     Ok(step)
-}
-
-fn unsupported(option: &str, because: &'static str) -> NotOurs {
-    NotOurs::Unsupported {
-        option: option.to_owned(),
-        because,
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The drivers gcc and clang: from words to what is read and written.
 
 mod command;
+mod goal;
 mod passed_on;
 mod products;
 mod read;
@@ -18,7 +19,7 @@ use crate::tool::ToolName;
 use crate::{Caution, Invocation, Kind, Language, NotOurs, Preprocessing, Step, environment, linker};
 
 use self::command::Command;
-use self::products::Goal;
+use self::goal::Goal;
 
 /// Reads a driver's command line.
 pub(crate) fn parse(tool: ToolName, arguments: &[String], invocation: &Invocation) -> Result<Step, NotOurs> {

@@ -135,10 +135,10 @@ pub(crate) fn parse(arguments: &[String], env: &dyn Fn(&str) -> Option<OsString>
     while let Some(first) = rest.first() {
         let mut words = 1;
         if first.starts_with('@') {
-            return Err(unsupported(first, "a response file within another"));
+            return Err(NotOurs::unsupported(first, "a response file within another"));
         } else if !first.starts_with('-') {
             if !first.ends_with(".java") {
-                return Err(unsupported(first, "a class by its name"));
+                return Err(NotOurs::unsupported(first, "a class by its name"));
             }
             step.sources.push(path(first));
         } else {
@@ -178,7 +178,7 @@ pub(crate) fn parse(arguments: &[String], env: &dyn Fn(&str) -> Option<OsString>
                 Role::NoProcessing => processes = false,
                 Role::Talk => step.caution.push(Caution::Talkative),
                 Role::Ask => asks = true,
-                Role::Refuse(because) => return Err(unsupported(first, because)),
+                Role::Refuse(because) => return Err(NotOurs::unsupported(first, because)),
             }
         }
         rest = rest.get(words..).unwrap_or_default();
@@ -193,7 +193,7 @@ pub(crate) fn parse(arguments: &[String], env: &dyn Fn(&str) -> Option<OsString>
         return Err(NotOurs::NoInput);
     }
     if !has_classes {
-        return Err(unsupported(
+        return Err(NotOurs::unsupported(
             "javac",
             "without `-d`, classes are put beside their sources",
         ));
@@ -225,13 +225,6 @@ pub(crate) fn class_path(list: &str, step: &mut Step) {
             step.input_directories
                 .push(path(entry.strip_suffix("/*").unwrap_or(entry)));
         }
-    }
-}
-
-fn unsupported(option: &str, because: &'static str) -> NotOurs {
-    NotOurs::Unsupported {
-        option: option.to_owned(),
-        because,
     }
 }
 

@@ -77,11 +77,11 @@ struct Reader {
 impl Reader {
     fn file(&mut self, name: &str) -> Result<(), NotOurs> {
         if name.is_empty() || name == "-" {
-            return Err(unsupported(name, "an input without a name"));
+            return Err(NotOurs::unsupported(name, "an input without a name"));
         }
         // Response files of the tool's own are in their place already; this one would be read by the linker.
         if name.starts_with('@') {
-            return Err(unsupported(name, "a response file that is passed on"));
+            return Err(NotOurs::unsupported(name, "a response file that is passed on"));
         }
         self.linking.line.items.push(LinkItem::File(path(name)));
         Ok(())
@@ -135,7 +135,10 @@ impl Reader {
             // lld and bfd write to standard output by `-`; bfd knows a directory and `%` too.
             Role::Map if value == "-" => linking.caution.push(Caution::Talkative),
             Role::Map if value.ends_with('/') || value.contains('%') => {
-                return Err(unsupported(option, "the linker derives the name of the map"));
+                return Err(NotOurs::unsupported(
+                    option,
+                    "the linker derives the name of the map",
+                ));
             }
             Role::Map => linking.written.push(path(value)),
             Role::Plugin => {
@@ -144,7 +147,7 @@ impl Reader {
             }
             Role::PluginOption => {
                 if !is_known_plugin_option(value) {
-                    return Err(unsupported(option, "it may name a file"));
+                    return Err(NotOurs::unsupported(option, "it may name a file"));
                 }
                 if value.starts_with("mcpu=native") {
                     linking.caution.push(Caution::NativeArchitecture);
@@ -156,7 +159,7 @@ impl Reader {
             }
             Role::Llvm => {
                 if names_a_file(value) {
-                    return Err(unsupported(value, "it may name a file"));
+                    return Err(NotOurs::unsupported(value, "it may name a file"));
                 }
             }
             Role::ArchivesOnly => {
@@ -186,7 +189,7 @@ impl Reader {
                 linking.probes_without_input = true;
             }
             Role::Probe => linking.probes = true,
-            Role::Refuse(because) => return Err(unsupported(option, because)),
+            Role::Refuse(because) => return Err(NotOurs::unsupported(option, because)),
         }
         Ok(())
     }
@@ -251,12 +254,5 @@ fn threads(value: &str) -> Processors {
         Ok(1) => Processors::One,
         Ok(count) => Processors::Count(count),
         Err(_) => Processors::Many,
-    }
-}
-
-fn unsupported(option: &str, because: &'static str) -> NotOurs {
-    NotOurs::Unsupported {
-        option: option.to_owned(),
-        because,
     }
 }

@@ -61,6 +61,16 @@ pub enum NotOurs {
     TooMany,
 }
 
+impl NotOurs {
+    /// [`NotOurs::Unsupported`].
+    pub(crate) fn unsupported(option: &str, because: &'static str) -> Self {
+        Self::Unsupported {
+            option: option.to_owned(),
+            because,
+        }
+    }
+}
+
 impl fmt::Display for NotOurs {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

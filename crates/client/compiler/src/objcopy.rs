@@ -181,7 +181,7 @@ pub(crate) fn parse(tool: Tool, arguments: &[String]) -> Result<Step, NotOurs> {
     while let Some(first) = rest.first() {
         let mut words = 1;
         if first == "-" || first == "--" {
-            return Err(unsupported(first, "an operand without a name"));
+            return Err(NotOurs::unsupported(first, "an operand without a name"));
         } else if !first.starts_with('-') {
             operands.push(first);
         } else {
@@ -195,7 +195,7 @@ pub(crate) fn parse(tool: Tool, arguments: &[String]) -> Result<Step, NotOurs> {
                 value
                     .split_once('=')
                     .map(|(_, file)| file)
-                    .ok_or_else(|| unsupported(first, "no `=` after the section"))
+                    .ok_or_else(|| NotOurs::unsupported(first, "no `=` after the section"))
             };
             match found.row.role {
                 Role::Ignore => {}
@@ -269,13 +269,6 @@ fn place(tool: Tool, operands: &[&str], output: Option<&str>, step: &mut Step) -
 fn in_place(file: &str, step: &mut Step) {
     step.writes(file, true);
     step.caution.push(Caution::InPlace);
-}
-
-fn unsupported(option: &str, because: &'static str) -> NotOurs {
-    NotOurs::Unsupported {
-        option: option.to_owned(),
-        because,
-    }
 }
 
 #[cfg(test)]

@@ -3,180 +3,13 @@
 //! The crate's other files, and what its macros read, only rustc itself finds; its dep-info says afterwards. Names were
 //! taken from rustc 1.95.
 
+mod table;
+
+use self::table::{CODEGEN, Codegen, LINK_ARGUMENTS, ROWS, Role, UNSTABLE};
 use crate::environment;
 use crate::invocation::path;
-use crate::option::Takes::{Either, EqualsOrNext, Nothing, Prefix};
-use crate::option::{Table, find, row};
+use crate::option::find;
 use crate::{Caution, Invocation, Kind, Language, NotOurs, Processors, Step, Tool};
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Role {
-    Ignore,
-    CrateName,
-    CrateType,
-    Emit,
-    OutDir,
-    Output,
-    Extern,
-    Search,
-    Target,
-    Codegen,
-    Unstable,
-    Remap,
-    Debug,
-    Test,
-    Print,
-    Tree,
-    Talk,
-    Ask,
-}
-
-static ROWS: Table<Role> = Table::new(&[
-    row("--crate-name", EqualsOrNext, Role::CrateName),
-    row("--crate-type", EqualsOrNext, Role::CrateType),
-    row("--emit", EqualsOrNext, Role::Emit),
-    row("--out-dir", EqualsOrNext, Role::OutDir),
-    row("-o", Either, Role::Output),
-    row("--extern", EqualsOrNext, Role::Extern),
-    row("-L", Either, Role::Search),
-    row("--target", EqualsOrNext, Role::Target),
-    row("-C", Either, Role::Codegen),
-    row("--codegen", EqualsOrNext, Role::Codegen),
-    row("-Z", Either, Role::Unstable),
-    row("--remap-path-prefix", EqualsOrNext, Role::Remap),
-    row("--remap-path-scope", EqualsOrNext, Role::Ignore),
-    row("-g", Nothing, Role::Debug),
-    row("--test", Nothing, Role::Test),
-    row("--print", EqualsOrNext, Role::Print),
-    row("--sysroot", EqualsOrNext, Role::Tree),
-    row("-v", Nothing, Role::Talk),
-    row("--verbose", Nothing, Role::Talk),
-    row("-V", Prefix, Role::Ask),
-    row("-vV", Nothing, Role::Ask),
-    row("--version", Nothing, Role::Ask),
-    row("-h", Nothing, Role::Ask),
-    row("--help", Nothing, Role::Ask),
-    row("--explain", EqualsOrNext, Role::Ask),
-    row("-l", Either, Role::Ignore),
-    row("--cfg", EqualsOrNext, Role::Ignore),
-    row("--check-cfg", EqualsOrNext, Role::Ignore),
-    row("--edition", EqualsOrNext, Role::Ignore),
-    row("-O", Nothing, Role::Ignore),
-    row("-A", Either, Role::Ignore),
-    row("--allow", EqualsOrNext, Role::Ignore),
-    row("-W", Either, Role::Ignore),
-    row("--warn", EqualsOrNext, Role::Ignore),
-    row("--force-warn", EqualsOrNext, Role::Ignore),
-    row("-D", Either, Role::Ignore),
-    row("--deny", EqualsOrNext, Role::Ignore),
-    row("-F", Either, Role::Ignore),
-    row("--forbid", EqualsOrNext, Role::Ignore),
-    row("--cap-lints", EqualsOrNext, Role::Ignore),
-    row("--error-format", EqualsOrNext, Role::Ignore),
-    row("--json", EqualsOrNext, Role::Ignore),
-    row("--color", EqualsOrNext, Role::Ignore),
-    row("--diagnostic-width", EqualsOrNext, Role::Ignore),
-]);
-
-/// What a codegen option does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Codegen {
-    Ignore,
-    ExtraFilename,
-    Debuginfo,
-    Units,
-    Cpu,
-    ProfileUse,
-    Linker,
-    LinkArguments,
-    SplitDebuginfo,
-    Refuse(&'static str),
-}
-
-/// Options after `-C`, underscores written as dashes.
-const CODEGEN: [(&str, Codegen); 41] = [
-    ("extra-filename", Codegen::ExtraFilename),
-    ("debuginfo", Codegen::Debuginfo),
-    ("codegen-units", Codegen::Units),
-    ("target-cpu", Codegen::Cpu),
-    ("profile-use", Codegen::ProfileUse),
-    ("linker", Codegen::Linker),
-    ("link-arg", Codegen::LinkArguments),
-    ("link-args", Codegen::LinkArguments),
-    ("split-debuginfo", Codegen::SplitDebuginfo),
-    (
-        "incremental",
-        Codegen::Refuse("the previous build is read and written"),
-    ),
-    ("save-temps", Codegen::Refuse("temporary files are kept")),
-    ("llvm-args", Codegen::Refuse("they may name files")),
-    ("ar", Codegen::Ignore),
-    ("code-model", Codegen::Ignore),
-    ("collapse-macro-debuginfo", Codegen::Ignore),
-    ("control-flow-guard", Codegen::Ignore),
-    ("debug-assertions", Codegen::Ignore),
-    ("default-linker-libraries", Codegen::Ignore),
-    ("dlltool", Codegen::Linker),
-    ("dwarf-version", Codegen::Ignore),
-    ("embed-bitcode", Codegen::Ignore),
-    ("force-frame-pointers", Codegen::Ignore),
-    ("force-unwind-tables", Codegen::Ignore),
-    ("instrument-coverage", Codegen::Ignore),
-    ("link-dead-code", Codegen::Ignore),
-    ("link-self-contained", Codegen::Ignore),
-    ("linker-flavor", Codegen::Linker),
-    ("linker-plugin-lto", Codegen::Ignore),
-    ("lto", Codegen::Ignore),
-    ("metadata", Codegen::Ignore),
-    ("no-prepopulate-passes", Codegen::Ignore),
-    ("no-redzone", Codegen::Ignore),
-    ("opt-level", Codegen::Ignore),
-    ("overflow-checks", Codegen::Ignore),
-    ("panic", Codegen::Ignore),
-    ("prefer-dynamic", Codegen::Ignore),
-    ("relocation-model", Codegen::Ignore),
-    ("strip", Codegen::Ignore),
-    ("symbol-mangling-version", Codegen::Ignore),
-    ("target-feature", Codegen::Ignore),
-    ("rpath", Codegen::Ignore),
-];
-
-/// Unstable options that name no file.
-const UNSTABLE: [&str; 17] = [
-    "allow-features",
-    "no-jump-tables",
-    "binary-dep-depinfo",
-    "branch-protection",
-    "cf-protection",
-    "crate-attr",
-    "dwarf-version",
-    "fixed-x18",
-    "function-return",
-    "function-sections",
-    "location-detail",
-    "min-function-alignment",
-    "patchable-function-entry",
-    "sanitizer",
-    "share-generics",
-    "threads",
-    "unstable-options",
-];
-
-/// Words for the linker that name no file.
-const LINK_ARGUMENTS: [&str; 12] = [
-    "-fuse-ld=",
-    "-no-pie",
-    "-nostartfiles",
-    "-nostdlib",
-    "-pie",
-    "-static",
-    "-Wl,--as-needed",
-    "-Wl,--gc-sections",
-    "-Wl,--build-id",
-    "-Wl,-rpath",
-    "-Wl,-soname",
-    "-Wl,-z",
-];
 
 #[derive(Debug, Default)]
 struct Crate {
@@ -280,13 +113,13 @@ impl Crate {
             Role::Unstable => {
                 let name = value.split('=').next().unwrap_or_default().replace('_', "-");
                 if !UNSTABLE.contains(&name.as_str()) {
-                    return Err(unsupported(&format!("-Z{value}"), "an unstable option"));
+                    return Err(NotOurs::unsupported(&format!("-Z{value}"), "an unstable option"));
                 }
             }
             Role::Remap => {
                 let (old, new) = value
                     .rsplit_once('=')
-                    .ok_or_else(|| unsupported(value, "no `=` in what is mapped"))?;
+                    .ok_or_else(|| NotOurs::unsupported(value, "no `=` in what is mapped"))?;
                 self.remaps.push((old.to_owned(), new.to_owned()));
             }
             Role::Test => self.test = true,
@@ -295,7 +128,7 @@ impl Crate {
                 step.caution.push(Caution::Talkative)
             }
             Role::Print if value.contains('=') => {
-                return Err(unsupported("--print", "an answer is written to a file"));
+                return Err(NotOurs::unsupported("--print", "an answer is written to a file"));
             }
             Role::Print | Role::Ask => self.probes = true,
             Role::Tree => step.caution.push(Caution::OtherTools),
@@ -326,7 +159,7 @@ impl Crate {
             Codegen::LinkArguments => {
                 let is_known = |word: &str| LINK_ARGUMENTS.iter().any(|known| word.starts_with(known));
                 if !value.split(' ').all(is_known) {
-                    return Err(unsupported(
+                    return Err(NotOurs::unsupported(
                         &written(),
                         "the linker may read or write files by it",
                     ));
@@ -334,9 +167,12 @@ impl Crate {
             }
             Codegen::SplitDebuginfo if value == "off" => {}
             Codegen::SplitDebuginfo => {
-                return Err(unsupported(&written(), "files beside, by names of rustc's own"));
+                return Err(NotOurs::unsupported(
+                    &written(),
+                    "files beside, by names of rustc's own",
+                ));
             }
-            Codegen::Refuse(because) => return Err(unsupported(&written(), because)),
+            Codegen::Refuse(because) => return Err(NotOurs::unsupported(&written(), because)),
         }
         Ok(())
     }
@@ -348,7 +184,10 @@ impl Crate {
                 .any(|word| target.contains(word))
         };
         if self.target.as_ref().is_some_and(is_foreign) {
-            return Err(unsupported("--target", "products have other names there"));
+            return Err(NotOurs::unsupported(
+                "--target",
+                "products have other names there",
+            ));
         }
         let link = [("link".to_owned(), None)];
         let emit = if self.emit.is_empty() {
@@ -393,7 +232,7 @@ impl Crate {
                 "llvm-bc" => plain("bc"),
                 "mir" => plain("mir"),
                 _ => {
-                    return Err(unsupported(
+                    return Err(NotOurs::unsupported(
                         &format!("--emit={kind}"),
                         "a product without a known name",
                     ));
@@ -454,13 +293,6 @@ impl Crate {
             names.push(name);
         }
         names
-    }
-}
-
-fn unsupported(option: &str, because: &'static str) -> NotOurs {
-    NotOurs::Unsupported {
-        option: option.to_owned(),
-        because,
     }
 }
 

@@ -126,7 +126,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Step, NotOurs> {
     while let Some(first) = rest.first() {
         let mut words = 1;
         if first.starts_with('@') {
-            return Err(unsupported(first, "a response file"));
+            return Err(NotOurs::unsupported(first, "a response file"));
         } else if !first.starts_with('-') {
             step.sources.push(path(first));
         } else {
@@ -150,7 +150,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Step, NotOurs> {
                 Role::Flag | Role::NoEmit => {
                     has_place |= role == Role::NoEmit;
                     if let Some("true" | "false") = rest.get(1).map(String::as_str) {
-                        return Err(unsupported(first, "a flag with a value"));
+                        return Err(NotOurs::unsupported(first, "a flag with a value"));
                     }
                 }
                 Role::Word => {}
@@ -166,7 +166,7 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Step, NotOurs> {
                 }
                 Role::Ask => asks = true,
                 Role::Talk => step.caution.push(Caution::Talkative),
-                Role::Refuse(because) => return Err(unsupported(first, because)),
+                Role::Refuse(because) => return Err(NotOurs::unsupported(first, because)),
             }
         }
         rest = rest.get(words..).unwrap_or_default();
@@ -178,10 +178,10 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Step, NotOurs> {
         return Ok(step);
     }
     if step.sources.is_empty() {
-        return Err(unsupported("tsc", "a project file decides"));
+        return Err(NotOurs::unsupported("tsc", "a project file decides"));
     }
     if !has_place {
-        return Err(unsupported(
+        return Err(NotOurs::unsupported(
             "tsc",
             "without `--outDir`, products are put beside every imported file",
         ));
@@ -198,17 +198,10 @@ pub(crate) fn parse(arguments: &[String]) -> Result<Step, NotOurs> {
                 .iter()
                 .any(|output| output.shape == crate::Shape::File)
         {
-            return Err(unsupported(flag, "files beside the one that is named"));
+            return Err(NotOurs::unsupported(flag, "files beside the one that is named"));
         }
     }
     Ok(step)
-}
-
-fn unsupported(option: &str, because: &'static str) -> NotOurs {
-    NotOurs::Unsupported {
-        option: option.to_owned(),
-        because,
-    }
 }
 
 #[cfg(test)]

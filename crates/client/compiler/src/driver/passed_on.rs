@@ -2,7 +2,7 @@
 //! assembler (`-Wa,`).
 
 use super::command::Command;
-use super::read::{lookup, unsupported};
+use super::read::lookup;
 use super::role::{Role, Role::*};
 use crate::option::Takes::{Nothing, Prefix, Separate};
 use crate::option::{Table, find, row};
@@ -65,7 +65,7 @@ impl Command {
                         self.facts.extend(["-Xpreprocessor".into(), word.into()]);
                     }
                 }
-                _ => return Err(unsupported(first, "said to the preprocessor alone")),
+                _ => return Err(NotOurs::unsupported(first, "said to the preprocessor alone")),
             }
             rest = rest.get(found.words..).unwrap_or_default();
         }

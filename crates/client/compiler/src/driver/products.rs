@@ -4,119 +4,12 @@
 //! all names are declared and none is required.
 
 use super::command::{Command, File};
-use super::read::unsupported;
-use super::role::{Depend, Side};
+use super::goal::Goal;
+use super::role::Side;
 use crate::invocation::path;
-use crate::{Caution, Kind, Language, NotOurs, Step};
-
-/// How far the driver goes, with what that makes of the sources.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Goal {
-    Link,
-    Object { assembly_only: bool },
-    Assembly,
-    Preprocess,
-    Rules,
-    Syntax,
-    Header,
-}
-
-impl Goal {
-    pub(super) fn kind(self) -> Kind {
-        match self {
-            Self::Link => Kind::Link,
-            Self::Object { assembly_only: true } => Kind::Assemble,
-            Self::Object { assembly_only: false } => Kind::Compile,
-            Self::Assembly => Kind::CompileToAssembly,
-            Self::Preprocess => Kind::Preprocess,
-            Self::Rules => Kind::Dependencies,
-            Self::Syntax => Kind::SyntaxOnly,
-            Self::Header => Kind::PrecompileHeader,
-        }
-    }
-
-    pub(super) fn assembles(self) -> bool {
-        matches!(self, Self::Link | Self::Object { .. })
-    }
-
-    pub(super) fn compiles(self) -> bool {
-        matches!(
-            self,
-            Self::Link | Self::Object { .. } | Self::Assembly | Self::Header
-        )
-    }
-}
+use crate::{Caution, Language, NotOurs, Step};
 
 impl Command {
-    /// How far this command goes.
-    pub(super) fn goal(&self) -> Result<Goal, NotOurs> {
-        if self.files.is_empty() {
-            return Err(NotOurs::NoInput);
-        }
-        if self.output.as_deref() == Some("") {
-            return Err(NotOurs::Contradiction {
-                because: "a product without a name",
-            });
-        }
-        let headers = self
-            .sources()
-            .filter(|(_, language)| language.is_header())
-            .count();
-        let sources = self.sources().count();
-        let instead = matches!(self.rules.wanted, Some(Depend::OnlyAll | Depend::OnlyUser));
-        let goal = match self.stop {
-            _ if instead => Goal::Rules,
-            Some(Kind::Preprocess) => Goal::Preprocess,
-            Some(Kind::SyntaxOnly) => Goal::Syntax,
-            Some(Kind::CompileToAssembly) if headers == 0 => Goal::Assembly,
-            Some(Kind::Compile) if self.emit_pch => Goal::Header,
-            Some(Kind::Compile) | None if headers > 0 => {
-                if headers < sources || sources < self.files.len() {
-                    return Err(NotOurs::Contradiction {
-                        because: "headers among other files",
-                    });
-                }
-                Goal::Header
-            }
-            Some(Kind::Compile) => Goal::Object {
-                assembly_only: self.sources().all(|(_, language)| language.is_assembler()),
-            },
-            None => Goal::Link,
-            Some(_) => {
-                return Err(NotOurs::Contradiction {
-                    because: "a header is no assembly",
-                });
-            }
-        };
-        if goal != Goal::Link && sources == 0 {
-            return Err(NotOurs::NoInput);
-        }
-        if self.sources().any(|(_, language)| !has_product(goal, language)) {
-            return Err(NotOurs::Contradiction {
-                because: "nothing is made of such a source",
-            });
-        }
-        if self.emit_llvm && goal == Goal::Link {
-            return Err(unsupported("-emit-llvm", "a link of another kind"));
-        }
-        if self.emit_pch && goal != Goal::Header {
-            return Err(NotOurs::Contradiction {
-                because: "a precompiled header, and something else",
-            });
-        }
-        if goal != Goal::Link && sources > 1 && self.output.is_some() && goal != Goal::Rules {
-            return Err(NotOurs::Contradiction {
-                because: "one product of several sources",
-            });
-        }
-        if self.sources().filter(|(file, _)| file.is_stdin()).count() > 1 {
-            return Err(NotOurs::Contradiction {
-                because: "standard input twice",
-            });
-        }
-        Ok(goal)
-    }
-
     /// Declares everything that is written, but for the link's own files.
     pub(super) fn products(&self, goal: Goal, step: &mut Step) -> Result<(), NotOurs> {
         let sources: Vec<(&File, Language)> = self.sources().collect();
@@ -161,7 +54,7 @@ impl Command {
         match self.output.as_deref() {
             // gcc's assembler cannot write to standard output.
             Some("-") if extension == "o" && !self.is_clang() => {
-                Err(unsupported("-o", "an object on standard output"))
+                Err(NotOurs::unsupported("-o", "an object on standard output"))
             }
             Some("-") => {
                 step.stdout = true;
@@ -184,11 +77,16 @@ impl Command {
         step.caution.push(Caution::PrecompiledHeader);
         match self.output.as_deref() {
             Some(output) if output != "-" => step.writes(output, true),
-            Some(_) => return Err(unsupported("-o", "a precompiled header on standard output")),
+            Some(_) => {
+                return Err(NotOurs::unsupported(
+                    "-o",
+                    "a precompiled header on standard output",
+                ));
+            }
             None => {
                 for (file, _) in sources {
                     if self.emit_pch || file.is_stdin() {
-                        return Err(unsupported("-emit-pch", "the product has no name"));
+                        return Err(NotOurs::unsupported("-emit-pch", "the product has no name"));
                     }
                     step.writes(format!("{}.gch", file.name), true);
                 }
@@ -250,7 +148,10 @@ impl Command {
             return Ok(());
         }
         if matches!(goal, Goal::Syntax | Goal::Header) {
-            return Err(unsupported("-MD", "the rule's default name is uncertain here"));
+            return Err(NotOurs::unsupported(
+                "-MD",
+                "the rule's default name is uncertain here",
+            ));
         }
         let names: Vec<String> = match (&self.output, goal) {
             (Some(output), _) => vec![format!("{}.d", output_stem(output)?)],
@@ -297,13 +198,16 @@ impl Command {
             return Ok(());
         }
         if matches!(goal, Goal::Syntax | Goal::Header) {
-            return Err(unsupported(
+            return Err(NotOurs::unsupported(
                 "-fstack-usage",
                 "files beside a product that is no object",
             ));
         }
         if goal == Goal::Link && self.link_time_optimization {
-            return Err(unsupported("-flto", "files beside objects that the linker makes"));
+            return Err(NotOurs::unsupported(
+                "-flto",
+                "files beside objects that the linker makes",
+            ));
         }
         for side in &self.sides {
             for (file, language) in sources {
@@ -340,11 +244,14 @@ impl Command {
 
     fn time_trace(&self, goal: Goal, file: &File, step: &mut Step) -> Result<(), NotOurs> {
         if goal == Goal::Link {
-            return Err(unsupported("-ftime-trace", "its name is uncertain in a link"));
+            return Err(NotOurs::unsupported(
+                "-ftime-trace",
+                "its name is uncertain in a link",
+            ));
         }
         match self.time_trace.as_deref() {
             Some(directory) if directory.ends_with('/') => {
-                Err(unsupported("-ftime-trace", "a directory of traces"))
+                Err(NotOurs::unsupported("-ftime-trace", "a directory of traces"))
             }
             // Older versions know no name and write beside the product.
             Some(name) => {
@@ -427,7 +334,7 @@ impl Command {
     /// `-save-temps`: names depend on the version, contents on the source; all are declared, none is required.
     fn temporaries(&self, goal: Goal, sources: &[(&File, Language)], step: &mut Step) -> Result<(), NotOurs> {
         if matches!(goal, Goal::Link | Goal::Header | Goal::Syntax) {
-            return Err(unsupported(
+            return Err(NotOurs::unsupported(
                 "-save-temps",
                 "the linker's temporary files have names of their own",
             ));
@@ -455,27 +362,17 @@ impl Command {
     }
 }
 
-/// Whether this goal makes something of such a source: preprocessed text is not preprocessed again, assembly is not
-/// compiled. Of `-S` with assembly, compilers make different things.
-fn has_product(goal: Goal, language: Language) -> bool {
-    match goal {
-        Goal::Preprocess | Goal::Rules => language.is_preprocessed_first(),
-        Goal::Assembly | Goal::Syntax => !language.is_assembler(),
-        Goal::Link | Goal::Object { .. } | Goal::Header => true,
-    }
-}
-
 /// A source's name without directory and extension: what its products are called by default.
 fn source_stem(name: &str) -> Result<String, NotOurs> {
     let base = name.rsplit('/').next().unwrap_or(name);
     stem(base)
         .map(str::to_owned)
-        .ok_or_else(|| unsupported(name, "it has no name to derive others from"))
+        .ok_or_else(|| NotOurs::unsupported(name, "it has no name to derive others from"))
 }
 
 /// A product's name without extension: what is beside it is called so.
 fn output_stem(name: &str) -> Result<String, NotOurs> {
-    let uncertain = || unsupported(name, "it has no name to derive others from");
+    let uncertain = || NotOurs::unsupported(name, "it has no name to derive others from");
     if name.starts_with("/dev/") || name == "-" {
         return Err(uncertain());
     }

@@ -107,7 +107,7 @@ impl Command {
             Role::IncludePrefix => self.include_prefix = Some(value.to_owned()),
             Role::WithPrefix(kind) => {
                 let Some(prefix) = &self.include_prefix else {
-                    return Err(unsupported(written, "the prefix is the compiler's own"));
+                    return Err(NotOurs::unsupported(written, "the prefix is the compiler's own"));
                 };
                 let whole = format!("{prefix}{value}");
                 self.search(kind, &whole)?;
@@ -129,7 +129,7 @@ impl Command {
             Role::ForLinkerOne => self.for_linker.push(value.to_owned()),
             Role::ForClang => self.for_clang.push(value.to_owned()),
             Role::DiagnosticsFormat if value.ends_with("-file") => {
-                return Err(unsupported(written, "diagnostics are written to files"));
+                return Err(NotOurs::unsupported(written, "diagnostics are written to files"));
             }
             Role::DiagnosticsFormat => {}
             // `native+nofp` as well.
@@ -145,7 +145,7 @@ impl Command {
             Role::WorkingDirectory => self.working_directory = true,
             Role::MapPath { debug } => {
                 let Some((old, new)) = value.split_once('=') else {
-                    return Err(unsupported(written, "no `=` in what is mapped"));
+                    return Err(NotOurs::unsupported(written, "no `=` in what is mapped"));
                 };
                 if debug {
                     self.path_maps.push((old.to_owned(), new.to_owned()));
@@ -234,7 +234,9 @@ impl Command {
                 self.no_startup_files |= startup;
             }
             Role::NoStartupFiles => self.no_startup_files = true,
-            Role::Llvm if names_a_file(value) => return Err(unsupported(value, "it may name a file")),
+            Role::Llvm if names_a_file(value) => {
+                return Err(NotOurs::unsupported(value, "it may name a file"));
+            }
             Role::Llvm => {}
             Role::TimeTrace => {
                 self.time_trace = found.value.map(str::to_owned);
@@ -242,7 +244,7 @@ impl Command {
                 self.caution.push(Caution::TimeTrace);
             }
             Role::EmitLlvm => self.emit_llvm = true,
-            Role::Refuse(because) => return Err(unsupported(written, because)),
+            Role::Refuse(because) => return Err(NotOurs::unsupported(written, because)),
         }
         Ok(())
     }
@@ -260,7 +262,7 @@ impl Command {
     fn search(&mut self, kind: DirectoryKind, directory: &str) -> Result<(), NotOurs> {
         // `-I-` splits the list of directories in two; gcc removed it, clang never had it.
         if directory == "-" {
-            return Err(unsupported("-I-", "the list of directories is split"));
+            return Err(NotOurs::unsupported("-I-", "the list of directories is split"));
         }
         self.preprocessing.directories.push(SearchDirectory {
             kind,
@@ -311,12 +313,5 @@ impl Command {
             "auto" | "jobserver" => Processors::Many,
             count => count.parse().map_or(Processors::Many, Processors::Count),
         };
-    }
-}
-
-pub(super) fn unsupported(option: &str, because: &'static str) -> NotOurs {
-    NotOurs::Unsupported {
-        option: option.to_owned(),
-        because,
     }
 }
