@@ -23,8 +23,6 @@ pub(crate) const FETCH_BYTES_PER_SECOND_MIN: u64 = 1 << 20;
 pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// Builds whose connections are kept.
 pub(crate) const BUILDS_MAX: usize = 16;
-/// How often an action whose inputs the server has lost is sent again.
-pub(crate) const UPLOADS_MAX: u32 = 2;
 /// Executions under way at the server.
 pub(crate) const EXECUTIONS_MAX: usize = 1024;
 

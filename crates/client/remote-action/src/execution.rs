@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use action::{ActionDigest, missing_blobs_in};
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 use blob::DigestSet;
 use parking_lot::Mutex;
 use prost::Message;
@@ -19,6 +19,7 @@ use reapi::rpc;
 use tonic::{Code, Status, Streaming};
 
 use crate::server::Server;
+use crate::sources::Sources;
 
 /// One execution of an action.
 pub struct Execution<'a> {
@@ -73,6 +74,9 @@ enum Followed {
     Broken(Status),
 }
 
+/// How often an action whose blobs the server lost is sent again: lost once is an eviction, twice is a store that is
+/// too small.
+const UPLOADS_MAX: u32 = 2;
 /// How long cancelling may take before the program ends anyway.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -130,6 +134,32 @@ impl Execution<'_> {
             self.observer
                 .step(&|| format!("the connection broke ({message}); going on"));
         }
+    }
+
+    /// Uploads what the server lacks of `sources` and executes; what it has lost meanwhile is uploaded once more.
+    pub async fn run_with(&self, sources: &Sources) -> Result<ExecuteResponse> {
+        let store = &*self.server.store;
+        let sent = sources.upload_missing(store).await?;
+        self.observer
+            .step(&|| format!("uploaded {} blobs, {} bytes", sent.blobs, sent.bytes));
+        for upload in 1..=UPLOADS_MAX {
+            let missing = match self.run().await {
+                Ok(response) => match response.status.as_ref().map(missing_blobs_in) {
+                    Some(missing) if !missing.is_empty() => missing,
+                    _ => return Ok(response),
+                },
+                Err(Refused { missing, .. }) if !missing.is_empty() => missing,
+                Err(Refused { error, .. }) => return Err(error),
+            };
+            if upload < UPLOADS_MAX {
+                self.observer
+                    .step(&|| format!("the server lacks {} blobs; uploading them again", missing.len()));
+                // All that is missing now, not only what was named: a status has room for a part.
+                sources.upload(store, &missing).await?;
+                sources.upload_missing(store).await?;
+            }
+        }
+        bail!("the server loses inputs faster than they are uploaded; is its storage too small?")
     }
 
     fn request(&self) -> ExecuteRequest {

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
-use action::missing_blobs_in;
 use anyhow::{Context, Result, anyhow, bail};
 use reapi::execution::{ActionResult, ExecuteResponse};
 use reapi::rpc::Code;
-use remote_action::{Execution, OperationSlot, Refused, Server, describe, nobody};
+use remote_action::{Execution, OperationSlot, Server, describe, nobody};
 
 use super::shown::{self, Fetched};
-use crate::limits::UPLOADS_MAX;
 use crate::plan::Plan;
 use crate::service::Service;
 use crate::uploads::Upload;
@@ -23,7 +21,8 @@ pub(crate) struct Executed {
     pub(crate) upload: Upload,
 }
 
-/// Has a worker run it, `again` even if the result is known. An error says why none did; what the command itself does wrong is a result.
+/// Has a worker run it, `again` even if the result is known. An error says why none did; what the command itself does
+/// wrong is a result.
 pub(crate) async fn run(
     service: &Arc<Service>,
     server: &Server,
@@ -35,7 +34,15 @@ pub(crate) async fn run(
         service: service.clone(),
     };
     let executing = async {
-        let response = execute(server, plan, again, &operation.operation).await?;
+        let execution = Execution {
+            server,
+            action_digest: plan.executed_digest,
+            skip_cache_lookup: again,
+            priority: 0,
+            observer: nobody(),
+            operation: &operation.operation,
+        };
+        let response = execution.run_with(&plan.sources).await?;
         let is_cached = response.cached_result;
         let result = result_of(response)?;
         let fetched = shown::fetch(server, plan, result.clone()).await?;
@@ -56,39 +63,6 @@ pub(crate) async fn run(
         outcome = executing => outcome,
         () = service.down() => bail!("the server went down"),
     }
-}
-
-/// Uploads what is missing and executes; what the server has lost meanwhile is uploaded once more.
-async fn execute(
-    server: &Server,
-    plan: &Plan,
-    again: bool,
-    operation: &OperationSlot,
-) -> Result<ExecuteResponse> {
-    plan.sources.upload_missing(&*server.store).await?;
-    for upload in 1..=UPLOADS_MAX {
-        let execution = Execution {
-            server,
-            action_digest: plan.executed_digest,
-            skip_cache_lookup: again,
-            priority: 0,
-            observer: nobody(),
-            operation,
-        };
-        let missing = match execution.run().await {
-            Ok(response) => match response.status.as_ref().map(missing_blobs_in) {
-                Some(missing) if !missing.is_empty() => missing,
-                _ => return Ok(response),
-            },
-            Err(Refused { missing, .. }) if !missing.is_empty() => missing,
-            Err(Refused { error, .. }) => return Err(error),
-        };
-        if upload < UPLOADS_MAX {
-            plan.sources.upload(&*server.store, &missing).await?;
-            plan.sources.upload_missing(&*server.store).await?;
-        }
-    }
-    bail!("the server loses inputs faster than they are uploaded")
 }
 
 fn result_of(response: ExecuteResponse) -> Result<ActionResult> {

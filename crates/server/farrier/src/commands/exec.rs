@@ -15,16 +15,15 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ::action::missing_blobs_in;
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use blob::{DigestFunction, InstanceName};
 use clap::Args;
 use reapi::execution::ExecuteOperationMetadata;
 use reapi::execution::ExecuteResponse;
-use remote_action::{Execution, Observer, OperationSlot, Refused, Server, describe};
+use remote_action::{Execution, Observer, OperationSlot, describe};
 
 use self::live::LiveOutput;
-use self::prepare::{Prepared, prepare};
+use self::prepare::prepare;
 use self::progress::Progress;
 pub(super) use self::result::{made, symlinks};
 use super::connection::ServerOptions;
@@ -98,9 +97,6 @@ const EXIT_TIMED_OUT: u8 = 124;
 const EXIT_NOT_EXECUTED: u8 = 125;
 /// Ctrl-C.
 const EXIT_INTERRUPTED: u8 = 130;
-/// How often an action whose blobs the server lost is sent again: lost once is an eviction, twice is a store that is
-/// too small.
-const UPLOADS_MAX: u32 = 2;
 
 /// Runs `farrier exec`. Never an error: what goes wrong has an exit code of its own.
 pub(crate) async fn exec(options: ExecOptions) -> Result<ExitCode> {
@@ -164,7 +160,19 @@ async fn journey(options: &ExecOptions, operation: &OperationSlot) -> Result<Exi
     progress.step(|| format!("action {}", prepared.action_digest));
     let server = options.server.connect().await?;
     let live = LiveOutput::new();
-    let executing = execute(options, &server, &prepared, operation, &progress, &live);
+    let observer = Watching {
+        progress: &progress,
+        live: &live,
+    };
+    let execution = Execution {
+        server: &server,
+        action_digest: prepared.action_digest,
+        skip_cache_lookup: options.skip_cache,
+        priority: options.priority,
+        observer: &observer,
+        operation,
+    };
+    let executing = execution.run_with(&prepared.sources);
     // A program that reads the output gets it once, whatever happens to workers.
     let response = match options.follow || std::io::stdout().is_terminal() {
         true => live.beside(&server, executing).await?,
@@ -209,44 +217,6 @@ async fn journey(options: &ExecOptions, operation: &OperationSlot) -> Result<Exi
             Ok(ExitCode::from(EXIT_TIMED_OUT))
         }
     }
-}
-
-/// Uploads what is missing and executes; what the server has lost meanwhile is uploaded once more.
-async fn execute(
-    options: &ExecOptions,
-    server: &Server,
-    prepared: &Prepared,
-    operation: &OperationSlot,
-    progress: &Progress,
-    live: &LiveOutput,
-) -> Result<ExecuteResponse> {
-    let sent = prepared.sources.upload_missing(&*server.store).await?;
-    progress.step(|| format!("uploaded {} blobs, {} bytes", sent.blobs, sent.bytes));
-    for upload in 1..=UPLOADS_MAX {
-        let execution = Execution {
-            server,
-            action_digest: prepared.action_digest,
-            skip_cache_lookup: options.skip_cache,
-            priority: options.priority,
-            observer: &Watching { progress, live },
-            operation,
-        };
-        let missing = match execution.run().await {
-            Ok(response) => match response.status.as_ref().map(missing_blobs_in) {
-                Some(missing) if !missing.is_empty() => missing,
-                _ => return Ok(response),
-            },
-            Err(Refused { missing, .. }) if !missing.is_empty() => missing,
-            Err(Refused { error, .. }) => return Err(error),
-        };
-        if upload < UPLOADS_MAX {
-            progress.step(|| format!("the server lacks {} blobs; uploading them again", missing.len()));
-            // All that is missing now, not only what was named: a status has room for a part.
-            prepared.sources.upload(&*server.store, &missing).await?;
-            prepared.sources.upload_missing(&*server.store).await?;
-        }
-    }
-    bail!("the server loses inputs faster than they are uploaded; is its storage too small?")
 }
 
 /// Shows a person how it goes.
