@@ -7,9 +7,8 @@ use std::time::{Instant, SystemTime};
 
 use daemon_api::{Answer, End, Request};
 use settings::Strategy;
-use uuid::Uuid;
-
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::attempt::{Fetched, cached, here, remote, show};
 use crate::counts::{How, Record};

@@ -1,12 +1,14 @@
 //! What a command is as an action: which files it reads and writes, and everything else that its result depends on.
 //!
 //! Read `layout.rs` (where files are, seen from the action), `discover.rs` (which files are read) and `build.rs` (the
-//! action itself); `scan.rs` scans for headers, `toolchains.rs` knows what it is made with and `permitted.rs` what is not cached at all.
+//! action itself); `scan.rs` scans for headers, `link.rs` looks for libraries, `toolchains.rs` knows what it is made with
+//! and `permitted.rs` what is not kept at all.
 
 mod build;
 mod discover;
 mod layout;
 mod link;
+mod make_rule;
 mod permitted;
 mod scan;
 mod toolchains;
@@ -107,7 +109,7 @@ impl Knowledge {
 }
 
 impl Plan {
-    /// Action and Command, so that a result can be explained later.
+    /// Action, Command and directories, so that a result can be explained later.
     pub(crate) fn messages(&self) -> Vec<Blob> {
         self.sources.in_memory().collect()
     }
@@ -130,7 +132,14 @@ pub(crate) fn plan(
     let layout = Layout::new(wanted.root.as_deref(), &request.directory);
 
     let mut builder = ActionBuilder::new(&layout, &knowledge.digests);
-    let read = discover::inputs(&knowledge.scans, &knowledge.links, request, program, &step)?;
+    let read = discover::inputs(
+        &knowledge.scans,
+        &knowledge.links,
+        request,
+        program,
+        &toolchain,
+        &step,
+    )?;
     for path in &read.files {
         builder.file(path)?;
     }

@@ -8,6 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use daemon_api::Request;
+use toolchain::{Answer, ProbeError, Run};
 
 /// Names of the wrapper's program; its links are no tools.
 const WRAPPERS: [&str; 2] = ["farrier-cc", "farrier"];
@@ -35,6 +36,26 @@ pub(crate) fn find(request: &Request) -> Option<PathBuf> {
 pub(crate) fn path_of(request: &Request) -> OsString {
     let directories = search_path(request).into_iter().flatten();
     env::join_paths(directories).unwrap_or_default()
+}
+
+/// The command's environment as the real tool sees it, sorted.
+pub(crate) fn environment_of(request: &Request) -> Vec<(OsString, OsString)> {
+    let others = request.environment.iter().filter(|(name, _)| name != "PATH");
+    let mut environment: Vec<_> = others.cloned().collect();
+    environment.push(("PATH".into(), path_of(request)));
+    environment.sort();
+    environment
+}
+
+/// Asks a tool something, where the command was called and as it would see the world.
+pub(crate) fn ask(request: &Request, program: &Path, words: &[OsString]) -> Result<Answer, ProbeError> {
+    toolchain::run_well(&Run {
+        driver: program,
+        arguments: words,
+        cwd: &request.directory,
+        environment: &environment_of(request),
+        stdin: b"",
+    })
 }
 
 fn search_path(request: &Request) -> Option<impl Iterator<Item = PathBuf>> {

@@ -25,6 +25,7 @@ pub use ask::ask;
 pub use environment::ENVIRONMENT;
 pub use facts::{Facts, parse_answer};
 pub use fingerprint::{FileDigests, Fingerprint, FingerprintError, fingerprint};
+pub use limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX};
 pub use probe::{Probe, probe};
-pub use run::ProbeError;
+pub use run::{Answer, ProbeError, Run, run_well};
 pub use search_path::{DirectoryIdentity, search_path};

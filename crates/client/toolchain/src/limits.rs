@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 /// Bytes of one answer: Clang's `-dM -v` has some 30 KB.
-pub(crate) const ANSWER_BYTES_MAX: u64 = 16 << 20;
+pub const ANSWER_BYTES_MAX: u64 = 16 << 20;
 /// How long a compiler may take to answer.
-pub(crate) const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
+pub const ANSWER_TIME_MAX: Duration = Duration::from_secs(30);
 /// Questions put to a compiler in one run.
 pub(crate) const QUESTIONS_MAX: usize = 10_000;
 /// Files one toolchain is made of: programs and shared libraries.

@@ -46,21 +46,28 @@ pub enum ProbeError {
     },
 }
 
-/// How a driver is run.
+/// How a driver, or a linker, is run to be asked something.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Run<'a> {
-    pub(crate) driver: &'a Path,
-    pub(crate) arguments: &'a [OsString],
-    pub(crate) cwd: &'a Path,
-    /// Instead of this process's own, where given.
-    pub(crate) environment: &'a [(OsString, OsString)],
-    pub(crate) stdin: &'a [u8],
+pub struct Run<'a> {
+    /// The program.
+    pub driver: &'a Path,
+    /// What it is asked.
+    pub arguments: &'a [OsString],
+    /// Where.
+    pub cwd: &'a Path,
+    /// All of its environment, but that it answers in English.
+    pub environment: &'a [(OsString, OsString)],
+    /// What it reads.
+    pub stdin: &'a [u8],
 }
 
-/// What it said.
-pub(crate) struct Answer {
-    pub(crate) stdout: Vec<u8>,
-    pub(crate) stderr: Vec<u8>,
+/// What it said, at most [`ANSWER_BYTES_MAX`] bytes of each.
+#[derive(Debug)]
+pub struct Answer {
+    /// On standard output.
+    pub stdout: Vec<u8>,
+    /// On standard error.
+    pub stderr: Vec<u8>,
     pub(crate) is_success: bool,
     pub(crate) status: String,
 }
@@ -144,8 +151,8 @@ fn wait(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
     }
 }
 
-/// Runs a driver that has to succeed.
-pub(crate) fn run_well(run_it: &Run<'_>) -> Result<Answer, ProbeError> {
+/// Runs a program that has to succeed, for at most [`ANSWER_TIME_MAX`].
+pub fn run_well(run_it: &Run<'_>) -> Result<Answer, ProbeError> {
     let answer = run(run_it)?;
     if !answer.is_success {
         let text = String::from_utf8_lossy(&answer.stderr).into_owned();

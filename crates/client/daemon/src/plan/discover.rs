@@ -1,20 +1,18 @@
 //! Which files a step reads: by a scan, and where that is not sure by asking the compiler with `-M`.
 
-use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
-use compiler::{DirectoryKind, Included, Kind, Macro, ResponseFiles, Step};
+use compiler::{Kind, ResponseFiles, Step};
 use daemon_api::Request;
 
 use super::link::Links;
+use super::make_rule::dependencies;
 use super::scan::{self, Scans};
+use super::toolchains::Toolchain;
 use super::why::Why;
 use crate::limits::RESPONSE_FILE_BYTES_MAX;
-use crate::tool::path_of;
 
 /// What a step reads.
 #[derive(Debug, Default)]
@@ -53,6 +51,7 @@ pub(crate) fn inputs(
     links: &Links,
     request: &Request,
     program: &Path,
+    toolchain: &Toolchain,
     step: &Step,
 ) -> Result<Reads, Why> {
     let mut reads = Reads {
@@ -60,13 +59,15 @@ pub(crate) fn inputs(
         ..Reads::default()
     };
     if step.kind == Kind::Link {
-        reads.files.extend(links.inputs(request, program, step)?);
+        reads
+            .files
+            .extend(links.inputs(request, program, toolchain, step)?);
     }
     // Whatever becomes an object goes through an assembler.
     let is_assembled = matches!(step.kind, Kind::Compile | Kind::Assemble | Kind::Link);
     for source in &step.sources {
         let files = match step.language.and_then(scan::language) {
-            Some(language) => match scans.scan(request, program, step, source, language)? {
+            Some(language) => match scans.scan(request, program, toolchain, step, source, language)? {
                 Ok(files) => {
                     reads.files.extend(files);
                     continue;
@@ -127,127 +128,9 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
     false
 }
 
-/// What the compiler says that it reads for one source.
-fn dependencies(request: &Request, program: &Path, step: &Step, source: &Path) -> Result<Vec<PathBuf>, Why> {
-    let asked = Command::new(program)
-        .args(question(step, source))
-        .current_dir(&request.directory)
-        .env_clear()
-        .envs(request.environment.iter().map(|(name, value)| (name, value)))
-        .env("PATH", path_of(request))
-        .env("LC_ALL", "C")
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| Why::Inputs(format!("cannot ask {}: {error}", program.display())))?;
-    if !asked.status.success() {
-        let said = String::from_utf8_lossy(&asked.stderr);
-        return Err(Why::Inputs(
-            said.lines()
-                .next()
-                .unwrap_or("the compiler does not say why")
-                .to_owned(),
-        ));
-    }
-    prerequisites(&asked.stdout)
-        .ok_or_else(|| Why::Inputs("the compiler's make rule is not understood".to_owned()))
-}
-
-/// The command that lists what a source includes, system headers too.
-fn question(step: &Step, source: &Path) -> Vec<OsString> {
-    let mut words: Vec<OsString> = step.facts_arguments.clone();
-    let mut joined = |option: &str, value: &OsStr| {
-        let mut word = OsString::from(option);
-        word.push(value);
-        words.push(word);
-    };
-    if let Some(preprocessing) = &step.preprocessing {
-        for change in &preprocessing.macros {
-            match change {
-                Macro::Define(text) => joined("-D", text.as_ref()),
-                Macro::Undefine(name) => joined("-U", name.as_ref()),
-                Macro::Assert(text) => joined("-A", text.as_ref()),
-            }
-        }
-        for directory in &preprocessing.directories {
-            let option = match directory.kind {
-                DirectoryKind::Quote => "-iquote",
-                DirectoryKind::Angle => "-I",
-                DirectoryKind::System => "-isystem",
-                DirectoryKind::After => "-idirafter",
-                DirectoryKind::Framework => "-F",
-                DirectoryKind::SystemFramework => "-iframework",
-                DirectoryKind::CxxSystem => "-cxx-isystem",
-                DirectoryKind::CSystem => "-c-isystem",
-            };
-            joined(option, directory.path.as_os_str());
-        }
-        for forced in &preprocessing.forced {
-            let option = match forced.how {
-                Included::Whole => "-include",
-                Included::Macros => "-imacros",
-            };
-            words.extend([option.into(), forced.path.clone().into_os_string()]);
-        }
-    }
-    words.extend(["-M".into(), source.as_os_str().to_owned()]);
-    words
-}
-
-/// What stands after the colon of a make rule. `None` if there is no rule.
-fn prerequisites(rule: &[u8]) -> Option<Vec<PathBuf>> {
-    let colon = rule
-        .windows(2)
-        .position(|pair| pair[0] == b':' && pair[1].is_ascii_whitespace())?;
-    let mut paths = Vec::new();
-    let mut path = Vec::new();
-    let mut bytes = rule[colon + 1..].iter().copied().peekable();
-    while let Some(byte) = bytes.next() {
-        match byte {
-            b'\\' if bytes.peek() == Some(&b'\n') => {}
-            // Before a blank or a `#` it makes that a part of the name.
-            b'\\'
-                if bytes
-                    .peek()
-                    .is_some_and(|next| matches!(next, b' ' | b'\t' | b'#')) =>
-            {
-                path.extend(bytes.next())
-            }
-            b'$' if bytes.peek() == Some(&b'$') => path.extend(bytes.next()),
-            byte if byte.is_ascii_whitespace() => {
-                if !path.is_empty() {
-                    paths.push(PathBuf::from(OsString::from_vec(std::mem::take(&mut path))));
-                }
-            }
-            byte => path.push(byte),
-        }
-    }
-    if !path.is_empty() {
-        paths.push(PathBuf::from(OsStr::from_bytes(&path)));
-    }
-    Some(paths)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_make_rule_is_read_as_make_reads_it() {
-        let check = |rule: &str, expected: &[&str]| {
-            let expected: Vec<_> = expected.iter().map(PathBuf::from).collect();
-            assert_eq!(prerequisites(rule.as_bytes()), Some(expected), "{rule}");
-        };
-        check(
-            "a.o: a.c \\\n /usr/include/stdio.h b.h\n",
-            &["a.c", "/usr/include/stdio.h", "b.h"],
-        );
-        check(
-            "a.o: with\\ blank.c x\\#y.h do$$llar.h\n",
-            &["with blank.c", "x#y.h", "do$llar.h"],
-        );
-        check("a.o:\n", &[]);
-        assert_eq!(prerequisites(b"no rule"), None);
-    }
 
     #[test]
     fn words_are_found_wherever_they_are() {

@@ -83,8 +83,7 @@ impl Layout {
         if let Ok(below) = path.strip_prefix(&self.root) {
             return Place::Tree(below.to_owned());
         }
-        let is_below = |directories: &[&str]| directories.iter().any(|directory| path.starts_with(directory));
-        match is_below(&HOST_DIRECTORIES) && !is_below(&NOT_HOST_DIRECTORIES) {
+        match is_host(&path) {
             true => Place::Host,
             false => Place::Elsewhere,
         }
@@ -110,6 +109,12 @@ impl Layout {
         }
         through
     }
+}
+
+/// Whether a path without `..` is among what comes with the tools.
+pub(crate) fn is_host(path: &Path) -> bool {
+    let is_below = |directories: &[&str]| directories.iter().any(|directory| path.starts_with(directory));
+    is_below(&HOST_DIRECTORIES) && !is_below(&NOT_HOST_DIRECTORIES)
 }
 
 /// Without `.` and `..`, by text alone.

@@ -1,12 +1,13 @@
 //! Which steps are kept at all. A table of cases, nothing else.
 
-use compiler::{Caution, Kind, Step};
+use compiler::{Caution, Kind, Step, Tool};
 
 use super::why::Why;
 
 /// Says why a step is not kept, if it is not.
 pub(crate) fn check(step: &Step) -> Result<(), Why> {
-    if !is_kept(step.kind) {
+    // What a linker reads is found out through its driver.
+    if !is_kept(step.kind) || step.tool == Tool::Ld {
         return Err(Why::Kind(step.kind));
     }
     if let Some(caution) = step

@@ -14,9 +14,10 @@ use parking_lot::Mutex;
 use source_view::Store;
 use toolchain::{ENVIRONMENT, Facts, Probe, UserDirectory, ask, probe, search_path};
 
+use super::toolchains::Toolchain;
 use super::why::Why;
 use crate::limits::FACTS_MAX;
-use crate::tool::path_of;
+use crate::tool::environment_of;
 
 /// Rounds of questions that one scan may need: each answer may lead to new ones.
 const ROUNDS_MAX: usize = 8;
@@ -28,11 +29,12 @@ pub(crate) struct Scans {
     known: Mutex<HashMap<Key, Arc<Known>>>,
 }
 
-/// Everything that facts depend on. Another compiler in the same place has another state.
+/// Everything that facts depend on.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     program: PathBuf,
-    state: file_digests::Stamp,
+    /// Of the toolchain: another one in the same place has other facts.
+    fingerprint: [u8; 32],
     arguments: Vec<OsString>,
     language: Language,
     directory: PathBuf,
@@ -50,6 +52,7 @@ impl Scans {
         &self,
         request: &Request,
         program: &Path,
+        toolchain: &Toolchain,
         step: &Step,
         source: &Path,
         language: Language,
@@ -63,8 +66,8 @@ impl Scans {
         let (Some(directories), Some(macros)) = (directories(preprocessing), macros(preprocessing)) else {
             return unsure("frameworks or assertions");
         };
-        let environment = environment(request);
-        let known = match self.known(request, program, step, language, &environment) {
+        let environment = environment_of(request);
+        let known = match self.known(request, program, toolchain, step, language, &environment) {
             Ok(known) => known,
             Err(error) => return Ok(Err(format!("probe: {error}"))),
         };
@@ -152,15 +155,15 @@ impl Scans {
         &self,
         request: &Request,
         program: &Path,
+        toolchain: &Toolchain,
         step: &Step,
         language: Language,
         environment: &[(OsString, OsString)],
     ) -> Result<Arc<Known>, String> {
-        let metadata = fs::metadata(program).map_err(|error| error.to_string())?;
         let matters = |name: &OsString| ENVIRONMENT.iter().any(|known| *known == name.as_os_str());
         let key = Key {
             program: program.to_owned(),
-            state: file_digests::Stamp::of(&metadata),
+            fingerprint: toolchain.fingerprint,
             arguments: step.facts_arguments.clone(),
             language,
             directory: request.directory.clone(),
@@ -201,15 +204,6 @@ impl Scans {
         known.insert(key, found.clone());
         Ok(found)
     }
-}
-
-/// The environment of the command as the real tool sees it.
-fn environment(request: &Request) -> Vec<(OsString, OsString)> {
-    let others = request.environment.iter().filter(|(name, _)| name != "PATH");
-    let mut environment: Vec<_> = others.cloned().collect();
-    environment.push(("PATH".into(), path_of(request)));
-    environment.sort();
-    environment
 }
 
 /// `None` where there is no preprocessor.

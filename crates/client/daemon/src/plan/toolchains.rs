@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use daemon_api::Request;
-use file_digests::FileDigests;
+use file_digests::{FileDigests, Stamp};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
-use toolchain::{FileDigests as FileDigestsOnce, FingerprintError};
+use toolchain::{ENVIRONMENT, FileDigests as FileDigestsOnce, FingerprintError};
 
-use super::layout::{Layout, Place};
+use super::layout::is_host;
 use super::why::Why;
 use crate::limits::TOOLCHAINS_MAX;
-use crate::tool::path_of;
+use crate::tool::{environment_of, path_of};
 
 /// A toolchain as it is now.
 #[derive(Clone)]
@@ -31,14 +31,20 @@ pub(crate) struct Toolchains {
     parts: Mutex<HashMap<Key, Arc<[PathBuf]>>>,
 }
 
-/// Parts are where they are for this driver, with this search path.
+/// Everything that decides where the parts are.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     program: PathBuf,
-    path: OsString,
+    /// Another driver in the same place may start other programs.
+    state: Stamp,
     /// What the search path leads to: another program that comes to stand before it is another toolchain.
     found: Vec<Option<PathBuf>>,
+    /// Variables that lead a driver to its parts, and these to their libraries.
+    environment: Vec<(OsString, OsString)>,
 }
+
+/// The variable that leads programs to their libraries.
+const LIBRARIES: &str = "LD_LIBRARY_PATH";
 
 impl Toolchains {
     pub(crate) fn new(digests: Arc<FileDigests>) -> Self {
@@ -50,42 +56,59 @@ impl Toolchains {
 
     /// The toolchain of a driver. Its programs are looked at each time, and read when they have changed.
     pub(crate) fn of(&self, request: &Request, program: &Path) -> Result<Toolchain, Why> {
-        let path = path_of(request);
-        let found = ["as", "ld"].map(|name| in_path(&path, name)).to_vec();
-        let program = program.canonicalize().map_err(|error| unknown(program, &error))?;
-        let key = Key { program, path, found };
+        let key = key(request, program).map_err(|error| unknown(program, &error))?;
         let known = self.parts.lock().get(&key).cloned();
         let parts = match known {
             Some(parts) => parts,
-            None => {
-                let parts: Arc<[PathBuf]> = parts(&key, request)
-                    .map_err(|error| unknown(&key.program, &error))?
-                    .into();
-                let mut known = self.parts.lock();
-                if known.len() >= TOOLCHAINS_MAX {
-                    known.clear();
-                }
-                known.insert(key, parts.clone());
-                parts
-            }
+            None => self.find(&key, request)?,
         };
+        let fingerprint = self.fingerprint(&parts);
+        if fingerprint.is_err() {
+            // One of them has gone: the next who asks learns where they are now.
+            self.parts.lock().remove(&key);
+        }
+        Ok(Toolchain {
+            fingerprint: fingerprint?,
+            elsewhere: parts.iter().find(|part| !is_host(part)).cloned(),
+        })
+    }
+
+    fn find(&self, key: &Key, request: &Request) -> Result<Arc<[PathBuf]>, Why> {
+        let parts: Arc<[PathBuf]> = parts(key, request)
+            .map_err(|error| unknown(&key.program, &error))?
+            .into();
+        let mut known = self.parts.lock();
+        if known.len() >= TOOLCHAINS_MAX {
+            known.clear();
+        }
+        known.insert(key.clone(), parts.clone());
+        Ok(parts)
+    }
+
+    fn fingerprint(&self, parts: &[PathBuf]) -> Result<[u8; 32], Why> {
         let mut hasher = Sha256::new();
-        let mut elsewhere = None;
-        let layout = Layout::new(None, Path::new("/farrier"));
-        for part in parts.iter() {
+        for part in parts {
             let file = self.digests.get(part).map_err(|error| unknown(part, &error))?;
             hasher.update(part.as_os_str().as_encoded_bytes());
             hasher.update([0]);
             hasher.update(file.digest.hash_bytes());
-            if layout.place(part) != Place::Host {
-                elsewhere.get_or_insert_with(|| part.clone());
-            }
         }
-        Ok(Toolchain {
-            fingerprint: hasher.finalize().into(),
-            elsewhere,
-        })
+        Ok(hasher.finalize().into())
     }
+}
+
+fn key(request: &Request, program: &Path) -> std::io::Result<Key> {
+    let path = path_of(request);
+    let matters = |name: &OsStr| name == LIBRARIES || ENVIRONMENT.iter().any(|known| *known == name);
+    let mut environment = environment_of(request);
+    environment.retain(|(name, _)| matters(name));
+    let program = program.canonicalize()?;
+    Ok(Key {
+        state: Stamp::of(&std::fs::metadata(&program)?),
+        found: ["as", "ld"].map(|name| in_path(&path, name)).to_vec(),
+        program,
+        environment,
+    })
 }
 
 fn in_path(path: &OsStr, name: &str) -> Option<PathBuf> {
@@ -96,9 +119,7 @@ fn in_path(path: &OsStr, name: &str) -> Option<PathBuf> {
 
 /// Every program and library that the driver starts or loads.
 fn parts(key: &Key, request: &Request) -> Result<Vec<PathBuf>, FingerprintError> {
-    let others = request.environment.iter().filter(|(name, _)| name != "PATH");
-    let mut environment: Vec<_> = others.cloned().collect();
-    environment.push(("PATH".into(), key.path.clone()));
+    let environment = environment_of(request);
     let found = toolchain::fingerprint(
         &key.program,
         &[],
@@ -111,4 +132,54 @@ fn parts(key: &Key, request: &Request) -> Result<Vec<PathBuf>, FingerprintError>
 
 fn unknown(path: &Path, error: &dyn std::fmt::Display) -> Why {
     Why::Toolchain(format!("{}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leads_to_other_parts_is_another_key() {
+        let gcc = Path::new("/usr/bin/gcc");
+        let request = |variables: &[(&str, &str)]| Request {
+            arguments: vec![gcc.into()],
+            directory: "/".into(),
+            environment: variables
+                .iter()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
+            settings: Vec::new(),
+            is_terminal: false,
+        };
+        let key_of = |variables: &[(&str, &str)]| key(&request(variables), gcc).unwrap();
+        let plain = key_of(&[("PATH", "/usr/bin")]);
+        assert!(plain == key_of(&[("PATH", "/usr/bin"), ("EDITOR", "ed")]));
+        for other in [
+            ("COMPILER_PATH", "/x"),
+            ("GCC_EXEC_PREFIX", "/x"),
+            ("LD_LIBRARY_PATH", "/x"),
+        ] {
+            assert!(plain != key_of(&[("PATH", "/usr/bin"), other]), "{other:?}");
+        }
+        assert!(plain != key_of(&[("PATH", "/nowhere")]));
+    }
+
+    #[test]
+    fn a_real_toolchain_is_the_same_each_time_and_comes_with_the_host() {
+        let request = Request {
+            arguments: vec!["gcc".into()],
+            directory: "/".into(),
+            environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+            settings: Vec::new(),
+            is_terminal: false,
+        };
+        let toolchains = Toolchains::new(Arc::new(FileDigests::new(crate::service::FUNCTION)));
+        let gcc = Path::new("/usr/bin/gcc");
+        let first = toolchains.of(&request, gcc).unwrap();
+        assert_eq!(first.elsewhere, None);
+        assert_eq!(
+            toolchains.of(&request, gcc).unwrap().fingerprint,
+            first.fingerprint
+        );
+    }
 }

@@ -19,7 +19,6 @@ use anyhow::{Context, Result};
 use blob::{DigestFunction, InstanceName};
 use clap::Args;
 use reapi::execution::ExecuteOperationMetadata;
-use reapi::execution::ExecuteResponse;
 use remote_action::{Execution, Observer, OperationSlot, describe};
 
 use self::live::LiveOutput;

@@ -31,7 +31,7 @@ pub(super) fn lines(counts: &Value, took: Duration) -> String {
         local + local_only
     );
     for (what, reasons) in [
-        ("by the real tool as it is", &counts["reasons"]),
+        ("not kept", &counts["reasons"]),
         ("not by a worker", &counts["fallbacks"]),
     ] {
         if let Some(told) = told(reasons) {
@@ -93,7 +93,7 @@ mod tests {
         check(
             json!({ "hits": 3, "remote": 0, "local": 1, "reasons": { "kind: Link": 2, "other": 5 } }),
             "farrier: 4 steps in 1.2 s: 3 from the cache (75 %), 0 by workers, 1 here\n\
-             farrier: by the real tool as it is: 5 (other), 2 (kind: Link)\n",
+             farrier: not kept: 5 (other), 2 (kind: Link)\n",
         );
         check(
             json!({ "server_failure": "why", "uploads_left": 2 }),
