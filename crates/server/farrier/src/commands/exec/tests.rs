@@ -12,6 +12,8 @@ use reapi::execution::{ActionResult, OutputFile};
 use reapi::rpc;
 use tonic::Status;
 
+use reapi::execution::ExecuteResponse;
+
 use super::*;
 use crate::commands::test_server::{Answer, TestServer, done, under_way};
 
