@@ -15,6 +15,7 @@ mod clean;
 mod closure;
 mod condition;
 mod definition;
+mod definitions;
 mod directive;
 mod expand;
 mod expression;

@@ -9,15 +9,15 @@ use hashbrown::HashTable;
 
 use crate::answers::Question;
 use crate::closure::{Closure, Position, Unsure};
-use crate::directive::{ASKS_FOR_FILES, Directive, EFFECTLESS, Kind, ODD_BODY, SPLICED};
+use crate::directive::{Directive, EFFECTLESS, Kind, SPLICED};
 use crate::expand::{Here, Preprocessor, Trouble};
 use crate::expression::Rules;
 use crate::include::{Entry, Memo, Origin, Resolved};
-use crate::limits::{DEPTH_MAX, OPENED_MAX, PUSHED_MACROS_MAX, STEPS_MAX};
+use crate::limits::{DEPTH_MAX, OPENED_MAX, STEPS_MAX};
 use crate::macros::{PREDEFINED, Place, Table};
 use crate::number::Signs;
 use crate::source::Source;
-use crate::unit::{CommandLineMacro, Family, Language, Unit, join};
+use crate::unit::{Family, Language, Unit, join};
 use crate::view::SourceView;
 
 /// Everything the compiler would read for `unit`, exactly, or why that cannot be said.
@@ -59,9 +59,9 @@ pub(crate) struct Scan<'a> {
     /// `#pragma once` or `#import` was seen, so files are compared.
     pub(crate) seen_once: bool,
     /// A macro was defined that asks for files, so no condition is skipped any more.
-    asks_in_macros: bool,
-    pushed: HashMap<Vec<u8>, Vec<Option<Place>>>,
-    pushed_count: usize,
+    pub(crate) asks_in_macros: bool,
+    pub(crate) pushed: HashMap<Vec<u8>, Vec<Option<Place>>>,
+    pub(crate) pushed_count: usize,
     pub(crate) questions: Vec<Question>,
     pub(crate) closure: Closure,
     opened: usize,
@@ -172,48 +172,6 @@ impl<'a> Scan<'a> {
         let mut is_first = is_first.into_iter();
         closure.files.retain(|_| is_first.next().unwrap_or(true));
         closure
-    }
-
-    fn command_line_macro(&mut self, item: &CommandLineMacro) -> Result<(), Unsure> {
-        let mut line = Vec::new();
-        match item {
-            CommandLineMacro::Define(text) => {
-                line.extend_from_slice(b"#define ");
-                match text.iter().position(|byte| *byte == b'=') {
-                    Some(equals) => {
-                        line.extend_from_slice(&text[..equals]);
-                        line.push(b' ');
-                        line.extend_from_slice(&text[equals + 1..]);
-                    }
-                    None => {
-                        line.extend_from_slice(text);
-                        line.extend_from_slice(b" 1");
-                    }
-                }
-            }
-            CommandLineMacro::Undefine(name) => {
-                line.extend_from_slice(b"#undef ");
-                line.extend_from_slice(name);
-            }
-        }
-        let source = Arc::new(Source::parse(&line));
-        let text = self.pp.texts.sources.len() as u32;
-        self.pp.texts.sources.push(source.clone());
-        let directive = source.directives.first().filter(|_| source.directives.len() == 1);
-        match directive.map(|directive| directive.kind) {
-            Some(Kind::Define) => self.define(&source, text, 0),
-            Some(Kind::Undef) => {
-                self.undefine(&source, &source.directives[0]);
-                Ok(())
-            }
-            _ => Err(Unsure::Directive {
-                at: Position {
-                    path: self.unit.main.to_owned(),
-                    line: 0,
-                },
-                why: "a macro of the command line that is malformed",
-            }),
-        }
     }
 
     /// Begins to walk a file.
@@ -362,50 +320,6 @@ impl<'a> Scan<'a> {
             file: frame.entry,
             level: self.frames.len() - usize::from(self.in_main),
         };
-    }
-
-    fn define(&mut self, source: &Arc<Source>, text: u32, index: usize) -> Result<(), Unsure> {
-        let directive = &source.directives[index];
-        if directive.flags & (ASKS_FOR_FILES | ODD_BODY) != 0 {
-            self.asks_in_macros |= directive.flags & ASKS_FOR_FILES != 0;
-            self.check_body(source, directive)?;
-        }
-        let place = Place {
-            text,
-            directive: index as u32,
-        };
-        self.pp.unknown.settle(source.name(directive));
-        self.pp.table.define(&self.pp.texts, directive, place);
-        Ok(())
-    }
-
-    fn undefine(&mut self, source: &Source, directive: &Directive) {
-        self.pp.unknown.settle(source.name(directive));
-        self.pp
-            .table
-            .undefine(&self.pp.texts, directive.hash, source.name(directive));
-    }
-
-    pub(crate) fn push_macro(&mut self, source: &Source, directive: &Directive) -> Result<(), Unsure> {
-        self.pushed_count += 1;
-        if self.pushed_count > PUSHED_MACROS_MAX {
-            return Err(Unsure::TooMuch("pushed macros"));
-        }
-        let name = source.name(directive);
-        let place = self.pp.table.get(&self.pp.texts, directive.hash, name);
-        self.pushed.entry(name.to_vec()).or_default().push(place);
-        Ok(())
-    }
-
-    pub(crate) fn pop_macro(&mut self, source: &Source, directive: &Directive) {
-        let name = source.name(directive);
-        let Some(saved) = self.pushed.get_mut(name).and_then(Vec::pop) else {
-            return;
-        };
-        match saved {
-            Some(place) => self.pp.table.set(&self.pp.texts, directive.hash, name, place),
-            None => self.pp.table.undefine(&self.pp.texts, directive.hash, name),
-        }
     }
 
     pub(crate) fn pragma(&mut self, frame: &Frame, directive: &Directive, text: &[u8]) -> Result<(), Unsure> {
