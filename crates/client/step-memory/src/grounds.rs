@@ -1,0 +1,48 @@
+//! What a finding rests on.
+
+use std::path::{Path, PathBuf};
+
+/// Everything on disk that a finding depends on. Paths are absolute, and otherwise as they were opened: `..` and links are
+/// followed anew each time.
+#[derive(Debug, Default)]
+pub struct Grounds {
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) absent: Vec<PathBuf>,
+    pub(crate) directories: Vec<PathBuf>,
+    pub(crate) unknown: Option<&'static str>,
+}
+
+impl Grounds {
+    /// The contents of this file, and whether it may be executed.
+    pub fn file(&mut self, path: impl Into<PathBuf>) {
+        self.files.push(path.into());
+    }
+
+    /// That no regular file is there.
+    pub fn absent(&mut self, path: impl Into<PathBuf>) {
+        self.absent.push(path.into());
+    }
+
+    /// Whether there is a directory, and with which of the others named here it is one.
+    pub fn directory(&mut self, path: impl Into<PathBuf>) {
+        self.directories.push(path.into());
+    }
+
+    /// That the finding also rests on something that nobody can look at again, so that it is not to be kept.
+    pub fn unknown(&mut self, what: &'static str) {
+        self.unknown.get_or_insert(what);
+    }
+
+    /// Takes over what `other` says.
+    pub fn append(&mut self, other: Grounds) {
+        self.files.extend(other.files);
+        self.absent.extend(other.absent);
+        self.directories.extend(other.directories);
+        self.unknown = self.unknown.or(other.unknown);
+    }
+
+    /// The files named so far.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(PathBuf::as_path)
+    }
+}
