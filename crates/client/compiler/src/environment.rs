@@ -91,6 +91,24 @@ pub(crate) fn names(tool: Tool, links: bool) -> Vec<&'static str> {
     names
 }
 
+/// Every variable that a step of any tool may read, or that makes a compiler's step indescribable; some more than once.
+pub fn environment_names() -> impl Iterator<Item = &'static str> {
+    let lists: [&[&'static str]; 11] = [
+        &MESSAGES,
+        &COMPILER,
+        &GCC,
+        &CLANG,
+        &LINKER,
+        &["MOLD_JOBS", "MOLD_DEBUG"],
+        &BINUTILS,
+        &AR,
+        &RUSTC,
+        &JAVA,
+        &NODE,
+    ];
+    lists.into_iter().flatten().chain(&INDESCRIBABLE).copied()
+}
+
 /// Set to anything, these make a compiler write or read what no command line says.
 const INDESCRIBABLE: [&str; 12] = [
     // Rules are appended to a file that other steps append to as well.
@@ -118,5 +136,23 @@ pub(crate) fn check_compiler(env: &dyn Fn(&str) -> Option<OsString>) -> Result<(
     {
         Some(variable) => Err(NotOurs::Environment { variable }),
         None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn no_tool_reads_a_variable_that_is_not_among_all() {
+        let all: BTreeSet<_> = environment_names().collect();
+        for (_, tool, ..) in crate::tool::NAMES {
+            for links in [false, true] {
+                let read: BTreeSet<_> = names(tool, links).into_iter().collect();
+                assert!(read.is_subset(&all), "{tool:?}: {:?}", read.difference(&all));
+            }
+        }
     }
 }

@@ -35,6 +35,7 @@ mod tool;
 mod typescript;
 
 pub use caution::Caution;
+pub use environment::environment_names;
 pub use invocation::{Invocation, NoResponseFiles, Parsed, ResponseFiles, parse};
 pub use language::Language;
 pub use limits::{ARGUMENT_BYTES_MAX, ARGUMENTS_MAX, RESPONSE_DEPTH_MAX, RESPONSE_FILE_BYTES_MAX};

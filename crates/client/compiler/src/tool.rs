@@ -46,7 +46,7 @@ pub(crate) struct ToolName {
 }
 
 /// Last part of a name, tool, whether it is a C++ driver, whether a target or a version may be around it.
-const NAMES: [(&str, Tool, bool, bool); 31] = [
+pub(crate) const NAMES: [(&str, Tool, bool, bool); 31] = [
     ("gcc", Tool::GccDriver, false, true),
     ("g++", Tool::GccDriver, true, true),
     ("cc", Tool::GccDriver, false, true),

@@ -5,4 +5,4 @@ pub(crate) mod here;
 pub(crate) mod remote;
 mod shown;
 
-pub(crate) use shown::{Fetched, show};
+pub(crate) use shown::{Fetched, fetch, show};

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
+use action::ActionDigest;
 use daemon_api::{Answer, End, Request};
 use file_digests::FileDigests;
 use parking_lot::Mutex;
 use serde_json::json;
 use settings::Strategy;
+use step_memory::Memory;
 use tasks::Group;
 use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
@@ -21,7 +23,8 @@ use crate::door::Door;
 use crate::journey;
 use crate::limits::{EXECUTIONS_MAX, REQUEST_WITHIN, SESSIONS_MAX};
 use crate::link::Link;
-use crate::plan::{Knowledge, Plan, Why, plan};
+use crate::local_cache::{LocalCache, LocalCacheOptions};
+use crate::plan::{Knowledge, Plan, Subject, Why, plan, recall};
 use crate::service::{FUNCTION, Service, ServiceOptions};
 use crate::uploads::Uploads;
 use crate::wanted::{self, Wanted};
@@ -43,6 +46,10 @@ pub struct DaemonOptions {
     pub host_name: String,
     /// Who is told of every command that came to an end.
     pub witness: Option<Witness>,
+    /// A cache on this machine.
+    pub here: Option<LocalCacheOptions>,
+    /// The file in which what was found out about commands outlives the daemon.
+    pub memory: Option<PathBuf>,
 }
 
 /// Is told of commands.
@@ -71,10 +78,19 @@ pub struct Finished {
     pub action: Option<String>,
 }
 
+/// A command that is asked for: the request, the real tool, and what is wanted.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) request: Arc<Request>,
+    pub(crate) program: PathBuf,
+    pub(crate) wanted: Arc<Wanted>,
+}
+
 /// The daemon.
 pub struct Daemon {
     pub(crate) service: Arc<Service>,
     pub(crate) digests: Arc<FileDigests>,
+    pub(crate) here: Option<Arc<LocalCache>>,
     pub(crate) counts: Counts,
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) executions: Semaphore,
@@ -92,16 +108,40 @@ pub struct Daemon {
 }
 
 impl Daemon {
-    /// Ready to serve. Its tasks end with `tasks`.
+    /// Ready to serve. Its tasks end with `tasks`. What it keeps on this machine is of use and no more: where it cannot be
+    /// opened, the daemon does without, and says so in its log. Blocks while it reads what is there.
     pub fn new(options: DaemonOptions, tasks: Group) -> Arc<Self> {
         let digests = Arc::new(FileDigests::new(FUNCTION));
+        let here = options.here.as_ref().and_then(|here| {
+            // A server of our own has another address each time, and is the same.
+            let server = match options.is_own_server {
+                true => "own",
+                false => &options.service.endpoint,
+            };
+            let server = format!("{server}\n{}", options.service.instance);
+            let opened = LocalCache::open(here, &server);
+            opened
+                .inspect_err(|error| tracing::warn!(error = format!("{error:#}"), "no cache on this machine"))
+                .ok()
+        });
+        let here = here.map(Arc::new);
+        let memory = options.memory.as_ref().and_then(|path| {
+            let opened = Memory::open(path, digests.clone());
+            opened
+                .inspect_err(
+                    |error| tracing::warn!(%error, path = %path.display(), "steps are not remembered"),
+                )
+                .ok()
+        });
+        let memory = memory.unwrap_or_else(|| Memory::new(digests.clone()));
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
         Arc::new(Daemon {
             service: Service::new(options.service, tasks.clone()),
-            knowledge: Arc::new(Knowledge::new(digests.clone(), options.platform)),
+            knowledge: Arc::new(Knowledge::new(digests.clone(), memory, options.platform)),
             digests,
+            uploads: Arc::new(Uploads::new(here.clone(), tasks.clone())),
+            here,
             counts: Counts::default(),
-            uploads: Arc::new(Uploads::new(tasks.clone())),
             executions: Semaphore::new(EXECUTIONS_MAX),
             host_name: options.host_name,
             planners: Semaphore::new(processors),
@@ -152,26 +192,56 @@ impl Daemon {
         if left > 0 {
             tracing::warn!(left, "results are not stored: the server takes too long");
         }
+        self.put_away();
         Ok(())
     }
 
     /// What a command is as an action.
-    pub(crate) async fn plan(
-        self: &Arc<Self>,
-        request: Arc<Request>,
-        program: PathBuf,
-        wanted: Arc<Wanted>,
-    ) -> Result<Plan, Why> {
+    pub(crate) async fn plan(&self, asked: &Asked) -> Result<Plan, Why> {
+        let planned = self.look(asked, |knowledge, asked| {
+            plan(knowledge, &asked.request, &asked.program, &asked.wanted)
+        });
+        planned.await.unwrap_or_else(|panic| Err(Why::Action(panic)))
+    }
+
+    /// What a command is known by, if it was looked at before and nothing has changed.
+    pub(crate) async fn recall(&self, asked: &Asked) -> Option<Subject> {
+        let recalled = self.look(asked, |knowledge, asked| {
+            recall(knowledge, &asked.request, &asked.program, &asked.wanted)
+        });
+        recalled.await.ok().flatten()
+    }
+
+    /// Which action a command is now.
+    pub(crate) async fn action_now(&self, asked: &Asked) -> Result<ActionDigest, Why> {
+        match self.recall(asked).await {
+            Some(subject) => Ok(subject.action_digest),
+            None => self.plan(asked).await.map(|plan| plan.subject.action_digest),
+        }
+    }
+
+    /// Looks at files, on a thread that may wait for them.
+    async fn look<T: Send + 'static>(
+        &self,
+        asked: &Asked,
+        look: impl FnOnce(&Knowledge, &Asked) -> T + Send + 'static,
+    ) -> Result<T, String> {
         let _turn = self
             .planners
             .acquire()
             .await
             .expect("nobody closes the semaphore");
-        let knowledge = self.knowledge.clone();
-        let planning = tokio::task::spawn_blocking(move || plan(&knowledge, &request, &program, &wanted));
-        planning
-            .await
-            .unwrap_or_else(|panic| Err(Why::Action(panic.to_string())))
+        let (knowledge, asked) = (self.knowledge.clone(), asked.clone());
+        let looking = tokio::task::spawn_blocking(move || look(&knowledge, &asked));
+        looking.await.map_err(|panic| panic.to_string())
+    }
+
+    /// What outlives the daemon is put where it is found again.
+    fn put_away(&self) {
+        self.knowledge.flush();
+        if let Some(here) = &self.here {
+            here.close();
+        }
     }
 
     async fn session(self: &Arc<Self>, stream: UnixStream) -> io::Result<()> {
@@ -219,6 +289,7 @@ impl Daemon {
             }),
             "build" => {
                 let left = link.meanwhile(self.uploads.flush()).await?;
+                self.knowledge.flush();
                 let mut counts = self.counts.build(build.as_deref().unwrap_or_default());
                 counts["uploads_left"] = left.into();
                 counts["server_failure"] = (!self.service.is_up())
@@ -268,6 +339,7 @@ impl Daemon {
     pub async fn end(&self) {
         let left = self.uploads.flush().await;
         self.tasks.stop();
+        self.put_away();
         if left > 0 {
             tracing::warn!(left, "results are not stored: the server takes too long");
         }

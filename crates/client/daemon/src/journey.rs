@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use daemon_api::{Answer, End, Request};
 use settings::Strategy;
@@ -12,10 +12,11 @@ use uuid::Uuid;
 
 use crate::attempt::{Fetched, cached, here, remote, show};
 use crate::counts::{How, Record};
-use crate::daemon::{Daemon, Finished};
+use crate::daemon::{Asked, Daemon, Finished};
 use crate::link::Link;
-use crate::plan::{Plan, Why};
+use crate::plan::{Plan, Subject, Why};
 use crate::tool;
+use crate::uploads::Upload;
 use crate::wanted::Wanted;
 
 /// How a command went.
@@ -48,24 +49,22 @@ pub(crate) async fn command(
     let build = wanted
         .as_ref()
         .map_or_else(String::new, |wanted| wanted.build.clone());
-    let (plan, planning, outcome) = match (wanted, not_done) {
+    let Done {
+        subject,
+        planning,
+        outcome,
+    } = match (wanted, not_done) {
         (Some(wanted), None) => {
-            let planned = daemon.plan(request.clone(), program.clone(), wanted.clone());
-            let planned = link.meanwhile(planned).await?;
-            let planning = start.elapsed();
-            match planned {
-                Ok(plan) => {
-                    let plan = Arc::new(plan);
-                    let again = daemon.plan(request.clone(), program.clone(), wanted.clone());
-                    let outcome = answer(daemon, &wanted, &plan, again, link).await?;
-                    (Some(plan), planning, outcome)
-                }
-                Err(why) => (None, planning, real(link, &program, &why).await?),
-            }
+            let asked = Asked {
+                request: request.clone(),
+                program,
+                wanted,
+            };
+            understood(daemon, &asked, link).await?
         }
         (_, not_done) => {
             let why = Why::Setting(not_done.unwrap_or_default());
-            (None, start.elapsed(), real(link, &program, &why).await?)
+            Done::real(link, &program, &why, start.elapsed()).await?
         }
     };
     let finished = Finished {
@@ -76,17 +75,19 @@ pub(crate) async fn command(
         fallback: outcome.fallback.clone(),
         begun,
         ended: SystemTime::now(),
-        action: plan.as_ref().map(|plan| plan.action_digest.digest().to_string()),
+        action: subject
+            .as_ref()
+            .map(|subject| subject.action_digest.digest().to_string()),
         request: request.clone(),
     };
     daemon.counts.add(Record {
         build,
-        name: plan
+        name: subject
             .as_ref()
-            .map_or_else(|| first_words(&request), |plan| plan.name.clone()),
+            .map_or_else(|| first_words(&request), |subject| subject.name.clone()),
         how: outcome.how,
         fallback: outcome.fallback,
-        unsure: plan.as_ref().and_then(|plan| plan.unsure.clone()),
+        unsure: subject.as_ref().and_then(|subject| subject.unsure.clone()),
         exit_code: finished.exit_code,
         begun,
         took: start.elapsed(),
@@ -99,30 +100,112 @@ pub(crate) async fn command(
     Ok(Some(finished))
 }
 
-/// The cache, then a worker or this machine.
-async fn answer(
+/// A command that is done, and what it was known by.
+struct Done {
+    /// `None` where it was not understood.
+    subject: Option<Subject>,
+    planning: Duration,
+    outcome: Outcome,
+}
+
+impl Done {
+    async fn real(link: &mut Link, program: &Path, why: &Why, planning: Duration) -> io::Result<Self> {
+        Ok(Done {
+            subject: None,
+            planning,
+            outcome: real(link, program, why).await?,
+        })
+    }
+}
+
+/// A command of which everything that is wanted is done here: the cache, if it was looked at before; then a look at it, and
+/// whatever follows from that.
+async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io::Result<Done> {
+    let start = Instant::now();
+    let wanted = &asked.wanted;
+    let takes_known = wanted.takes_known() && !wanted.settings.no_execute;
+    let mut looked_up = None;
+    if takes_known && let Some(subject) = link.meanwhile(daemon.recall(asked)).await? {
+        let planning = start.elapsed();
+        if let Some(outcome) = known(daemon, wanted, &subject, link).await? {
+            return Ok(Done {
+                subject: Some(subject),
+                planning,
+                outcome,
+            });
+        }
+        looked_up = Some(subject.action_digest);
+    }
+    let begun = Instant::now();
+    let plan = match link.meanwhile(daemon.plan(asked)).await? {
+        Ok(plan) => Arc::new(plan),
+        Err(why) => return Done::real(link, &asked.program, &why, begun.elapsed()).await,
+    };
+    let planning = begun.elapsed();
+    let is_new = looked_up != Some(plan.subject.action_digest);
+    let known = match takes_known && is_new {
+        true => known(daemon, wanted, &plan.subject, link).await?,
+        false => None,
+    };
+    let outcome = match known {
+        Some(outcome) => outcome,
+        None => done(daemon, asked, &plan, link).await?,
+    };
+    Ok(Done {
+        subject: Some(plan.subject.clone()),
+        planning,
+        outcome,
+    })
+}
+
+/// The cache: of this machine, then of the server.
+async fn known(
     daemon: &Arc<Daemon>,
     wanted: &Wanted,
-    plan: &Arc<Plan>,
-    again: impl Future<Output = Result<Plan, Why>>,
+    subject: &Subject,
     link: &mut Link,
-) -> io::Result<Outcome> {
+) -> io::Result<Option<Outcome>> {
+    if let Some(here) = &daemon.here
+        && let Some(fetched) = link.meanwhile(here.known(subject)).await?
+    {
+        return shown(link, subject, fetched, How::Hit).await.map(Some);
+    }
     let service = &daemon.service;
+    let Some(server) = link.meanwhile(service.server(&wanted.build)).await? else {
+        return Ok(None);
+    };
+    let Some((result, fetched)) = link.meanwhile(cached::known(service, &server, subject)).await? else {
+        return Ok(None);
+    };
+    if daemon.here.is_some() {
+        let upload = Upload {
+            action: subject.action_digest,
+            result,
+            blobs: fetched.blobs(),
+            messages: Vec::new(),
+            is_at_server: true,
+        };
+        // Where too much waits, the server will be asked again.
+        daemon.uploads.send(service, None, upload);
+    }
+    shown(link, subject, fetched, How::Hit).await.map(Some)
+}
+
+/// A worker or this machine.
+async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut Link) -> io::Result<Outcome> {
+    let service = &daemon.service;
+    let wanted = &*asked.wanted;
+    let subject = &plan.subject;
     if wanted.settings.no_execute {
-        let line = format!("{}\n", plan.action_digest.digest());
+        let line = format!("{}\n", subject.action_digest.digest());
         link.say(&Answer::ErrorOutput(line.into_bytes())).await?;
         let why = "it was only to be named".to_owned();
         return Ok(Outcome::of(How::LocalOnly(why), Some(End::Exited(0))));
     }
     let Some(server) = link.meanwhile(service.server(&wanted.build)).await? else {
-        real_tool(link, &plan.program).await?;
+        real_tool(link, &subject.program).await?;
         return Ok(Outcome::of(How::Real("the server is down".to_owned()), None));
     };
-    if wanted.takes_known()
-        && let Some(fetched) = link.meanwhile(cached::known(service, &server, plan)).await?
-    {
-        return shown(link, plan, fetched, How::Hit).await;
-    }
     let mut fallback = None;
     if wanted.strategy != Strategy::Local {
         match worker(daemon, &server, wanted, plan, link).await? {
@@ -134,12 +217,12 @@ async fn answer(
             Ok(executed) => {
                 let how = if executed.is_cached { How::Hit } else { How::Remote };
                 if executed.fetched.exit_code == 0 && !wanted.settings.uncacheable {
-                    daemon.uploads.send(service, server, executed.upload);
+                    daemon.uploads.send(service, Some(server), executed.upload);
                 }
-                return shown(link, plan, executed.fetched, how).await;
+                return shown(link, subject, executed.fetched, how).await;
             }
             Err(why) if wanted.strategy == Strategy::Remote => {
-                let line = format!("farrier: {}: no worker could run it: {why}\n", plan.name);
+                let line = format!("farrier: {}: no worker could run it: {why}\n", subject.name);
                 link.say(&Answer::ErrorOutput(line.into_bytes())).await?;
                 let how = How::LocalOnly("no worker could run it".to_owned());
                 return Ok(Outcome {
@@ -151,10 +234,10 @@ async fn answer(
             Err(why) => fallback = Some(why),
         }
     }
-    let ran = here::run(link, plan, again, &daemon.host_name).await?;
+    let ran = here::run(link, plan, daemon.action_now(asked), &daemon.host_name).await?;
     let how = match ran.upload {
         Ok(_) if !wanted.keeps_own() => How::LocalOnly("it is not to be kept".to_owned()),
-        Ok(upload) => match daemon.uploads.send(service, server, upload) {
+        Ok(upload) => match daemon.uploads.send(service, Some(server), upload) {
             true => How::Local,
             false => How::LocalOnly("too much waits to be uploaded".to_owned()),
         },
@@ -213,7 +296,7 @@ async fn worker(
         .map_err(|error| format!("{error:#}")))
 }
 
-async fn shown(link: &mut Link, plan: &Plan, fetched: Fetched, how: How) -> io::Result<Outcome> {
+async fn shown(link: &mut Link, subject: &Subject, fetched: Fetched, how: How) -> io::Result<Outcome> {
     let end = Some(End::Exited(fetched.exit_code));
     match show(link, fetched).await? {
         Ok(()) => Ok(Outcome {
@@ -223,7 +306,7 @@ async fn shown(link: &mut Link, plan: &Plan, fetched: Fetched, how: How) -> io::
         }),
         // The real tool finds the same obstacle, or none, and has words for it.
         Err(not_written) => {
-            real_tool(link, &plan.program).await?;
+            real_tool(link, &subject.program).await?;
             Ok(Outcome {
                 how: How::Real(format!("cannot write an output: {not_written}")),
                 fallback: None,

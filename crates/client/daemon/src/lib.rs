@@ -14,6 +14,7 @@ mod door;
 mod journey;
 mod limits;
 mod link;
+mod local_cache;
 mod outputs;
 mod plan;
 mod service;
@@ -23,5 +24,6 @@ mod wanted;
 
 pub use daemon::{Daemon, DaemonOptions, Finished, Witness};
 pub use door::{Door, DoorError, open_door};
+pub use local_cache::LocalCacheOptions;
 pub use service::ServiceOptions;
 pub use settings::Strategy;

@@ -21,7 +21,6 @@ const USUAL_MASK: u32 = 0o022;
 pub(crate) struct Made {
     pub(crate) files: Vec<OutputFile>,
     pub(crate) blobs: Vec<Blob>,
-    pub(crate) bytes: usize,
 }
 
 /// Reads what the command has made. `None` if something is not as it should be: the result is then not kept.
@@ -29,7 +28,6 @@ pub(crate) fn read(outputs: &[PlannedOutput]) -> io::Result<Option<Made>> {
     let mut made = Made {
         files: Vec::new(),
         blobs: Vec::new(),
-        bytes: 0,
     };
     for output in outputs {
         let mut file = match File::open(&output.path) {
@@ -47,7 +45,6 @@ pub(crate) fn read(outputs: &[PlannedOutput]) -> io::Result<Option<Made>> {
         if bytes.len() as u64 != metadata.len() {
             return Ok(None);
         }
-        made.bytes += bytes.len();
         let blob = Blob::from_bytes(FUNCTION, bytes);
         made.files.push(OutputFile {
             path: output.name.clone(),
@@ -153,7 +150,9 @@ mod tests {
         fs::write(&outputs[1].path, "rule").unwrap();
         fs::set_permissions(&outputs[1].path, fs::Permissions::from_mode(0o755)).unwrap();
         let made = read(&outputs).unwrap().unwrap();
-        assert_eq!((made.files.len(), made.bytes), (2, 10));
+        assert_eq!(made.files.len(), 2);
+        let bytes: u64 = made.blobs.iter().map(|blob| blob.digest().size_bytes()).sum();
+        assert_eq!(bytes, 10);
 
         let result = ActionResult {
             output_files: made.files,

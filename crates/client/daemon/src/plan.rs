@@ -11,6 +11,7 @@ mod link;
 mod make_rule;
 mod permitted;
 mod scan;
+mod subject;
 mod toolchains;
 mod why;
 
@@ -18,6 +19,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use action::ActionDigest;
 use blob::Blob;
@@ -28,11 +30,13 @@ use host_tools::{Fingerprint, HostTools};
 use parking_lot::Mutex;
 use remote_action::Sources;
 use settings::{Settings, Strategy};
+use step_memory::Memory;
 
 use self::build::{ActionBuilder, Words, text};
 use self::layout::{Layout, Place};
 use self::link::Links;
 use self::scan::Scans;
+pub(crate) use self::subject::{Subject, recall};
 use self::toolchains::{Toolchain, Toolchains};
 pub(crate) use self::why::Why;
 use crate::tool::{path_of, variable};
@@ -41,6 +45,8 @@ use crate::wanted::Wanted;
 /// What is known across commands.
 pub(crate) struct Knowledge {
     digests: Arc<FileDigests>,
+    /// Which subject a command has.
+    memory: Memory,
     toolchains: Toolchains,
     scans: Scans,
     links: Links,
@@ -50,25 +56,17 @@ pub(crate) struct Knowledge {
 
 /// A command as an action.
 pub(crate) struct Plan {
-    /// What it makes, for people.
-    pub(crate) name: String,
-    /// The real tool.
-    pub(crate) program: PathBuf,
-    /// Under which its result is known.
-    pub(crate) action_digest: ActionDigest,
+    pub(crate) subject: Subject,
     /// What a worker executes.
     pub(crate) executed_digest: ActionDigest,
     /// Everything that the action refers to.
     pub(crate) sources: Sources,
-    pub(crate) outputs: Vec<PlannedOutput>,
-    /// Why the compiler was asked what it reads, if it was.
-    pub(crate) unsure: Option<String>,
     /// A file that only this machine has, for want of which no worker can do it.
     pub(crate) elsewhere: Option<PathBuf>,
 }
 
 /// A file that the command makes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PlannedOutput {
     /// In the action's result.
     pub(crate) name: String,
@@ -88,8 +86,9 @@ const HOST_PATH: &str = "/usr/bin:/bin";
 const ONLY_ON_TERMINALS: [&str; 3] = ["TERM", "TERM_URLS", "GCC_URLS"];
 
 impl Knowledge {
-    pub(crate) fn new(digests: Arc<FileDigests>, platform: Vec<(String, String)>) -> Self {
+    pub(crate) fn new(digests: Arc<FileDigests>, memory: Memory, platform: Vec<(String, String)>) -> Self {
         Knowledge {
+            memory,
             toolchains: Toolchains::new(digests.clone()),
             scans: Scans::default(),
             links: Links::default(),
@@ -97,6 +96,11 @@ impl Knowledge {
             digests,
             platform,
         }
+    }
+
+    /// Writes down what is to outlive the daemon.
+    pub(crate) fn flush(&self) {
+        self.memory.flush();
     }
 
     /// What a worker's host must have, so that the tools are those of this machine. Where nobody can say what this machine
@@ -122,6 +126,7 @@ pub(crate) fn plan(
     program: &Path,
     wanted: &Wanted,
 ) -> Result<Plan, Why> {
+    let begun = SystemTime::now();
     let step = parsed(request)?;
     permitted::check(&step)?;
     let asked = &wanted.settings;
@@ -132,7 +137,7 @@ pub(crate) fn plan(
     let layout = Layout::new(wanted.root.as_deref(), &request.directory);
 
     let mut builder = ActionBuilder::new(&layout, &knowledge.digests);
-    let read = discover::inputs(
+    let mut read = discover::inputs(
         &knowledge.scans,
         &knowledge.links,
         request,
@@ -142,17 +147,22 @@ pub(crate) fn plan(
     )?;
     for path in &read.files {
         builder.file(path)?;
+        read.grounds.file(request.directory.join(path));
     }
     for path in &read.directories {
         builder.directory(path)?;
+        read.grounds.directory(request.directory.join(path));
     }
     for path in &asked.inputs {
-        builder.file(&layout.root().join(path))?;
+        let path = layout.root().join(path);
+        builder.file(&path)?;
+        read.grounds.file(path);
     }
     let (outputs, is_outside) = outputs(&layout, &step, &asked.output_files)?;
     for output in outputs.iter().filter(|_| !is_outside) {
         let parent = output.path.parent().unwrap_or(Path::new("/"));
         builder.directory(parent)?;
+        read.grounds.directory(parent);
     }
 
     let needs_root = step.embeds_directory || names_tree(&layout, &step);
@@ -199,14 +209,24 @@ pub(crate) fn plan(
         .or_else(outside)
         .or(environment.other_name)
         .or_else(|| toolchain.elsewhere.clone());
-    Ok(Plan {
+    let subject = Subject {
         name: name(&step, request),
         program: program.to_owned(),
         action_digest: built.action_digest,
-        executed_digest: built.executed_digest,
-        sources: built.sources,
         outputs,
         unsure: read.unsure,
+    };
+    let key = subject::question(knowledge, request, program, wanted, &toolchain);
+    let remembered = knowledge
+        .memory
+        .remember(key, begun, &read.grounds, &subject.encode());
+    if let Err(why) = remembered {
+        tracing::debug!(step = subject.name, %why, "it is found out again the next time");
+    }
+    Ok(Plan {
+        subject,
+        executed_digest: built.executed_digest,
+        sources: built.sources,
         elsewhere,
     })
 }
@@ -318,8 +338,7 @@ fn environment(
         if *name == "PWD" {
             // Debug information takes it, if it is another name of the directory where the command runs.
             let path = Path::new(value);
-            let is_other_name = || path.canonicalize().is_ok_and(|real| real == request.directory);
-            if !needs_root || path == request.directory || !is_other_name() {
+            if !needs_root || !subject::is_other_name(path, &request.directory) {
                 continue;
             }
             other_name = Some(path.to_owned());

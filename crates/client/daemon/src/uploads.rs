@@ -1,4 +1,5 @@
-//! Results of commands that ran here, on their way to the server. Nobody waits for them but the end of a build.
+//! Results on their way to where they are kept: this machine's own cache, and the server. Nobody waits for them but the end
+//! of a build.
 
 use std::sync::Arc;
 
@@ -11,43 +12,70 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::limits::{FLUSH_WITHIN, WAITING_BYTES_MAX};
+use crate::local_cache::LocalCache;
 use crate::service::Service;
 
 /// What is under way.
 pub(crate) struct Uploads {
+    here: Option<Arc<LocalCache>>,
     room: Arc<Semaphore>,
     under_way: watch::Sender<usize>,
     tasks: Group,
 }
 
-/// A result and everything it refers to.
+/// A result to keep.
 pub(crate) struct Upload {
     pub(crate) action: ActionDigest,
     pub(crate) result: ActionResult,
+    /// What it refers to.
     pub(crate) blobs: Vec<Blob>,
-    pub(crate) bytes: usize,
+    /// What the server gets besides.
+    pub(crate) messages: Vec<Blob>,
+    /// Whether the server has what it refers to.
+    pub(crate) is_at_server: bool,
 }
 
 impl Uploads {
-    pub(crate) fn new(tasks: Group) -> Self {
+    /// `here` is this machine's own cache.
+    pub(crate) fn new(here: Option<Arc<LocalCache>>, tasks: Group) -> Self {
         Uploads {
+            here,
             room: Arc::new(Semaphore::new(WAITING_BYTES_MAX)),
             under_way: watch::channel(0).0,
             tasks,
         }
     }
 
-    /// Sends it when there is time. `false` if too much waits already: the result is then not kept.
-    pub(crate) fn send(self: &Arc<Self>, service: &Arc<Service>, server: Server, upload: Upload) -> bool {
+    /// Keeps it when there is time: here, and at the server if there is one. `false` if too much waits already: the result
+    /// is then not kept.
+    pub(crate) fn send(
+        self: &Arc<Self>,
+        service: &Arc<Service>,
+        server: Option<Server>,
+        upload: Upload,
+    ) -> bool {
+        let blobs = upload.blobs.iter().chain(&upload.messages);
+        let bytes: u64 = blobs.map(|blob| blob.digest().size_bytes()).sum();
         // Permits are counted in 32 bits; the whole bound is far below.
-        let bytes = u32::try_from(upload.bytes).unwrap_or(u32::MAX);
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
         let Ok(room) = self.room.clone().try_acquire_many_owned(bytes) else {
             return false;
         };
         self.under_way.send_modify(|under_way| *under_way += 1);
         let (uploads, service) = (self.clone(), service.clone());
         self.tasks.spawn("upload of a result", async move {
+            let here = uploads.here.clone();
             let _done = Done { uploads, _room: room };
+            if let Some(here) = here {
+                let blobs = upload.blobs.iter().filter_map(Blob::try_clone).collect();
+                if let Err(error) = here.keep(&upload.action, upload.result.clone(), blobs).await {
+                    tracing::debug!(
+                        error = format!("{error:#}"),
+                        "a result is not kept on this machine"
+                    );
+                }
+            }
+            let Some(server) = server else { return };
             tokio::select! {
                 stored = upload.run(&server) => if let Err(error) = stored {
                     service.failed::<()>(&format!("cannot store a result: {error:#}"));
@@ -83,13 +111,14 @@ impl Drop for Done {
 impl Upload {
     /// First what the result refers to, then the result.
     async fn run(self, server: &Server) -> anyhow::Result<()> {
-        let digests: DigestSet = self.blobs.iter().map(Blob::digest).collect();
-        let missing = server.store.find_missing(&digests).await?;
-        let missing = self
-            .blobs
-            .into_iter()
-            .filter(|blob| missing.contains(&blob.digest()));
-        futures::future::try_join_all(missing.map(|blob| server.store.put(blob))).await?;
+        let of_result = self.blobs.into_iter().filter(|_| !self.is_at_server);
+        let blobs: Vec<_> = of_result.chain(self.messages).collect();
+        let digests: DigestSet = blobs.iter().map(Blob::digest).collect();
+        if !digests.is_empty() {
+            let missing = server.store.find_missing(&digests).await?;
+            let missing = blobs.into_iter().filter(|blob| missing.contains(&blob.digest()));
+            futures::future::try_join_all(missing.map(|blob| server.store.put(blob))).await?;
+        }
         let cache = server.remote.action_cache(server.instance.clone());
         Ok(cache.put(&self.action, self.result).await?)
     }

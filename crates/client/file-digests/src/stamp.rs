@@ -95,7 +95,11 @@ mod tests {
             ((2000, 0), (900, 1), false),
             ((900, 0), (1000, 1), false),
         ] {
-            assert_eq!(is_settled(modified, changed), expected, "{modified:?} {changed:?}");
+            assert_eq!(
+                is_settled(modified, changed),
+                expected,
+                "{modified:?} {changed:?}"
+            );
         }
     }
 }

@@ -86,7 +86,9 @@ pub(crate) fn groups<'a>(paths: impl Iterator<Item = &'a Path>) -> Vec<Option<u3
     };
     let identities: Vec<_> = paths.map(identity).collect();
     let first = |identity: &(u64, u64)| {
-        let found = identities.iter().position(|other| other.as_ref() == Some(identity));
+        let found = identities
+            .iter()
+            .position(|other| other.as_ref() == Some(identity));
         found.map(|number| number as u32)
     };
     identities
@@ -109,7 +111,12 @@ mod tests {
         let later = SystemTime::now() + Duration::from_secs(100);
         let mut seen = None;
         let check = |seen: &mut Option<Stamp>| {
-            has_none(directory.path(), names.iter().map(OsString::as_os_str), seen, later)
+            has_none(
+                directory.path(),
+                names.iter().map(OsString::as_os_str),
+                seen,
+                later,
+            )
         };
         assert!(check(&mut seen));
         assert!(seen.is_some(), "it is old enough by this clock");
@@ -129,9 +136,8 @@ mod tests {
         std::os::unix::fs::symlink(&target, directory.join("a.h")).unwrap();
         let later = SystemTime::now() + Duration::from_secs(100);
         let mut seen = None;
-        let check = |seen: &mut Option<Stamp>| {
-            has_none(&directory, [OsStr::new("a.h")].into_iter(), seen, later)
-        };
+        let check =
+            |seen: &mut Option<Stamp>| has_none(&directory, [OsStr::new("a.h")].into_iter(), seen, later);
         assert!(check(&mut seen));
         fs::write(&target, "").unwrap();
         assert!(!check(&mut seen));

@@ -250,10 +250,10 @@ fn apply(record: Record, state: &mut State) -> Option<()> {
         return is_new.then_some(());
     }
     let finding = record.finding?;
-    let key: Key = finding.key.try_into().ok()?;
     if !finding.names_what_is_there(state) {
         return None;
     }
+    let key: Key = finding.key.try_into().ok()?;
     let absences = finding.absences.into_iter().map(|absences| Absences {
         directory: absences.directory,
         names: absences.names.into(),
@@ -301,7 +301,9 @@ mod tests {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("log");
         let mut log = Log::open(&path, &mut State::default()).unwrap();
-        ["a", "b"].map(|name| log.string(OsStr::new(name)));
+        for name in ["a", "b"] {
+            log.string(OsStr::new(name));
+        }
         log.flush();
         let whole = std::fs::read(&path).unwrap();
         let strings = |bytes: &[u8]| {

@@ -241,9 +241,9 @@ impl Memory {
     fn holds(&self, state: &State, finding: &Finding, now: SystemTime) -> bool {
         let is_as_it_was = |number: &u32| {
             state.files.get(*number).is_some_and(|was| {
-                self.digests.get(&was.path).is_ok_and(|is| {
-                    is.digest == was.digest && is.is_executable == was.is_executable
-                })
+                self.digests
+                    .get(&was.path)
+                    .is_ok_and(|is| is.digest == was.digest && is.is_executable == was.is_executable)
             })
         };
         finding.files.iter().all(is_as_it_was)
@@ -254,7 +254,9 @@ impl Memory {
 
 impl State {
     pub(crate) fn path(&self, number: u32) -> Option<&Path> {
-        self.strings.get(number).map(|string| Path::new(string.as_os_str()))
+        self.strings
+            .get(number)
+            .map(|string| Path::new(string.as_os_str()))
     }
 
     fn name(&self, number: u32) -> Option<&OsStr> {
@@ -333,7 +335,10 @@ fn absences(paths: &[PathBuf], begun: SystemTime) -> Result<Absent, Forgotten> {
             return Err(Forgotten::Changed(path.clone()));
         }
     }
-    if let Some(path) = others.iter().find(|path| !matches!(there(path), There::Nothing | There::Other)) {
+    if let Some(path) = others
+        .iter()
+        .find(|path| !matches!(there(path), There::Nothing | There::Other))
+    {
         return Err(Forgotten::Changed(path.clone()));
     }
     Ok(Absent { within, others })

@@ -147,6 +147,17 @@ impl Blob {
         self.digest
     }
 
+    /// The same blob once more, if its bytes are in memory.
+    pub fn try_clone(&self) -> Option<Self> {
+        match &self.body {
+            Body::Bytes(bytes) => Some(Blob {
+                digest: self.digest,
+                body: Body::Bytes(bytes.clone()),
+            }),
+            Body::Stream(_) => None,
+        }
+    }
+
     /// Whether its bytes are still on their way.
     pub fn is_stream(&self) -> bool {
         matches!(self.body, Body::Stream(_))

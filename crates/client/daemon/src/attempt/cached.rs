@@ -1,20 +1,25 @@
-//! From the action cache.
+//! From the cache: that of this machine, then that of the server.
 
 use std::sync::Arc;
 
+use reapi::execution::ActionResult;
 use remote_action::Server;
 use tokio::time::timeout;
 
 use super::shown::{self, Fetched};
 use crate::limits::LOOKUP_WITHIN;
-use crate::plan::Plan;
+use crate::plan::Subject;
 use crate::service::Service;
 
-/// The known result of a command, with everything it refers to. `None` if there is none, or if nobody can say: a server
-/// that does not answer in time is down.
-pub(crate) async fn known(service: &Arc<Service>, server: &Server, plan: &Plan) -> Option<Fetched> {
+/// What the server knows of a command, with everything that it refers to. `None` if that is nothing, or if nobody can
+/// say: a server that does not answer in time is down.
+pub(crate) async fn known(
+    service: &Arc<Service>,
+    server: &Server,
+    subject: &Subject,
+) -> Option<(ActionResult, Fetched)> {
     let cache = server.remote.action_cache(server.instance.clone());
-    let result = match timeout(LOOKUP_WITHIN, cache.get(&plan.action_digest)).await {
+    let result = match timeout(LOOKUP_WITHIN, cache.get(&subject.action_digest)).await {
         Ok(Ok(result)) => result?,
         Ok(Err(error)) => return service.failed(&format!("cannot ask the action cache: {error:#}")),
         Err(_elapsed) => {
@@ -25,12 +30,12 @@ pub(crate) async fn known(service: &Arc<Service>, server: &Server, plan: &Plan) 
     if result.exit_code != 0 {
         return None;
     }
-    match shown::fetch(server, plan, result).await {
-        Ok(fetched) => fetched,
+    match shown::fetch(&*server.store, subject, result.clone()).await {
+        Ok(fetched) => Some((result, fetched?)),
         Err(error) => {
             // A blob that has gone is a miss; a server that has gone is noticed by the next one who asks.
             tracing::debug!(
-                step = plan.name,
+                step = subject.name,
                 error = format!("{error:#}"),
                 "a cached result cannot be fetched"
             );

@@ -3,12 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
+use action::ActionDigest;
 use blob::Blob;
 use bytes::Bytes;
 use daemon_api::{Answer, End, Report};
 use reapi::execution::{ActionResult, ExecutedActionMetadata};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
+use super::shown::INLINE_BYTES_MAX;
 use crate::link::Link;
 use crate::outputs;
 use crate::plan::{Plan, Why};
@@ -22,16 +24,16 @@ pub(crate) struct Ran {
     pub(crate) upload: Result<Upload, &'static str>,
 }
 
-/// Has the wrapper run it. `again` says what the command would be as an action now: only if that is still the same, what
-/// came of it is what the action names.
+/// Has the wrapper run it. `again` says which action the command would be now: only if that is still the same one, what came
+/// of it is what the action names.
 pub(crate) async fn run(
     link: &mut Link,
     plan: &Arc<Plan>,
-    again: impl Future<Output = Result<Plan, Why>>,
+    again: impl Future<Output = Result<ActionDigest, Why>>,
     worker: &str,
 ) -> io::Result<Ran> {
     link.say(&Answer::Run {
-        program: plan.program.clone(),
+        program: plan.subject.program.clone(),
     })
     .await?;
     let mut child = None;
@@ -67,7 +69,7 @@ pub(crate) async fn run(
     };
     // Also notices a header that has come to stand before another one meanwhile.
     let now = link.meanwhile(again).await?;
-    if !now.is_ok_and(|now| now.action_digest == plan.action_digest) {
+    if !now.is_ok_and(|now| now == plan.subject.action_digest) {
         return Ok(Ran {
             end,
             upload: Err("an input changed while the command ran"),
@@ -86,10 +88,9 @@ fn collect(
     error_output: Vec<u8>,
     worker: String,
 ) -> Result<Upload, &'static str> {
-    let made = outputs::read(&plan.outputs).map_err(|_| "an output cannot be read")?;
+    let made = outputs::read(&plan.subject.outputs).map_err(|_| "an output cannot be read")?;
     let made = made.ok_or("an output is missing, or is too large, or is no file")?;
     let mut blobs = made.blobs;
-    blobs.extend(plan.messages());
     let result = ActionResult {
         output_files: made.files,
         exit_code: 0,
@@ -102,17 +103,14 @@ fn collect(
         ..ActionResult::default()
     };
     let result = with_large_outputs_apart(result, &mut blobs);
-    let bytes = blobs.iter().map(|blob| blob.digest().size_bytes() as usize).sum();
     Ok(Upload {
-        action: plan.action_digest,
+        action: plan.subject.action_digest,
         result,
         blobs,
-        bytes,
+        messages: plan.messages(),
+        is_at_server: false,
     })
 }
-
-/// What is printed stays in the result as long as it is small.
-const INLINE_BYTES_MAX: usize = 16 << 10;
 
 fn with_large_outputs_apart(mut result: ActionResult, blobs: &mut Vec<Blob>) -> ActionResult {
     let mut apart = |raw: &mut Bytes| {

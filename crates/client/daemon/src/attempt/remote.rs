@@ -45,13 +45,14 @@ pub(crate) async fn run(
         let response = execution.run_with(&plan.sources).await?;
         let is_cached = response.cached_result;
         let result = result_of(response)?;
-        let fetched = shown::fetch(server, plan, result.clone()).await?;
+        let fetched = shown::fetch(&*server.store, &plan.subject, result.clone()).await?;
         let fetched = fetched.ok_or_else(|| anyhow!("an output is missing"))?;
         let upload = Upload {
-            action: plan.action_digest,
+            action: plan.subject.action_digest,
             result,
-            blobs: Vec::new(),
-            bytes: 0,
+            blobs: fetched.blobs(),
+            messages: Vec::new(),
+            is_at_server: true,
         };
         anyhow::Ok(Executed {
             fetched,

@@ -4,20 +4,22 @@ use std::io;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use blob::Digest;
+use blob::{Blob, Digest};
 use bytes::Bytes;
+use cas::BlobStore;
 use cas::tree::read_all;
 use daemon_api::{Answer, PIECE_BYTES_MAX};
 use reapi::execution::{self as proto, ActionResult, OutputFile};
-use remote_action::Server;
 use tokio::time::timeout;
 
 use crate::limits::{FETCH_BYTES_PER_SECOND_MIN, FETCH_WITHIN};
 use crate::link::Link;
 use crate::outputs::{self, ToWrite};
-use crate::plan::Plan;
+use crate::plan::Subject;
 use crate::service::FUNCTION;
 
+/// What a command prints stays in its result as long as it is small.
+pub(super) const INLINE_BYTES_MAX: usize = 16 << 10;
 /// The largest output that is fetched into memory.
 const FETCHED_BYTES_MAX: u64 = 1 << 30;
 
@@ -34,6 +36,16 @@ pub(crate) struct Fetched {
 const ABSENT: [&[u8]; 3] = [b"No such file or directory", b"file not found", b"cannot find"];
 
 impl Fetched {
+    /// Everything that the result refers to, for another store.
+    pub(crate) fn blobs(&self) -> Vec<Blob> {
+        let files = self.files.iter().map(|file| &file.bytes);
+        let texts = [&self.output, &self.error_output];
+        let large = texts.into_iter().filter(|text| text.len() > INLINE_BYTES_MAX);
+        let all = files.chain(large);
+        all.map(|bytes| Blob::from_bytes(FUNCTION, bytes.clone()))
+            .collect()
+    }
+
     /// The command failed, and says that something was not there. It may be here: what a command reads is foretold, and
     /// whoever runs it again where everything is knows better.
     pub(crate) fn complains_of_absent_files(&self) -> bool {
@@ -48,10 +60,14 @@ impl Fetched {
 
 /// Fetches whatever a result refers to. Nothing is written yet, so that nothing is half done when it fails. `Ok(None)`
 /// if the result is not one that this command could have.
-pub(crate) async fn fetch(server: &Server, plan: &Plan, result: ActionResult) -> Result<Option<Fetched>> {
+pub(crate) async fn fetch(
+    store: &dyn BlobStore,
+    subject: &Subject,
+    result: ActionResult,
+) -> Result<Option<Fetched>> {
     let failed = result.exit_code != 0;
     // A command that failed need not have made anything.
-    let places = match outputs::places(&result, &plan.outputs) {
+    let places = match outputs::places(&result, &subject.outputs) {
         Some(places) => places,
         None if failed => Vec::new(),
         None => return Ok(None),
@@ -64,7 +80,7 @@ pub(crate) async fn fetch(server: &Server, plan: &Plan, result: ActionResult) ->
             let (contents, digest) = (file.contents.clone(), file.digest.clone());
             async move {
                 let bytes = match contents.is_empty() {
-                    true => blob(server, digest.as_ref()).await?,
+                    true => blob(store, digest.as_ref()).await?,
                     false => contents,
                 };
                 anyhow::Ok(ToWrite {
@@ -76,8 +92,8 @@ pub(crate) async fn fetch(server: &Server, plan: &Plan, result: ActionResult) ->
         });
         let files: Vec<_> = files.collect();
         let files = futures::future::try_join_all(files);
-        let output = stream(server, &result.stdout_raw, result.stdout_digest.as_ref());
-        let error_output = stream(server, &result.stderr_raw, result.stderr_digest.as_ref());
+        let output = stream(store, &result.stdout_raw, result.stdout_digest.as_ref());
+        let error_output = stream(store, &result.stderr_raw, result.stderr_digest.as_ref());
         futures::try_join!(files, output, error_output)
     };
     let fetched = timeout(patience, fetching).await;
@@ -121,18 +137,18 @@ fn size(file: &OutputFile) -> u64 {
         .unwrap_or_default()
 }
 
-async fn stream(server: &Server, raw: &Bytes, digest: Option<&proto::Digest>) -> Result<Bytes> {
+async fn stream(store: &dyn BlobStore, raw: &Bytes, digest: Option<&proto::Digest>) -> Result<Bytes> {
     match digest {
-        Some(_) if raw.is_empty() => blob(server, digest).await,
+        Some(_) if raw.is_empty() => blob(store, digest).await,
         _ => Ok(raw.clone()),
     }
 }
 
-async fn blob(server: &Server, digest: Option<&proto::Digest>) -> Result<Bytes> {
+async fn blob(store: &dyn BlobStore, digest: Option<&proto::Digest>) -> Result<Bytes> {
     let digest = Digest::required(FUNCTION, digest, "digest of an output")?;
     if digest.size_bytes() > FETCHED_BYTES_MAX {
         bail!("an output of {} bytes is too large", digest.size_bytes());
     }
-    let bytes = read_all(&*server.store, &digest, FETCHED_BYTES_MAX).await?;
-    bytes.ok_or_else(|| anyhow!("the server does not have blob {digest}"))
+    let bytes = read_all(store, &digest, FETCHED_BYTES_MAX).await?;
+    bytes.ok_or_else(|| anyhow!("blob {digest} is not there"))
 }

@@ -17,7 +17,7 @@ use super::why::Why;
 use crate::service::FUNCTION;
 
 /// Changes whenever the same command must not find results of an older daemon any more.
-const SALT_VERSION: &str = "farrier client 1";
+pub(super) const SALT_VERSION: &str = "farrier client 1";
 
 /// An action in the making.
 pub(crate) struct ActionBuilder<'a> {

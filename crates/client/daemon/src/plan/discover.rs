@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use compiler::{Kind, ResponseFiles, Step};
 use daemon_api::Request;
+use step_memory::Grounds;
 
 use super::link::Links;
 use super::make_rule::dependencies;
@@ -23,6 +24,8 @@ pub(crate) struct Reads {
     pub(crate) directories: Vec<PathBuf>,
     /// Why the scan was not sure and the compiler was asked.
     pub(crate) unsure: Option<String>,
+    /// What all of this rests on, beside the files and directories themselves.
+    pub(crate) grounds: Grounds,
 }
 
 /// Response files as they are on disk.
@@ -61,19 +64,28 @@ pub(crate) fn inputs(
     if step.kind == Kind::Link {
         reads
             .files
-            .extend(links.inputs(request, program, toolchain, step)?);
+            .extend(links.inputs(request, program, toolchain, step, &mut reads.grounds)?);
     }
     // Whatever becomes an object goes through an assembler.
     let is_assembled = matches!(step.kind, Kind::Compile | Kind::Assemble | Kind::Link);
     for source in &step.sources {
         let files = match step.language.and_then(scan::language) {
-            Some(language) => match scans.scan(request, program, toolchain, step, source, language)? {
+            Some(language) => match scans.scan(
+                request,
+                program,
+                toolchain,
+                step,
+                source,
+                language,
+                &mut reads.grounds,
+            )? {
                 Ok(files) => {
                     reads.files.extend(files);
                     continue;
                 }
                 Err(unsure) => {
                     reads.unsure = Some(unsure);
+                    reads.grounds.unknown("what the compiler said");
                     dependencies(request, program, step, source)?
                 }
             },

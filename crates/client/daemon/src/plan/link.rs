@@ -5,6 +5,7 @@
 
 mod driver;
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::Read;
@@ -16,6 +17,7 @@ use compiler::thin_archive::{Archive, members};
 use compiler::{LinkItem, LinkLine, Step};
 use daemon_api::Request;
 use parking_lot::Mutex;
+use step_memory::Grounds;
 
 use super::toolchains::Toolchain;
 use super::why::Why;
@@ -33,19 +35,22 @@ const LINKERS_MAX: usize = 64;
 pub(crate) struct Links {
     /// Where each looks for libraries by itself.
     directories: Mutex<HashMap<Linker, Vec<PathBuf>>>,
+    /// Where each driver looks for what it adds itself.
+    driver_directories: Mutex<HashMap<([u8; 32], PathBuf), Vec<PathBuf>>>,
 }
 
 /// The fingerprint of its toolchain, and the kind of output that it is told to make.
 type Linker = ([u8; 32], Option<String>);
 
 impl Links {
-    /// Every file that a driver's link reads, beside its sources.
+    /// Every file that a driver's link reads, beside its sources, and in `grounds` what that rests on.
     pub(crate) fn inputs(
         &self,
         request: &Request,
         program: &Path,
         toolchain: &Toolchain,
         step: &Step,
+        grounds: &mut Grounds,
     ) -> Result<Vec<PathBuf>, Why> {
         if step.libraries.as_ref().is_some_and(|line| line.linker.is_some()) {
             return Err(unknown("it names another linker"));
@@ -67,15 +72,55 @@ impl Links {
                 .clone()
                 .find_map(|path| target(&request.directory.join(path))),
             files: BTreeSet::new(),
+            grounds: RefCell::default(),
         };
         // What the driver would make of a source is not there yet, and has the name of no file of the user's.
         let temporary = variable(request, "TMPDIR").map_or(Path::new("/tmp"), Path::new);
         let is_made = |path: &Path| path.starts_with(temporary) && !request.directory.join(path).exists();
-        for path in named.chain(&told.step.inputs).filter(|path| !is_made(path)) {
+        for path in named
+            .clone()
+            .chain(&told.step.inputs)
+            .filter(|path| !is_made(path))
+        {
             reading.file(path, 0)?;
         }
         reading.libraries(&line, 0)?;
+        // The driver has looked for what it adds itself in its own directories, in this order.
+        for path in named.filter(|path| path.is_absolute()) {
+            let (Some(own), Some(name)) = (path.parent(), path.file_name()) else {
+                continue;
+            };
+            if line.directories.iter().any(|directory| directory == own) {
+                let earlier = line.directories.iter().take_while(|directory| *directory != own);
+                earlier.for_each(|directory| grounds.absent(request.directory.join(directory).join(name)));
+            }
+        }
+        let driver = self.driver_directories(request, program, toolchain)?;
+        driver
+            .iter()
+            .for_each(|directory| grounds.directory(request.directory.join(directory)));
+        grounds.append(reading.grounds.take());
         Ok(reading.files.into_iter().collect())
+    }
+
+    /// Where a driver looks for what it adds to a link; also those that are not there, which would be searched if they were.
+    fn driver_directories(
+        &self,
+        request: &Request,
+        program: &Path,
+        toolchain: &Toolchain,
+    ) -> Result<Vec<PathBuf>, Why> {
+        let key = (toolchain.fingerprint, program.to_owned());
+        if let Some(known) = self.driver_directories.lock().get(&key) {
+            return Ok(known.clone());
+        }
+        let directories = driver::own_directories(request, program)?;
+        let mut known = self.driver_directories.lock();
+        if known.len() >= LINKERS_MAX {
+            known.clear();
+        }
+        known.insert(key, directories.clone());
+        Ok(directories)
     }
 
     fn standard(
@@ -119,16 +164,22 @@ struct Reading<'a> {
     standard: &'a [PathBuf],
     target: Option<Target>,
     files: BTreeSet<PathBuf>,
+    /// What was looked at on the way and is not read.
+    grounds: RefCell<Grounds>,
 }
 
 impl Look for Reading<'_> {
     fn look(&self, path: &Path) -> Seen {
         let path = self.request.directory.join(path);
         if !path.is_file() {
+            self.grounds.borrow_mut().absent(path);
             return Seen::Nothing;
         }
         match (self.target, target(&path)) {
-            (Some(wanted), Some(found)) if wanted != found => Seen::Incompatible,
+            (Some(wanted), Some(found)) if wanted != found => {
+                self.grounds.borrow_mut().file(path);
+                Seen::Incompatible
+            }
             _ => Seen::File,
         }
     }
@@ -286,7 +337,7 @@ mod tests {
             let toolchains = Toolchains::new(Arc::new(FileDigests::new(crate::service::FUNCTION)));
             let toolchain = toolchains.of(&request, &gcc).unwrap();
             let found = Links::default()
-                .inputs(&request, &gcc, &toolchain, &step)
+                .inputs(&request, &gcc, &toolchain, &step, &mut Grounds::default())
                 .unwrap();
             let real = |path: &Path| directory.join(path).canonicalize().ok();
             let found: BTreeSet<_> = found.iter().filter_map(|path| real(path)).collect();

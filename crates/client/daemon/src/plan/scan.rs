@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use compiler::{DirectoryKind, Included, Macro, Preprocessing, Step};
 use daemon_api::Request;
-use include_scanner::{Answers, Closure, CommandLineMacro, Language, Unit, Unsure, scan};
+use include_scanner::{Answers, Closure, CommandLineMacro, Family, Language, Unit, Unsure, scan};
 use parking_lot::Mutex;
 use source_view::Store;
+use step_memory::Grounds;
 use toolchain::{ENVIRONMENT, Facts, Probe, UserDirectory, ask, probe, search_path};
 
 use super::toolchains::Toolchain;
@@ -47,7 +48,12 @@ struct Known {
 }
 
 impl Scans {
-    /// Everything that `source` includes, itself first. The inner error says why that is not sure.
+    /// Everything that `source` includes, itself first, and in `grounds` what that rests on. The inner error says why that
+    /// is not sure.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "one command, one of its sources, and where to write down what it rests on"
+    )]
     pub(crate) fn scan(
         &self,
         request: &Request,
@@ -56,6 +62,7 @@ impl Scans {
         step: &Step,
         source: &Path,
         language: Language,
+        grounds: &mut Grounds,
     ) -> Result<Result<Vec<PathBuf>, String>, Why> {
         let unsure = |why: &str| Ok(Err(why.to_owned()));
         let nothing = Preprocessing::default();
@@ -71,7 +78,11 @@ impl Scans {
             Ok(known) => known,
             Err(error) => return Ok(Err(format!("probe: {error}"))),
         };
+        for absent in &known.facts.absent_directories {
+            grounds.directory(request.directory.join(absent));
+        }
         let mut identity = |path: &Path| {
+            grounds.directory(path);
             let metadata = fs::metadata(path).ok()?;
             metadata.is_dir().then(|| (metadata.dev(), metadata.ino()))
         };
@@ -123,7 +134,10 @@ impl Scans {
             };
             let questions = match scan(&unit, &view) {
                 Ok(closure) if closure.time_macros => return Err(Why::Time),
-                Ok(closure) => return Ok(Ok(files(closure))),
+                Ok(closure) => {
+                    note(&closure, &unit, grounds);
+                    return Ok(Ok(files(closure)));
+                }
                 Err(Unsure::Questions(questions)) => questions,
                 Err(Unsure::Precompiled(path)) => {
                     return Err(Why::Inputs(format!("{} is precompiled", path.display())));
@@ -243,6 +257,32 @@ fn macros(preprocessing: &Preprocessing) -> Option<Vec<CommandLineMacro>> {
         Macro::Assert(_) => None,
     });
     macros.collect()
+}
+
+/// What a closure rests on beside the files that it names.
+fn note(closure: &Closure, unit: &Unit<'_>, grounds: &mut Grounds) {
+    let with = |path: &Path, suffix: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    // Where GCC looks for a header, it looks for its precompiled form first.
+    let is_gcc = unit.dialect.family == Family::Gcc;
+    for absent in closure.absent(&unit.search.chain) {
+        if is_gcc {
+            grounds.absent(with(&absent, ".gch"));
+        }
+        grounds.absent(absent);
+    }
+    for file in closure.files.iter().chain(&closure.asked).filter(|_| is_gcc) {
+        grounds.absent(with(&file.path, ".gch"));
+    }
+    for forced in unit.imacros.iter().chain(unit.includes) {
+        let path = unit.cwd.join(forced);
+        for suffix in [".gch", ".pch"] {
+            grounds.absent(with(&path, suffix));
+        }
+    }
 }
 
 fn files(closure: Closure) -> Vec<PathBuf> {

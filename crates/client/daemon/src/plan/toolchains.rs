@@ -44,7 +44,7 @@ struct Key {
 }
 
 /// The variable that leads programs to their libraries.
-const LIBRARIES: &str = "LD_LIBRARY_PATH";
+pub(super) const LIBRARIES: &str = "LD_LIBRARY_PATH";
 
 impl Toolchains {
     pub(crate) fn new(digests: Arc<FileDigests>) -> Self {

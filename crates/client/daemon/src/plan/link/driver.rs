@@ -1,7 +1,7 @@
 //! What a driver would tell its linker: asked with `-###`.
 
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStringExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use compiler::linker_script::{Reference, references};
@@ -67,6 +67,17 @@ pub(super) fn standard_directories(
         _ => None,
     });
     Ok(directories.collect())
+}
+
+/// Where the driver looks for startup files and libraries of its own, whether they are there or not.
+pub(super) fn own_directories(request: &Request, program: &Path) -> Result<Vec<PathBuf>, Why> {
+    let said = ask(request, program, &["-print-search-dirs".into()]);
+    let said = said.map_err(|error| unknown(&error.to_string()))?;
+    let mut lines = said.stdout.split(|byte| *byte == b'\n');
+    let directories = lines
+        .find_map(|line| line.strip_prefix(b"libraries: ="))
+        .ok_or_else(|| unknown("the driver does not say where it looks for libraries"))?;
+    Ok(std::env::split_paths(OsStr::from_bytes(directories)).collect())
 }
 
 fn linker_of(request: &Request, program: &Path) -> Result<PathBuf, Why> {

@@ -6,13 +6,14 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use blob::InstanceName;
 use clap::{Args, Subcommand};
-use daemon::{Daemon, DaemonOptions, DoorError, ServiceOptions, Strategy, open_door};
+use daemon::{Daemon, DaemonOptions, DoorError, LocalCacheOptions, ServiceOptions, Strategy, open_door};
 use tasks::Group;
 
 use super::ask::ask;
 use super::own_server::OwnServer;
 use super::reproxy::{Reproxy, ReproxyOptions};
 use super::state::State;
+use crate::byte_size::ByteSize;
 use crate::commands::connection::parse_instance;
 use crate::durations;
 use crate::server_trust::ServerTrust;
@@ -57,6 +58,10 @@ pub(crate) struct StartOptions {
     /// End when nobody has asked for anything for so long; 0s never does.
     #[arg(long, default_value = "3h", value_parser = durations::parse, value_name = "DURATION")]
     idle: Duration,
+    /// How much of this machine's disk the daemon may take for results, so that what was built here before needs no server;
+    /// 0 takes none.
+    #[arg(long, env = "FARRIER_CACHE_SIZE", default_value = "5GiB", value_name = "SIZE")]
+    cache_size: ByteSize,
     #[command(flatten)]
     reproxy: ReproxyOptions,
 }
@@ -115,6 +120,11 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
             idle: options.idle,
             platform: options.platform,
             witness: reproxy.as_ref().map(Reproxy::witness),
+            here: (options.cache_size.0 > 0).then(|| LocalCacheOptions {
+                directory: state.cache(),
+                capacity_bytes: options.cache_size.0,
+            }),
+            memory: Some(state.steps()),
             host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         },
         tasks.clone(),

@@ -43,6 +43,16 @@ impl State {
         self.directory.join("server")
     }
 
+    /// Results that the daemon keeps on this machine.
+    pub(super) fn cache(&self) -> PathBuf {
+        self.directory.join("cache")
+    }
+
+    /// What the daemon has found out about the steps of builds.
+    pub(super) fn steps(&self) -> PathBuf {
+        self.directory.join("steps")
+    }
+
     /// What a program in the background has to say.
     pub(super) fn log(&self, name: &str) -> PathBuf {
         self.directory.join(format!("{name}.log"))

@@ -1,0 +1,83 @@
+//! Results on this machine's own disk: what was done or fetched here before needs nobody else.
+//!
+//! It may forget at any time, and it may not be there at all; whatever is wrong with it is a miss.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use action::ActionDigest;
+use action_cache::ActionCache;
+use anyhow::{Context, Result};
+use blob::{Blob, Digest, InstanceName};
+use cas::BlobStore;
+use cas_disk::{DiskActionCache, DiskBlobStore, DiskOptions, DiskResults, Durability};
+use reapi::execution::ActionResult;
+
+use crate::attempt::{Fetched, fetch};
+use crate::plan::Subject;
+use crate::service::FUNCTION;
+
+/// Where, and how much.
+#[derive(Clone, Debug)]
+pub struct LocalCacheOptions {
+    /// The directory; made if it is not there. For one daemon at a time.
+    pub directory: PathBuf,
+    /// Most bytes on disk.
+    pub capacity_bytes: u64,
+}
+
+/// The cache. Results of different servers never meet: who trusts one need not trust another.
+pub(crate) struct LocalCache {
+    blobs: Arc<DiskBlobStore>,
+    all_results: Arc<DiskResults>,
+    results: Arc<DiskActionCache>,
+}
+
+impl LocalCache {
+    /// `server` stands for the server and its instance.
+    pub(crate) fn open(options: &LocalCacheOptions, server: &str) -> Result<Self> {
+        let mut disk = DiskOptions::new(&options.directory, options.capacity_bytes);
+        // A cache that loses its last second with the machine is as good as one that does not.
+        disk.durability = Durability::Process;
+        let of = format!("client/{}", Digest::of(FUNCTION, server.as_bytes()).hash_hex());
+        let all_results =
+            DiskResults::open(disk.clone()).context("cannot open the results of this machine")?;
+        Ok(LocalCache {
+            blobs: DiskBlobStore::open(disk).context("cannot open the blobs of this machine")?,
+            results: all_results.of(&InstanceName::new(&of)?),
+            all_results,
+        })
+    }
+
+    /// The known result of a command that ended well, with everything that it refers to.
+    pub(crate) async fn known(&self, subject: &Subject) -> Option<Fetched> {
+        let known = async {
+            let Some(result) = self.results.get(&subject.action_digest).await? else {
+                return anyhow::Ok(None);
+            };
+            fetch(&*self.blobs, subject, result).await
+        };
+        known.await.unwrap_or_else(|error| {
+            // Evicted, as a rule.
+            tracing::debug!(step = subject.name, %error, "a result of this machine cannot be had");
+            None
+        })
+    }
+
+    /// Keeps a result of a command that ended well, and first of all what it refers to.
+    pub(crate) async fn keep(
+        &self,
+        action: &ActionDigest,
+        result: ActionResult,
+        blobs: Vec<Blob>,
+    ) -> Result<()> {
+        futures::future::try_join_all(blobs.into_iter().map(|blob| self.blobs.put(blob))).await?;
+        Ok(self.results.put(action, result).await?)
+    }
+
+    /// Finishes what is being written. Nothing is taken afterwards.
+    pub(crate) fn close(&self) {
+        self.blobs.close();
+        self.all_results.close();
+    }
+}
