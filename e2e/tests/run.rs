@@ -143,6 +143,30 @@ fn without_its_server_a_build_is_as_good_as_without_farrier() -> Result<()> {
 }
 
 #[test]
+fn what_was_built_on_this_machine_before_needs_no_server() -> Result<()> {
+    let mut farrier = Farrier::start()?;
+    let endpoint = farrier.http_url();
+    let user = User::new()?;
+    let options = ["--endpoint", endpoint.as_str(), "--strategy", "local"];
+    let project = example("words")?;
+    let build = user.build(project.path(), &options, &["make", "-j2"])?;
+    assert_eq!(build.counts(), (5, 0, 0, 5), "{}", build.text);
+    let expected = hashes(project.path(), &MADE)?;
+    farrier.kill()?;
+    // What a new daemon knows is what the one before has written down.
+    for starts_anew in [false, true] {
+        if starts_anew {
+            user.stop_daemon()?;
+        }
+        plain(project.path(), &["make", "clean"])?;
+        let build = user.build(project.path(), &options, &["make", "-j2"])?;
+        assert_eq!(build.counts(), (5, 5, 0, 0), "{}", build.text);
+        assert_eq!(hashes(project.path(), &MADE)?, expected);
+    }
+    Ok(())
+}
+
+#[test]
 fn a_server_that_is_killed_or_frozen_in_the_middle_stops_no_build() -> Result<()> {
     for kills in [true, false] {
         let mut farrier = Farrier::start()?;

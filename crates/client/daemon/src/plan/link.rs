@@ -36,8 +36,11 @@ pub(crate) struct Links {
     /// Where each looks for libraries by itself.
     directories: Mutex<HashMap<Linker, Vec<PathBuf>>>,
     /// Where each driver looks for what it adds itself.
-    driver_directories: Mutex<HashMap<([u8; 32], PathBuf), Vec<PathBuf>>>,
+    driver_directories: Mutex<HashMap<Driver, Vec<PathBuf>>>,
 }
+
+/// The fingerprint of its toolchain, and where it is: it finds its own directories from there.
+type Driver = ([u8; 32], PathBuf);
 
 /// The fingerprint of its toolchain, and the kind of output that it is told to make.
 type Linker = ([u8; 32], Option<String>);
