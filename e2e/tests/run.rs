@@ -143,6 +143,37 @@ fn without_its_server_a_build_is_as_good_as_without_farrier() -> Result<()> {
 }
 
 #[test]
+fn what_does_not_come_out_the_same_is_named() -> Result<()> {
+    let user = User::new()?;
+    // The names of sections for the optimiser of links are chosen at random.
+    let project = project(&[
+        ("same.c", "int same(void) { return 1; }\n"),
+        ("random.c", "int random_one(void) { return 2; }\n"),
+        (
+            "Makefile",
+            "all: same.o random.o\nsame.o: same.c\n\tgcc -c same.c\nrandom.o: random.c\n\tgcc -flto -c random.c\n",
+        ),
+    ])?;
+    let directory = project.path();
+    let again = || -> Result<e2e::build::Summary> {
+        plain(directory, &["rm", "-f", "same.o", "random.o"])?;
+        user.build(directory, &["--compare"], &["make"])
+    };
+    let first = user.build(directory, &["--compare"], &["make"])?;
+    ensure!(!first.text.contains("compared"), "with nothing: {}", first.text);
+    for _ in 0..2 {
+        let build = again()?;
+        let expected = "farrier: compared: 2 steps; outputs that differ: 1 (random.o)";
+        ensure!(build.text.contains(expected), "{}", build.text);
+        assert_eq!(build.cached, 0, "{}", build.text);
+    }
+    plain(directory, &["rm", "-f", "same.o", "random.o"])?;
+    let build = user.build(directory, &[], &["make"])?;
+    assert_eq!(build.counts(), (2, 2, 0, 0), "{}", build.text);
+    Ok(())
+}
+
+#[test]
 fn what_was_built_on_this_machine_before_needs_no_server() -> Result<()> {
     let mut farrier = Farrier::start()?;
     let endpoint = farrier.http_url();

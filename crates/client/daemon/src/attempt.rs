@@ -1,6 +1,7 @@
 //! How a command may be answered: one file for each way.
 
 pub(crate) mod cached;
+pub(crate) mod compared;
 pub(crate) mod here;
 pub(crate) mod remote;
 mod shown;

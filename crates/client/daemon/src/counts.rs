@@ -33,6 +33,10 @@ pub(crate) struct Record {
     pub(crate) how: How,
     /// Why no worker did it, where one was to.
     pub(crate) fallback: Option<String>,
+    /// Which outputs were not the same each time, where it was run to see that.
+    pub(crate) different: Option<Vec<String>>,
+    /// How long the command would have run.
+    pub(crate) spared: Duration,
     /// Why the compiler was asked what the command reads, if it was.
     pub(crate) unsure: Option<String>,
     /// Whether it ended well.
@@ -59,14 +63,19 @@ struct State {
 /// What happened in one build.
 #[derive(Clone, Debug, Default)]
 struct Build {
+    begun: Option<SystemTime>,
+    ended: Option<SystemTime>,
     hits: u64,
     remote: u64,
     local: u64,
     local_only: u64,
     real: u64,
     failed: u64,
+    compared: u64,
+    different: BTreeMap<String, u64>,
     planning: Duration,
     took: Duration,
+    spared: Duration,
     reasons: BTreeMap<String, u64>,
     fallbacks: BTreeMap<String, u64>,
     unsure: BTreeMap<String, u64>,
@@ -91,11 +100,20 @@ impl Counts {
         build.failed += u64::from(record.exit_code.is_some_and(|code| code != 0));
         build.planning += record.planning;
         build.took += record.took;
+        build.spared += record.spared;
+        build.begun.get_or_insert(record.begun);
+        build.ended = Some(record.begun + record.took);
         if let How::LocalOnly(why) | How::Real(why) = &record.how {
             count(&mut build.reasons, why);
         }
         if let Some(why) = &record.fallback {
             count(&mut build.fallbacks, why);
+        }
+        if let Some(outputs) = &record.different {
+            build.compared += 1;
+            outputs
+                .iter()
+                .for_each(|output| count(&mut build.different, output));
         }
         if let Some(why) = &record.unsure {
             count(&mut build.unsure, why);
@@ -113,6 +131,12 @@ impl Counts {
         found
             .map_or_else(Build::default, |(_, build)| build.clone())
             .to_json()
+    }
+
+    /// The counts of every build that is remembered, the latest last.
+    pub(crate) fn builds(&self) -> Vec<Value> {
+        let state = self.state.lock();
+        state.builds.iter().map(|(_, build)| build.to_json()).collect()
     }
 
     /// The steps of one build, or of the latest, each as one object, in the order of their ends.
@@ -166,8 +190,13 @@ impl Build {
             "local_only": self.local_only,
             "real": self.real,
             "failed": self.failed,
+            "compared": self.compared,
+            "different": self.different,
             "planning_ms": self.planning.as_secs_f64() * 1e3,
             "took_ms": self.took.as_secs_f64() * 1e3,
+            "spared_ms": self.spared.as_secs_f64() * 1e3,
+            "begun_us": self.begun.map(microseconds),
+            "ended_us": self.ended.map(microseconds),
             "reasons": self.reasons,
             "fallbacks": self.fallbacks,
             "unsure": self.unsure,
@@ -189,14 +218,19 @@ impl Record {
             "how": how,
             "why": why,
             "fallback": self.fallback,
+            "different": self.different,
             "unsure": self.unsure,
             "exit_code": self.exit_code,
-            "begun_us": self.begun.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64,
+            "begun_us": microseconds(self.begun),
             "took_us": self.took.as_micros() as u64,
             "planning_us": self.planning.as_micros() as u64,
             "action": self.action,
         })
     }
+}
+
+fn microseconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
 }
 
 #[cfg(test)]
@@ -209,6 +243,8 @@ mod tests {
             name: "a.o".into(),
             how,
             fallback: None,
+            different: None,
+            spared: Duration::ZERO,
             unsure: None,
             exit_code: Some(0),
             begun: UNIX_EPOCH,
@@ -229,6 +265,12 @@ mod tests {
         assert_eq!(counts.build("three")["hits"], 0);
         assert_eq!(counts.steps(Some("one")).len(), 2);
         assert_eq!(counts.steps(None).len(), 1);
+        let hits: Vec<_> = counts
+            .builds()
+            .iter()
+            .map(|build| build["hits"].clone())
+            .collect();
+        assert_eq!(hits, [2, 0]);
         for number in 0..BUILDS_COUNTED_MAX {
             counts.add(record(&number.to_string(), How::Local));
         }

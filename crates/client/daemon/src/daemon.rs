@@ -303,6 +303,12 @@ impl Daemon {
                 counts["under_way"] = self.under_way.load(Ordering::Relaxed).saturating_sub(1).into();
                 counts
             }
+            "stats" => json!({
+                "builds": self.counts.builds(),
+                "cache": self.here.as_ref().map(|here| here.usage()),
+                "steps_known": self.knowledge.steps_known(),
+                "files_known": self.digests.len(),
+            }),
             "steps" => self.counts.steps(build.as_deref()).into(),
             "history" => self.counts.history(build.as_deref().unwrap_or_default()).into(),
             "stop" => {

@@ -10,9 +10,11 @@ use settings::Strategy;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::attempt::compared::Results;
 use crate::attempt::{Fetched, cached, here, remote, show};
 use crate::counts::{How, Record};
 use crate::daemon::{Asked, Daemon, Finished};
+use crate::limits::RERUNS_MAX;
 use crate::link::Link;
 use crate::plan::{Plan, Subject, Why};
 use crate::tool;
@@ -23,6 +25,10 @@ use crate::wanted::Wanted;
 struct Outcome {
     how: How,
     fallback: Option<String>,
+    /// Which outputs are not the same each time, if that was looked at.
+    different: Option<Vec<String>>,
+    /// How long it would have run here, if a known result says so.
+    spared: Duration,
     /// `None` where the wrapper has become the real tool.
     end: Option<End>,
 }
@@ -87,6 +93,8 @@ pub(crate) async fn command(
             .map_or_else(|| first_words(&request), |subject| subject.name.clone()),
         how: outcome.how,
         fallback: outcome.fallback,
+        different: outcome.different,
+        spared: outcome.spared,
         unsure: subject.as_ref().and_then(|subject| subject.unsure.clone()),
         exit_code: finished.exit_code,
         begun,
@@ -123,7 +131,7 @@ impl Done {
 async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io::Result<Done> {
     let start = Instant::now();
     let wanted = &asked.wanted;
-    let takes_known = wanted.takes_known() && !wanted.settings.no_execute;
+    let takes_known = wanted.takes_known() && !wanted.settings.no_execute && !wanted.settings.compare;
     let mut looked_up = None;
     if takes_known && let Some(subject) = link.meanwhile(daemon.recall(asked)).await? {
         let planning = start.elapsed();
@@ -149,6 +157,7 @@ async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io:
     };
     let outcome = match known {
         Some(outcome) => outcome,
+        None if wanted.settings.compare => compared(daemon, asked, &plan, link).await?,
         None => done(daemon, asked, &plan, link).await?,
     };
     Ok(Done {
@@ -191,6 +200,70 @@ async fn known(
     shown(link, subject, fetched, How::Hit).await.map(Some)
 }
 
+/// All of it, to see whether it always comes out the same: what is known, what workers make, what this machine makes. The
+/// build gets what was made here.
+async fn compared(
+    daemon: &Arc<Daemon>,
+    asked: &Asked,
+    plan: &Arc<Plan>,
+    link: &mut Link,
+) -> io::Result<Outcome> {
+    let (service, wanted) = (&daemon.service, &*asked.wanted);
+    let mut results = Results::default();
+    let mut fallback = None;
+    let server = link.meanwhile(service.server(&wanted.build)).await?;
+    if wanted.takes_known() {
+        let known = async {
+            if let Some(here) = &daemon.here
+                && let Some(result) = here.result(&plan.subject).await
+            {
+                return Some(result);
+            }
+            cached::result(service, server.as_ref()?, &plan.subject).await
+        };
+        if let Some(result) = link.meanwhile(known).await? {
+            results.add(&result);
+        }
+    }
+    let reruns = match wanted.strategy {
+        Strategy::Local => 0,
+        _ => wanted.settings.remote_reruns.clamp(1, RERUNS_MAX),
+    };
+    for _ in 0..reruns {
+        let Some(server) = &server else { break };
+        match worker(daemon, server, wanted, plan, true, link).await? {
+            Ok(executed) if executed.fetched.exit_code == 0 => results.add(&executed.upload.result),
+            Ok(executed) => {
+                fallback = Some(format!("a worker's exit code was {}", executed.fetched.exit_code))
+            }
+            Err(why) => fallback = Some(why),
+        }
+    }
+    let ran = here::run(link, plan, daemon.action_now(asked), &daemon.host_name).await?;
+    let (how, different) = match ran.upload {
+        Ok(upload) => {
+            results.add(&upload.result);
+            let different = results.different();
+            let is_new = different.is_none();
+            // What is known stays as it is: whoever looks into a difference wants to have both.
+            let is_kept = is_new && wanted.keeps_own() && daemon.uploads.send(service, server, upload);
+            let how = match is_kept {
+                true => How::Local,
+                false => How::LocalOnly("it was compared".to_owned()),
+            };
+            (how, different)
+        }
+        Err(why) => (How::LocalOnly(why.to_owned()), None),
+    };
+    Ok(Outcome {
+        how,
+        fallback,
+        different,
+        spared: Duration::ZERO,
+        end: Some(ran.end),
+    })
+}
+
 /// A worker or this machine.
 async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut Link) -> io::Result<Outcome> {
     let service = &daemon.service;
@@ -208,7 +281,7 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
     };
     let mut fallback = None;
     if wanted.strategy != Strategy::Local {
-        match worker(daemon, &server, wanted, plan, link).await? {
+        match worker(daemon, &server, wanted, plan, !wanted.takes_known(), link).await? {
             Ok(executed)
                 if wanted.strategy != Strategy::Remote && executed.fetched.complains_of_absent_files() =>
             {
@@ -228,6 +301,8 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
                 return Ok(Outcome {
                     how,
                     fallback: Some(why),
+                    different: None,
+                    spared: Duration::ZERO,
                     end: Some(End::Exited(EXIT_NOT_EXECUTED)),
                 });
             }
@@ -246,6 +321,8 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
     Ok(Outcome {
         how,
         fallback,
+        different: None,
+        spared: Duration::ZERO,
         end: Some(ran.end),
     })
 }
@@ -255,6 +332,8 @@ impl Outcome {
         Outcome {
             how,
             fallback: None,
+            different: None,
+            spared: Duration::ZERO,
             end,
         }
     }
@@ -263,12 +342,13 @@ impl Outcome {
 /// What `farrier exec` answers when a command could not be executed.
 const EXIT_NOT_EXECUTED: i32 = 125;
 
-/// Has a worker do it, or says why not.
+/// Has a worker do it, `again` even if that was done before, or says why not.
 async fn worker(
     daemon: &Arc<Daemon>,
     server: &remote_action::Server,
     wanted: &Wanted,
     plan: &Plan,
+    again: bool,
     link: &mut Link,
 ) -> io::Result<Result<remote::Executed, String>> {
     if let Some(elsewhere) = &plan.elsewhere {
@@ -282,7 +362,7 @@ async fn worker(
             .acquire()
             .await
             .expect("nobody closes the semaphore");
-        let running = remote::run(&daemon.service, server, plan, !wanted.takes_known());
+        let running = remote::run(&daemon.service, server, plan, again);
         match wanted.settings.reclient_timeout.filter(|limit| !limit.is_zero()) {
             Some(limit) => timeout(limit, running)
                 .await
@@ -298,10 +378,16 @@ async fn worker(
 
 async fn shown(link: &mut Link, subject: &Subject, fetched: Fetched, how: How) -> io::Result<Outcome> {
     let end = Some(End::Exited(fetched.exit_code));
+    let spared = match how {
+        How::Hit => fetched.ran,
+        _ => Duration::ZERO,
+    };
     match show(link, fetched).await? {
         Ok(()) => Ok(Outcome {
             how,
             fallback: None,
+            different: None,
+            spared,
             end,
         }),
         // The real tool finds the same obstacle, or none, and has words for it.
@@ -310,6 +396,8 @@ async fn shown(link: &mut Link, subject: &Subject, fetched: Fetched, how: How) -
             Ok(Outcome {
                 how: How::Real(format!("cannot write an output: {not_written}")),
                 fallback: None,
+                different: None,
+                spared: Duration::ZERO,
                 end: None,
             })
         }
@@ -322,6 +410,8 @@ async fn real(link: &mut Link, program: &Path, why: &Why) -> io::Result<Outcome>
     Ok(Outcome {
         how: How::Real(why.label()),
         fallback: None,
+        different: None,
+        spared: Duration::ZERO,
         end: None,
     })
 }

@@ -23,6 +23,8 @@ pub(crate) const FETCH_BYTES_PER_SECOND_MIN: u64 = 1 << 20;
 pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// Builds whose connections are kept.
 pub(crate) const BUILDS_MAX: usize = 16;
+/// How often a command is run elsewhere to compare what comes out.
+pub(crate) const RERUNS_MAX: u32 = 100;
 /// Executions under way at the server.
 pub(crate) const EXECUTIONS_MAX: usize = 1024;
 

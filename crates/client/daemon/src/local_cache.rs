@@ -12,6 +12,7 @@ use blob::{Blob, Digest, InstanceName};
 use cas::BlobStore;
 use cas_disk::{DiskActionCache, DiskBlobStore, DiskOptions, DiskResults, Durability};
 use reapi::execution::ActionResult;
+use serde_json::{Value, json};
 
 use crate::attempt::{Fetched, fetch};
 use crate::plan::Subject;
@@ -49,10 +50,19 @@ impl LocalCache {
         })
     }
 
-    /// The known result of a command that ended well, with everything that it refers to.
+    /// The known result of a command that ended well.
+    pub(crate) async fn result(&self, subject: &Subject) -> Option<ActionResult> {
+        let known = self.results.get(&subject.action_digest).await;
+        known.unwrap_or_else(|error| {
+            tracing::debug!(step = subject.name, %error, "a result of this machine cannot be read");
+            None
+        })
+    }
+
+    /// The same with everything that it refers to.
     pub(crate) async fn known(&self, subject: &Subject) -> Option<Fetched> {
         let known = async {
-            let Some(result) = self.results.get(&subject.action_digest).await? else {
+            let Some(result) = self.result(subject).await else {
                 return anyhow::Ok(None);
             };
             fetch(&*self.blobs, subject, result).await
@@ -73,6 +83,17 @@ impl LocalCache {
     ) -> Result<()> {
         futures::future::try_join_all(blobs.into_iter().map(|blob| self.blobs.put(blob))).await?;
         Ok(self.results.put(action, result).await?)
+    }
+
+    /// What it holds, for people.
+    pub(crate) fn usage(&self) -> Value {
+        let usage = self.blobs.usage();
+        json!({
+            "blobs": usage.blobs,
+            "bytes": usage.bytes,
+            "capacity_bytes": usage.capacity_bytes,
+            "results": self.all_results.usage().blobs,
+        })
     }
 
     /// Finishes what is being written. Nothing is taken afterwards.

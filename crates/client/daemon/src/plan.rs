@@ -98,6 +98,11 @@ impl Knowledge {
         }
     }
 
+    /// How many commands may be recalled.
+    pub(crate) fn steps_known(&self) -> usize {
+        self.memory.len()
+    }
+
     /// Writes down what is to outlive the daemon.
     pub(crate) fn flush(&self) {
         self.memory.flush();

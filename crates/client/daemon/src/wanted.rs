@@ -25,7 +25,7 @@ const BUILD_BYTES_MAX: usize = 128;
 const QUESTION: &str = "question";
 
 /// Settings that are done as they say, or that say nothing about how a command is done.
-const DONE: [&str; 23] = [
+const DONE: [&str; 25] = [
     "dialect",
     "command_id",
     "invocation_id",
@@ -50,6 +50,8 @@ const DONE: [&str; 23] = [
     "accept_cache",
     "update_cache",
     "uncacheable",
+    "compare",
+    "remote_reruns",
 ];
 
 /// What the daemon itself is asked, if this is a question and no command.
@@ -61,8 +63,9 @@ pub(crate) fn question(request: &Request) -> Option<String> {
 impl Wanted {
     /// From the request: what the front end set, then the environment, then what the daemon was started with.
     pub(crate) fn of(request: &Request, default: Strategy) -> Result<Self, SettingsError> {
-        let settings = Settings::from_pairs(&request.settings)?;
+        let mut settings = Settings::from_pairs(&request.settings)?;
         let from_environment = |name: &str| variable(request, name).filter(|value| !value.is_empty());
+        settings.compare |= from_environment("FARRIER_COMPARE").is_some();
         let strategy = || Strategy::named(from_environment("FARRIER_STRATEGY")?.to_str()?);
         let build = || {
             from_environment("FARRIER_BUILD")
@@ -95,6 +98,10 @@ impl Wanted {
             if *said == Some(usual) {
                 *said = None;
             }
+        }
+        // Every comparison has a run here.
+        if rest.compare && rest.local_reruns == 1 {
+            rest.local_reruns = 0;
         }
         // Words of a record that only a front end writes.
         rest.log_env = false;
@@ -172,10 +179,13 @@ mod tests {
             settings.log_env = true;
         });
         assert_eq!(usual.first_not_done(), None);
-        assert_eq!(
-            wanted(|settings| settings.compare = true).first_not_done(),
-            Some("compare")
-        );
+        for (reruns, expected) in [(0, None), (1, None), (2, Some("local_reruns"))] {
+            let compares = wanted(|settings| {
+                settings.compare = true;
+                settings.local_reruns = reruns;
+            });
+            assert_eq!(compares.first_not_done(), expected);
+        }
         let fetches_nothing = wanted(|settings| settings.download_outputs = Some(false));
         assert_eq!(fetches_nothing.first_not_done(), Some("download_outputs"));
         let known: Vec<_> = DONE

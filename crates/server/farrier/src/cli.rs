@@ -36,6 +36,8 @@ enum Command {
     Steps(build::StepsOptions),
     /// Say why a step was not answered from the cache: how it differs from the last time that it was done.
     Why(build::WhyOptions),
+    /// Show how the last builds went, and what is kept for the next ones.
+    Stats(build::ReportOptions),
     /// Show the daemon behind `run`, and its server.
     Status(build::ReportOptions),
     /// The daemon behind `run`.
@@ -100,6 +102,7 @@ pub(crate) fn run() -> ExitCode {
             Command::Run(options) => build::run(options).await,
             Command::Steps(options) => build::steps(&options),
             Command::Why(options) => build::why(&options).await,
+            Command::Stats(options) => build::stats(&options),
             Command::Status(options) => build::status(&options),
             Command::Daemon(command) => build::daemon(command).await,
             Command::Up(options) => wire::up::up(options).await,

@@ -11,6 +11,21 @@ use crate::limits::LOOKUP_WITHIN;
 use crate::plan::Subject;
 use crate::service::Service;
 
+/// The result of a command that ended well, as the server knows it.
+pub(crate) async fn result(
+    service: &Arc<Service>,
+    server: &Server,
+    subject: &Subject,
+) -> Option<ActionResult> {
+    let cache = server.remote.action_cache(server.instance.clone());
+    match timeout(LOOKUP_WITHIN, cache.get(&subject.action_digest)).await {
+        // What failed once may succeed the next time: the failure may have been the machine's.
+        Ok(Ok(result)) => result.filter(|result| result.exit_code == 0),
+        Ok(Err(error)) => service.failed(&format!("cannot ask the action cache: {error:#}")),
+        Err(_elapsed) => service.failed(&format!("no answer of the action cache within {LOOKUP_WITHIN:?}")),
+    }
+}
+
 /// What the server knows of a command, with everything that it refers to. `None` if that is nothing, or if nobody can
 /// say: a server that does not answer in time is down.
 pub(crate) async fn known(
@@ -18,18 +33,7 @@ pub(crate) async fn known(
     server: &Server,
     subject: &Subject,
 ) -> Option<(ActionResult, Fetched)> {
-    let cache = server.remote.action_cache(server.instance.clone());
-    let result = match timeout(LOOKUP_WITHIN, cache.get(&subject.action_digest)).await {
-        Ok(Ok(result)) => result?,
-        Ok(Err(error)) => return service.failed(&format!("cannot ask the action cache: {error:#}")),
-        Err(_elapsed) => {
-            return service.failed(&format!("no answer of the action cache within {LOOKUP_WITHIN:?}"));
-        }
-    };
-    // What failed once may succeed the next time: the failure may have been the machine's.
-    if result.exit_code != 0 {
-        return None;
-    }
+    let result = result(service, server, subject).await?;
     match shown::fetch(&*server.store, subject, result.clone()).await {
         Ok(fetched) => Some((result, fetched?)),
         Err(error) => {

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use action::ActionDigest;
 use blob::Blob;
@@ -36,6 +37,7 @@ pub(crate) async fn run(
         program: plan.subject.program.clone(),
     })
     .await?;
+    let begun = SystemTime::now();
     let mut child = None;
     let (end, output, error_output) = loop {
         match link.report().await {
@@ -67,6 +69,7 @@ pub(crate) async fn run(
             upload: Err("the command prints more than is kept"),
         });
     };
+    let ended = SystemTime::now();
     // Also notices a header that has come to stand before another one meanwhile.
     let now = link.meanwhile(again).await?;
     if !now.is_ok_and(|now| now == plan.subject.action_digest) {
@@ -75,8 +78,14 @@ pub(crate) async fn run(
             upload: Err("an input changed while the command ran"),
         });
     }
-    let (plan, worker) = (plan.clone(), worker.to_owned());
-    let collecting = tokio::task::spawn_blocking(move || collect(&plan, output, error_output, worker));
+    let metadata = ExecutedActionMetadata {
+        worker: worker.to_owned(),
+        execution_start_timestamp: Some(begun.into()),
+        execution_completed_timestamp: Some(ended.into()),
+        ..ExecutedActionMetadata::default()
+    };
+    let plan = plan.clone();
+    let collecting = tokio::task::spawn_blocking(move || collect(&plan, output, error_output, metadata));
     let upload = link.meanwhile(collecting).await??;
     Ok(Ran { end, upload })
 }
@@ -86,7 +95,7 @@ fn collect(
     plan: &Plan,
     output: Vec<u8>,
     error_output: Vec<u8>,
-    worker: String,
+    metadata: ExecutedActionMetadata,
 ) -> Result<Upload, &'static str> {
     let made = outputs::read(&plan.subject.outputs).map_err(|_| "an output cannot be read")?;
     let made = made.ok_or("an output is missing, or is too large, or is no file")?;
@@ -96,10 +105,7 @@ fn collect(
         exit_code: 0,
         stdout_raw: Bytes::from(output),
         stderr_raw: Bytes::from(error_output),
-        execution_metadata: Some(ExecutedActionMetadata {
-            worker,
-            ..ExecutedActionMetadata::default()
-        }),
+        execution_metadata: Some(metadata),
         ..ActionResult::default()
     };
     let result = with_large_outputs_apart(result, &mut blobs);

@@ -1,7 +1,7 @@
 //! A result, shown to the wrapper as if the command had run there.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
 use blob::{Blob, Digest};
@@ -30,6 +30,8 @@ pub(crate) struct Fetched {
     error_output: Bytes,
     /// The command's own.
     pub(crate) exit_code: i32,
+    /// How long it took whoever ran it.
+    pub(crate) ran: Duration,
 }
 
 /// What compilers and linkers say of a file that is not there.
@@ -65,6 +67,7 @@ pub(crate) async fn fetch(
     subject: &Subject,
     result: ActionResult,
 ) -> Result<Option<Fetched>> {
+    let ran = ran(&result).unwrap_or_default();
     let failed = result.exit_code != 0;
     // A command that failed need not have made anything.
     let places = match outputs::places(&result, &subject.outputs) {
@@ -104,6 +107,7 @@ pub(crate) async fn fetch(
         output,
         error_output,
         exit_code: result.exit_code,
+        ran,
     }))
 }
 
@@ -128,6 +132,14 @@ pub(crate) async fn show(link: &mut Link, fetched: Fetched) -> io::Result<io::Re
         link.say(&Answer::ErrorOutput(piece.to_vec())).await?;
     }
     Ok(Ok(()))
+}
+
+/// How long a command ran, as far as its result says.
+fn ran(result: &ActionResult) -> Option<Duration> {
+    let metadata = result.execution_metadata.as_ref()?;
+    let begun = SystemTime::try_from(metadata.execution_start_timestamp?).ok()?;
+    let ended = SystemTime::try_from(metadata.execution_completed_timestamp?).ok()?;
+    ended.duration_since(begun).ok()
 }
 
 fn size(file: &OutputFile) -> u64 {

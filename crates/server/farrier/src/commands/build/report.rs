@@ -14,7 +14,7 @@ use crate::commands::output::print;
 pub(crate) struct ReportOptions {
     /// As JSON, for programs.
     #[arg(long)]
-    json: bool,
+    pub(super) json: bool,
 }
 
 #[derive(Args, Debug)]
@@ -70,7 +70,7 @@ pub(crate) fn steps(options: &StepsOptions) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn asked(question: &str, about: Option<&str>) -> Result<Value> {
+pub(super) fn asked(question: &str, about: Option<&str>) -> Result<Value> {
     let state = State::open()?;
     match ask(&state.socket(), question, about)? {
         Some(answer) => Ok(answer),

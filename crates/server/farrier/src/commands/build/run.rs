@@ -28,6 +28,10 @@ pub(crate) struct RunOptions {
     /// around the working directory, else the working directory].
     #[arg(long, env = "FARRIER_ROOT", value_name = "DIR")]
     root: Option<PathBuf>,
+    /// Take no known result: run every step here, and with a strategy other than local by a worker too, and say which outputs
+    /// differ from those that are known.
+    #[arg(long)]
+    compare: bool,
     /// Only what the build itself prints.
     #[arg(long, short)]
     quiet: bool,
@@ -74,6 +78,9 @@ pub(crate) async fn run(options: RunOptions) -> Result<ExitCode> {
         .env("FARRIER_BUILD", &build)
         .env("FARRIER_ROOT", &root)
         .stdin(Stdio::inherit());
+    if options.compare {
+        command.env("FARRIER_COMPARE", "1");
+    }
     if let Some(strategy) = options.client.strategy {
         command.env("FARRIER_STRATEGY", strategy.name());
     }

@@ -30,6 +30,10 @@ pub(super) fn lines(counts: &Value, took: Duration) -> String {
         "farrier: {cacheable} steps in {took:.1} s: {hits} from the cache{percent}, {remote} by workers, {} here",
         local + local_only
     );
+    let spared = counts["spared_ms"].as_f64().unwrap_or_default() / 1e3;
+    if spared >= 0.1 {
+        let _ = writeln!(text, "farrier: what came from the cache had taken {spared:.1} s");
+    }
     for (what, reasons) in [
         ("not kept", &counts["reasons"]),
         ("not by a worker", &counts["fallbacks"]),
@@ -37,6 +41,14 @@ pub(super) fn lines(counts: &Value, took: Duration) -> String {
         if let Some(told) = told(reasons) {
             let _ = writeln!(text, "farrier: {what}: {told}");
         }
+    }
+    let compared = count("compared");
+    if compared > 0 {
+        let told = told(&counts["different"]).unwrap_or_else(|| "none".to_owned());
+        let _ = writeln!(
+            text,
+            "farrier: compared: {compared} steps; outputs that differ: {told}"
+        );
     }
     if let Some(failure) = counts["server_failure"].as_str() {
         let _ = writeln!(text, "farrier: the server is down: {failure}");
@@ -100,6 +112,16 @@ mod tests {
             "farrier: 0 steps in 1.2 s: 0 from the cache, 0 by workers, 0 here\n\
              farrier: the server is down: why\n\
              farrier: 2 results are not stored yet\n",
+        );
+        check(
+            json!({ "hits": 1, "spared_ms": 2345.6 }),
+            "farrier: 1 steps in 1.2 s: 1 from the cache (100 %), 0 by workers, 0 here\n\
+             farrier: what came from the cache had taken 2.3 s\n",
+        );
+        check(
+            json!({ "local": 2, "compared": 2, "different": { "a.o": 1 } }),
+            "farrier: 2 steps in 1.2 s: 0 from the cache (0 %), 0 by workers, 2 here\n\
+             farrier: compared: 2 steps; outputs that differ: 1 (a.o)\n",
         );
         let many: serde_json::Map<_, _> = (0..9).map(|n| (n.to_string(), json!(n))).collect();
         let text = lines(&json!({ "reasons": many }), Duration::ZERO);
