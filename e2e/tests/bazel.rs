@@ -3,11 +3,13 @@
 //! One test at a time: each of them keeps every core busy by itself, and two would only disturb each other's clocks.
 
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
 use e2e::bazel::{Bazel, Build};
+use e2e::build::User;
 use e2e::contents::{Content, contents};
 use e2e::farrier::Farrier;
 use e2e::{process_tree, waiting};
@@ -53,6 +55,36 @@ fn first_build_is_all_remote_and_the_next_all_hits() -> Result<()> {
     // Another machine with its own checkout finds the same digests.
     let other = Bazel::remote(&farrier.grpc_url())?;
     test_everything(&other)?.assert_all_spawns("remote cache hit", SPAWNS);
+    Ok(())
+}
+
+#[test]
+fn the_daemon_behind_run_is_a_cache_in_front_of_the_server() -> Result<()> {
+    let _alone = alone();
+    let farrier = Farrier::start()?;
+    let user = User::new()?;
+    // Free a moment ago; nobody else on this machine is given one meanwhile.
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let endpoint = farrier.http_url();
+    let listen = address.to_string();
+    let words = ["daemon", "start", "--endpoint", &endpoint, "--listen", &listen];
+    let mut daemon = user.farrier(&words)?.spawn()?;
+    waiting::until("the daemon serves", Duration::from_secs(30), || {
+        TcpStream::connect(address).is_ok()
+    })?;
+    let build = |url: &str, runner: &str| -> Result<()> {
+        let bazel = Bazel::local_with_remote_cache(url)?;
+        let build = bazel.run("build", &["//numbers/..."])?;
+        build.assert_success().assert_all_spawns(runner, 5);
+        Ok(())
+    };
+    let url = format!("grpc://{address}");
+    build(&url, "processwrapper-sandbox")?;
+    build(&url, "remote cache hit")?;
+    // What was written there is at the server too.
+    build(&farrier.grpc_url(), "remote cache hit")?;
+    user.stop_daemon()?;
+    assert!(daemon.wait()?.success());
     Ok(())
 }
 

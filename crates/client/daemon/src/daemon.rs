@@ -23,7 +23,7 @@ use crate::door::Door;
 use crate::journey;
 use crate::limits::{EXECUTIONS_MAX, REQUEST_WITHIN, SESSIONS_MAX};
 use crate::link::Link;
-use crate::local_cache::{LocalCache, LocalCacheOptions};
+use crate::local_cache::{Kept, LocalCache, LocalCacheOptions};
 use crate::plan::{Knowledge, Plan, Subject, Why, plan, recall};
 use crate::service::{FUNCTION, Service, ServiceOptions};
 use crate::uploads::Uploads;
@@ -153,6 +153,11 @@ impl Daemon {
             under_way: AtomicU64::new(0),
             tasks,
         })
+    }
+
+    /// What is kept on this machine; `None` if that is nothing.
+    pub fn kept(&self) -> Option<Kept> {
+        self.here.as_ref().map(|here| here.kept())
     }
 
     /// Serves wrappers until it is told to stop, or has nothing to do for long.

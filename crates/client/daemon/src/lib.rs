@@ -24,6 +24,6 @@ mod wanted;
 
 pub use daemon::{Daemon, DaemonOptions, Finished, Witness};
 pub use door::{Door, DoorError, open_door};
-pub use local_cache::LocalCacheOptions;
+pub use local_cache::{Kept, LocalCacheOptions};
 pub use service::ServiceOptions;
 pub use settings::Strategy;

@@ -27,6 +27,15 @@ pub struct LocalCacheOptions {
     pub capacity_bytes: u64,
 }
 
+/// What the cache holds, for whoever shows it to others.
+#[derive(Clone)]
+pub struct Kept {
+    /// Its blobs.
+    pub blobs: Arc<DiskBlobStore>,
+    /// The results of one server and instance.
+    pub results: Arc<dyn ActionCache>,
+}
+
 /// The cache. Results of different servers never meet: who trusts one need not trust another.
 pub(crate) struct LocalCache {
     blobs: Arc<DiskBlobStore>,
@@ -83,6 +92,14 @@ impl LocalCache {
     ) -> Result<()> {
         futures::future::try_join_all(blobs.into_iter().map(|blob| self.blobs.put(blob))).await?;
         Ok(self.results.put(action, result).await?)
+    }
+
+    /// What it holds, to be shown to others.
+    pub(crate) fn kept(&self) -> Kept {
+        Kept {
+            blobs: self.blobs.clone(),
+            results: self.results.clone(),
+        }
     }
 
     /// What it holds, for people.

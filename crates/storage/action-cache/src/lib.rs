@@ -16,6 +16,7 @@ mod metered;
 mod overlaid;
 mod pulled_through;
 mod read_only;
+mod read_through;
 
 pub use action_cache::ActionCache;
 pub use complete_only::{TREE_BYTES_MAX, complete_only};
@@ -25,3 +26,4 @@ pub use metered::{Meters, metered};
 pub use overlaid::overlaid;
 pub use pulled_through::pulled_through;
 pub use read_only::read_only;
+pub use read_through::read_through;

@@ -6,6 +6,7 @@ mod ask;
 mod background;
 mod daemon;
 mod own_server;
+mod proxy;
 mod report;
 mod reproxy;
 mod run;

@@ -1,5 +1,6 @@
 //! `farrier daemon`: what turns commands into actions, in the background of builds.
 
+use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use tasks::Group;
 
 use super::ask::ask;
 use super::own_server::OwnServer;
+use super::proxy::{self, Behind};
 use super::reproxy::{Reproxy, ReproxyOptions};
 use super::state::State;
 use crate::byte_size::ByteSize;
@@ -23,7 +25,7 @@ use crate::wire::signals::EndSignals;
 #[derive(Debug, Subcommand)]
 pub(crate) enum DaemonCommand {
     /// Serve the wrappers of this user, until nobody has asked for anything for long. `farrier run` starts it.
-    Start(StartOptions),
+    Start(Box<StartOptions>),
     /// End it. Builds that go on do so without it.
     Stop,
 }
@@ -62,6 +64,10 @@ pub(crate) struct StartOptions {
     /// 0 takes none.
     #[arg(long, env = "FARRIER_CACHE_SIZE", default_value = "5GiB", value_name = "SIZE")]
     cache_size: ByteSize,
+    /// Also show what the daemon keeps, and what the server has, to other clients of the Remote Execution API on this machine
+    /// (Bazel's --remote_cache, recc): a cache without execution.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
     #[command(flatten)]
     reproxy: ReproxyOptions,
 }
@@ -73,7 +79,7 @@ const GOODBYE: Duration = Duration::from_secs(5);
 pub(crate) async fn daemon(command: DaemonCommand) -> Result<ExitCode> {
     let state = State::open()?;
     match command {
-        DaemonCommand::Start(options) => start(options, state).await,
+        DaemonCommand::Start(options) => start(*options, state).await,
         DaemonCommand::Stop => {
             match ask(&state.socket(), "stop", None)? {
                 Some(_) => println!("the daemon ends"),
@@ -106,6 +112,11 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
         (None, Some(server)) => server.endpoint.clone(),
         (None, None) => anyhow::bail!("there is no server"),
     };
+    let behind = Behind {
+        tls: client.trust.for_endpoint(&endpoint)?,
+        endpoint: endpoint.clone(),
+        instance: client.instance.clone(),
+    };
     let reproxy = options.reproxy.open()?;
     let tasks = Group::new("daemon");
     let daemon = Daemon::new(
@@ -129,6 +140,12 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
         },
         tasks.clone(),
     );
+    if let Some(address) = options.listen {
+        let kept = daemon.kept();
+        let kept =
+            kept.context("--listen shows what is kept on this machine, and nothing is (--cache-size)")?;
+        proxy::serve(address, kept, behind, &tasks).await?;
+    }
     if let Some(reproxy) = reproxy {
         reproxy.serve(daemon.clone(), &tasks);
     }
