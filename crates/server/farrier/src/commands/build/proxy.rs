@@ -14,8 +14,8 @@ use services::{Instance, Instances, StorageOptions, storage_routes};
 use tasks::Group;
 use tokio::net::TcpListener;
 
-/// How long connections may take to end.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// How long connections may take to end, and then what is still under way.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// The server behind it.
 pub(super) struct Behind {
@@ -61,9 +61,17 @@ pub(super) async fn serve(address: SocketAddr, kept: Kept, behind: Behind, tasks
     tasks.spawn("cache for others", async move {
         let served = services::tuned(tonic::transport::Server::builder())
             .add_routes(routes)
-            .serve_with_incoming_shutdown(services::incoming(listener), stopping.cancelled_owned());
-        if let Err(error) = served.await {
-            tracing::error!(%error, %address, "the cache is not served to others any more");
+            .serve_with_incoming_shutdown(services::incoming(listener), stopping.clone().cancelled_owned());
+        let given_up = async {
+            stopping.cancelled().await;
+            tokio::time::sleep(GOODBYE).await;
+        };
+        tokio::select! {
+            served = served => if let Err(error) = served {
+                tracing::error!(%error, %address, "the cache is not served to others any more");
+            },
+            // Clients keep connections that they do not use.
+            () = given_up => {}
         }
         group.shut_down(GOODBYE).await;
     });
