@@ -4,7 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use compiler::linker_script::{Reference, references};
 use compiler::{Caution, Invocation, Parsed, Step};
 use daemon_api::Request;
 
@@ -51,24 +50,6 @@ pub(super) fn told(request: &Request, program: &Path) -> Result<Told, Why> {
     }
 }
 
-/// Where the driver's linker looks by itself, as it says: a leading `=` stands for the root of the system.
-pub(super) fn standard_directories(
-    request: &Request,
-    program: &Path,
-    emulation: Option<&str>,
-) -> Result<Vec<PathBuf>, Why> {
-    let linker = linker_of(request, program)?;
-    let emulation = emulation.into_iter().flat_map(|emulation| ["-m", emulation]);
-    let words: Vec<OsString> = emulation.chain(["--verbose"]).map(OsString::from).collect();
-    let said = ask(request, &linker, &words).map_err(|error| unknown(&error.to_string()))?;
-    let named = references(&said.stdout).map_err(|error| unknown(&error.to_string()))?;
-    let directories = named.into_iter().filter_map(|reference| match reference {
-        Reference::SearchDirectory(directory) => Some(PathBuf::from(directory)),
-        _ => None,
-    });
-    Ok(directories.collect())
-}
-
 /// Where the driver looks for startup files and libraries of its own, whether they are there or not.
 pub(super) fn own_directories(request: &Request, program: &Path) -> Result<Vec<PathBuf>, Why> {
     let said = ask(request, program, &["-print-search-dirs".into()]);
@@ -80,7 +61,8 @@ pub(super) fn own_directories(request: &Request, program: &Path) -> Result<Vec<P
     Ok(std::env::split_paths(OsStr::from_bytes(directories)).collect())
 }
 
-fn linker_of(request: &Request, program: &Path) -> Result<PathBuf, Why> {
+/// The linker that the driver starts.
+pub(super) fn linker_of(request: &Request, program: &Path) -> Result<PathBuf, Why> {
     let said = ask(request, program, &["-print-prog-name=ld".into()]);
     let said = said.map_err(|error| unknown(&error.to_string()))?;
     let name = PathBuf::from(OsString::from_vec(said.stdout.trim_ascii().to_vec()));
