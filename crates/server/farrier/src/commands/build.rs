@@ -7,6 +7,7 @@ mod background;
 mod daemon;
 mod own_server;
 mod report;
+mod reproducible;
 mod reproxy;
 mod run;
 mod state;
