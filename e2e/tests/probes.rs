@@ -110,6 +110,7 @@ fn what_does_not_end_or_is_long_is_read_by_the_compiler_itself() -> Result<()> {
 /// Assembly with a file in it, a thin archive, a linker's script.
 const KERNEL: &str = "rm -f *.o *.a image && gcc -c data.S -o data.o && gcc -c code.c -o code.o && \
      gcc -E -P -x c image.lds.S -o image.lds && ar cDPrST all.a data.o code.o && \
+     ar mPiT data.o all.a code.o && \
      ld -r -o all.o --whole-archive all.a --no-whole-archive && ld -T image.lds -o image all.o";
 
 #[test]

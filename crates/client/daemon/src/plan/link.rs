@@ -362,6 +362,7 @@ mod tests {
             run(&["as", &format!("{name}.s"), "-o", &format!("{name}.o")]);
         }
         run(&["ar", "rcT", "thin.a", "a.o", "b.o"]);
+        run(&["ar", "mPiT", "a.o", "thin.a", "b.o"]);
         std::fs::write(directory.join("more.ld"), "INPUT(c.o)\n").unwrap();
         std::fs::write(
             directory.join("a.ld"),

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use compiler::{Caution, Invocation, Parsed, Step};
+use compiler::{Caution, Invocation, Parsed, Step, Tool};
 use daemon_api::Request;
 
 use super::unknown;
@@ -20,6 +20,9 @@ pub(super) struct Told {
     pub(super) emulation: Option<String>,
 }
 
+/// What gcc starts in place of a linker, to start that.
+const COLLECT: &str = "collect2";
+
 /// Asks the driver.
 pub(super) fn told(request: &Request, program: &Path) -> Result<Told, Why> {
     let mut words: Vec<OsString> = request.arguments.iter().skip(1).cloned().collect();
@@ -31,6 +34,15 @@ pub(super) fn told(request: &Request, program: &Path) -> Result<Told, Why> {
         .map(quoted_words)
         .rfind(|words| words.first().is_some_and(|first| is_linker(first)))
         .ok_or_else(|| unknown("the driver links nothing"))?;
+    // For another target it may start a linker that is no part of the toolchain as that is known.
+    let is_own = |linker: &Path| {
+        let own = linker_of(request, program)?;
+        Ok::<_, Why>(own.canonicalize().ok() == linker.canonicalize().ok())
+    };
+    let linker = Path::new(&command[0]);
+    if linker.file_name() != Some(OsStr::new(COLLECT)) && !is_own(linker)? {
+        return Err(unknown("the driver starts another linker than it names"));
+    }
     // `collect2` takes the linker's own words.
     command[0] = "ld".to_owned();
     let mut after = command.iter().skip_while(|word| *word != "-m");
@@ -78,7 +90,7 @@ pub(super) fn linker_of(request: &Request, program: &Path) -> Result<PathBuf, Wh
 
 fn is_linker(program: &str) -> bool {
     let name = Path::new(program).file_name().and_then(OsStr::to_str);
-    name.is_some_and(|name| ["collect2", "ld", "ld.bfd", "ld.gold", "ld.lld"].contains(&name))
+    name.is_some_and(|name| name == COLLECT || compiler::is_tool_name(name) == Some(Tool::Ld))
 }
 
 /// Without the compiler's own plugin and its files: the one is a part of the toolchain, the others are made meanwhile.
@@ -137,5 +149,18 @@ mod tests {
             &["/usr/bin/ld", "-o", "a b", "", "c\"d"],
         );
         check("", &[]);
+    }
+
+    #[test]
+    fn linkers_are_known_by_their_names_with_targets_and_versions() {
+        for (program, expected) in [
+            ("/usr/lib/gcc/x86_64-linux-gnu/12/collect2", true),
+            ("/usr/bin/x86_64-linux-gnu-ld", true),
+            ("/usr/bin/ld.lld-14", true),
+            ("/usr/lib/llvm-14/bin/clang", false),
+            ("/usr/bin/as", false),
+        ] {
+            assert_eq!(is_linker(program), expected, "{program}");
+        }
     }
 }
