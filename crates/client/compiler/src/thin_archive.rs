@@ -116,6 +116,8 @@ fn member(name: &str, names: &[u8]) -> Result<Member, ArchiveError> {
             })
         };
     };
+    // An archive whose members `ar m` has moved has a slash at the end of the field as well: `/3524          /`.
+    let reference = reference.split(' ').next().unwrap_or_default();
     let (at, nested_at) = match reference.split_once(':') {
         Some((at, nested)) => (at, Some(nested.parse().map_err(|_| ArchiveError::Name)?)),
         None => (reference, None),
@@ -167,7 +169,7 @@ mod tests {
             &header("//", names.len()),
             names,
             &header("/0", 100),
-            &header("/5", 7),
+            &header("/5             /", 7),
             &header("/20:68", 7),
         ]);
         let member = |path: &str, nested_at| Member {

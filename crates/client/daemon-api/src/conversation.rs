@@ -8,7 +8,7 @@ use crate::fields::{Reader, Writer};
 use crate::frame::{FrameError, Message};
 
 /// Grows with every change of a message. Another version is another language: the wrapper then does without the daemon.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// What a front end wants besides the defaults: `NAME=VALUE`, in the order given; names are in `daemon/src/settings.rs`.
 pub type Settings = Vec<(OsString, OsString)>;
@@ -43,7 +43,7 @@ pub enum Answer {
     },
     /// It will take a while, and no processor of this machine: somebody else may have the place in the job server.
     Waiting,
-    /// Send standard input.
+    /// Send standard input, as far as [`crate::INPUT_BYTES_MAX`] and [`crate::INPUT_WITHIN`] allow.
     SendInput,
     /// A piece of standard output.
     Output(Vec<u8>),
@@ -60,6 +60,9 @@ pub enum Answer {
 pub enum Report {
     /// A piece of standard input; none is the end of it.
     Input(Vec<u8>),
+    /// Standard input is a terminal, too long, or does not end: only the real tool can read it. Ends the input, as an empty
+    /// piece does.
+    InputLeft,
     /// The command that it was to run has this process number, and is its child until it says [`Report::Ran`].
     Started {
         /// Process number.
@@ -209,6 +212,7 @@ impl Message for Report {
                 }
                 2
             }
+            Report::InputLeft => 3,
         };
         (kind, body.bytes)
     }
@@ -231,6 +235,7 @@ impl Message for Report {
                     error_output: output()?,
                 }
             }
+            3 => Report::InputLeft,
             kind => return Err(FrameError::UnknownKind { kind }),
         };
         body.end()?;

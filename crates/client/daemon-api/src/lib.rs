@@ -17,5 +17,8 @@ pub use conversation::{Answer, End, Report, Request, Settings};
 pub use frame::{
     FrameError, HEADER_BYTES, Message, decode_frame, encode_frame, frame_header, read_frame, write_frame,
 };
-pub use limits::{CAPTURED_BYTES_MAX, FIELDS_MAX, FRAME_BYTES_MAX, PIECE_BYTES_MAX, SILENCE_MAX};
+pub use limits::{
+    CAPTURED_BYTES_MAX, FIELDS_MAX, FRAME_BYTES_MAX, INPUT_BYTES_MAX, INPUT_WITHIN, PIECE_BYTES_MAX,
+    SILENCE_MAX,
+};
 pub use socket::{SOCKET_VARIABLE, socket_path};

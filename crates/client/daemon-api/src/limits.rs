@@ -10,6 +10,10 @@ pub const FIELDS_MAX: usize = 1 << 20;
 pub const PIECE_BYTES_MAX: usize = 64 << 10;
 /// How much of each output of a command that ran here is kept for the cache. Who prints more is not cached.
 pub const CAPTURED_BYTES_MAX: usize = 2 << 20;
+/// How much of standard input is sent. A compiler that is asked something reads a line or two.
+pub const INPUT_BYTES_MAX: usize = 1 << 20;
+/// How long standard input may take to end. Beyond, the real tool reads it: it may not even want to.
+pub const INPUT_WITHIN: Duration = Duration::from_secs(1);
 /// A daemon that says nothing for so long is taken for dead, and the wrapper goes on without it. It says
 /// [`crate::Answer::Alive`] at least every third of it.
 pub const SILENCE_MAX: Duration = Duration::from_secs(60);

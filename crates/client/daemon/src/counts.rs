@@ -39,6 +39,8 @@ pub(crate) struct Record {
     pub(crate) spared: Duration,
     /// Why the compiler was asked what the command reads, if it was.
     pub(crate) unsure: Option<String>,
+    /// The variable for want of which it is never the same twice, if there is one.
+    pub(crate) dated: Option<&'static str>,
     /// Whether it ended well.
     pub(crate) exit_code: Option<i32>,
     pub(crate) begun: SystemTime,
@@ -79,10 +81,14 @@ struct Build {
     reasons: BTreeMap<String, u64>,
     fallbacks: BTreeMap<String, u64>,
     unsure: BTreeMap<String, u64>,
+    /// What is never the same twice, and the variable for want of which.
+    dated: BTreeMap<String, &'static str>,
 }
 
 /// Different reasons that are counted for one build.
 const REASONS_MAX: usize = 256;
+/// Steps that are never the same twice, by name, for one build.
+const DATED_MAX: usize = 16;
 
 impl Counts {
     /// Takes note of a command that is over.
@@ -117,6 +123,11 @@ impl Counts {
         }
         if let Some(why) = &record.unsure {
             count(&mut build.unsure, why);
+        }
+        if let Some(variable) = record.dated
+            && build.dated.len() < DATED_MAX
+        {
+            build.dated.insert(record.name.clone(), variable);
         }
         if state.steps.len() >= STEPS_REMEMBERED_MAX {
             state.steps.pop_front();
@@ -200,6 +211,7 @@ impl Build {
             "reasons": self.reasons,
             "fallbacks": self.fallbacks,
             "unsure": self.unsure,
+            "dated": self.dated,
         })
     }
 }
@@ -220,6 +232,7 @@ impl Record {
             "fallback": self.fallback,
             "different": self.different,
             "unsure": self.unsure,
+            "dated": self.dated,
             "exit_code": self.exit_code,
             "begun_us": microseconds(self.begun),
             "took_us": self.took.as_micros() as u64,
@@ -246,6 +259,7 @@ mod tests {
             different: None,
             spared: Duration::ZERO,
             unsure: None,
+            dated: None,
             exit_code: Some(0),
             begun: UNIX_EPOCH,
             took: Duration::from_millis(3),
@@ -263,8 +277,13 @@ mod tests {
         assert_eq!(counts.build("one")["hits"], 2);
         assert_eq!(counts.build("two")["reasons"]["why"], 1);
         assert_eq!(counts.build("three")["hits"], 0);
+        counts.add(Record {
+            dated: Some("WHEN"),
+            ..record("two", How::Local)
+        });
+        assert_eq!(counts.build("two")["dated"]["a.o"], "WHEN");
         assert_eq!(counts.steps(Some("one")).len(), 2);
-        assert_eq!(counts.steps(None).len(), 1);
+        assert_eq!(counts.steps(None).len(), 2);
         let hits: Vec<_> = counts
             .builds()
             .iter()

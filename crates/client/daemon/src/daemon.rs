@@ -20,6 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::counts::Counts;
 use crate::door::Door;
+use crate::failures::Failures;
 use crate::journey;
 use crate::limits::{EXECUTIONS_MAX, REQUEST_WITHIN, SESSIONS_MAX};
 use crate::link::Link;
@@ -92,6 +93,7 @@ pub struct Daemon {
     pub(crate) digests: Arc<FileDigests>,
     pub(crate) here: Option<Arc<LocalCache>>,
     pub(crate) counts: Counts,
+    pub(crate) failures: Failures,
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) executions: Semaphore,
     pub(crate) host_name: String,
@@ -142,6 +144,7 @@ impl Daemon {
             uploads: Arc::new(Uploads::new(here.clone(), tasks.clone())),
             here,
             counts: Counts::default(),
+            failures: Failures::default(),
             executions: Semaphore::new(EXECUTIONS_MAX),
             host_name: options.host_name,
             planners: Semaphore::new(processors),

@@ -16,8 +16,8 @@ use crate::counts::{How, Record};
 use crate::daemon::{Asked, Daemon, Finished};
 use crate::limits::RERUNS_MAX;
 use crate::link::Link;
-use crate::plan::{Plan, Subject, Why};
-use crate::tool;
+use crate::plan::{Plan, Subject, Why, reads_input};
+use crate::tool::{self, first_words};
 use crate::uploads::Upload;
 use crate::wanted::Wanted;
 
@@ -61,6 +61,7 @@ pub(crate) async fn command(
         outcome,
     } = match (wanted, not_done) {
         (Some(wanted), None) => {
+            let wanted = with_input(wanted, &request, link).await?;
             let asked = Asked {
                 request: request.clone(),
                 program,
@@ -96,6 +97,7 @@ pub(crate) async fn command(
         different: outcome.different,
         spared: outcome.spared,
         unsure: subject.as_ref().and_then(|subject| subject.unsure.clone()),
+        dated: subject.as_ref().and_then(|subject| subject.dated),
         exit_code: finished.exit_code,
         begun,
         took: start.elapsed(),
@@ -106,6 +108,19 @@ pub(crate) async fn command(
         link.say(&Answer::Ended(end)).await?;
     }
     Ok(Some(finished))
+}
+
+/// Asks for standard input where the command reads it. No worker gets any, so where one is to run the command it is left
+/// to the real tool.
+async fn with_input(wanted: Arc<Wanted>, request: &Request, link: &mut Link) -> io::Result<Arc<Wanted>> {
+    if wanted.strategy == Strategy::Remote || !reads_input(request) {
+        return Ok(wanted);
+    }
+    let input = link.input().await?;
+    Ok(Arc::new(Wanted {
+        input,
+        ..Arc::unwrap_or_clone(wanted)
+    }))
 }
 
 /// A command that is done, and what it was known by.
@@ -279,6 +294,12 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
         real_tool(link, &subject.program).await?;
         return Ok(Outcome::of(How::Real("the server is down".to_owned()), None));
     };
+    let products = subject.outputs.iter().map(|output| output.path.as_path());
+    if wanted.takes_known()
+        && let Some(failure) = daemon.failures.get(&subject.action_digest, products)
+    {
+        return shown(link, subject, failure.into(), How::Hit).await;
+    }
     let mut fallback = None;
     if wanted.strategy != Strategy::Local {
         match worker(daemon, &server, wanted, plan, !wanted.takes_known(), link).await? {
@@ -310,7 +331,9 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
         }
     }
     let ran = here::run(link, plan, daemon.action_now(asked), &daemon.host_name).await?;
+    let is_remembered = |failure| wanted.keeps_own() && daemon.failures.add(subject.action_digest, failure);
     let how = match ran.upload {
+        Err(_) if ran.failure.is_some_and(is_remembered) => How::Local,
         Ok(_) if !wanted.keeps_own() => How::LocalOnly("it is not to be kept".to_owned()),
         Ok(upload) => match daemon.uploads.send(service, Some(server), upload) {
             true => How::Local,
@@ -353,6 +376,9 @@ async fn worker(
 ) -> io::Result<Result<remote::Executed, String>> {
     if let Some(elsewhere) = &plan.elsewhere {
         return Ok(Err(format!("{} is only on this machine", elsewhere.display())));
+    }
+    if plan.is_probe && wanted.strategy != Strategy::Remote {
+        return Ok(Err("a question to a compiler is answered here".to_owned()));
     }
     // From here on this machine has nothing to do.
     link.say(&Answer::Waiting).await?;
@@ -421,26 +447,4 @@ async fn real_tool(link: &mut Link, program: &Path) -> io::Result<()> {
         program: program.to_owned(),
     })
     .await
-}
-
-/// Enough of a command to know it by.
-const WORDS_BYTES_MAX: usize = 160;
-
-fn first_words(request: &Request) -> String {
-    let mut words = String::new();
-    for argument in &request.arguments {
-        if !words.is_empty() {
-            words.push(' ');
-        }
-        words.push_str(&argument.to_string_lossy());
-        if words.len() > WORDS_BYTES_MAX {
-            let end = (0..=WORDS_BYTES_MAX)
-                .rev()
-                .find(|end| words.is_char_boundary(*end));
-            words.truncate(end.unwrap_or_default());
-            words.push('…');
-            break;
-        }
-    }
-    words
 }

@@ -11,6 +11,7 @@ mod attempt;
 mod counts;
 mod daemon;
 mod door;
+mod failures;
 mod journey;
 mod limits;
 mod link;

@@ -8,6 +8,11 @@ pub(crate) const SESSIONS_MAX: usize = 4096;
 pub(crate) const BACKLOG: i32 = 4096;
 /// How long a wrapper may take to say what it wants.
 pub(crate) const REQUEST_WITHIN: Duration = Duration::from_secs(30);
+/// Standard input of a command that is taken: what wrappers send at most, and the piece that took them there.
+pub(crate) const INPUT_TAKEN_MAX: usize = daemon_api::INPUT_BYTES_MAX + daemon_api::PIECE_BYTES_MAX;
+/// Failures of probes that are remembered, and what each may print.
+pub(crate) const FAILURES_MAX: usize = 4096;
+pub(crate) const FAILURE_BYTES_MAX: usize = 8 << 10;
 /// A response file that is read.
 pub(crate) const RESPONSE_FILE_BYTES_MAX: u64 = 16 << 20;
 

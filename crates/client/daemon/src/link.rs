@@ -8,7 +8,9 @@ use daemon_api::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval, timeout};
+
+use crate::limits::{INPUT_TAKEN_MAX, REQUEST_WITHIN};
 
 /// A wrapper that waits for its command.
 pub(crate) struct Link {
@@ -41,6 +43,23 @@ impl Link {
     /// What the wrapper says next. That it has gone is an error.
     pub(crate) async fn report(&mut self) -> io::Result<Report> {
         self.hear().await?.ok_or_else(|| gone().into())
+    }
+
+    /// Standard input of the command. `None` if it is not all there, and only the real tool can read it.
+    pub(crate) async fn input(&mut self) -> io::Result<Option<Vec<u8>>> {
+        self.say(&Answer::SendInput).await?;
+        let mut input = Vec::new();
+        loop {
+            match timeout(REQUEST_WITHIN, self.report()).await?? {
+                Report::Input(piece) if piece.is_empty() => return Ok(Some(input)),
+                Report::Input(piece) if input.len() + piece.len() <= INPUT_TAKEN_MAX => input.extend(piece),
+                Report::InputLeft => return Ok(None),
+                Report::Input(_) | Report::Started { .. } | Report::Ran { .. } => {
+                    let error = "a wrapper sends something else than its input";
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+                }
+            }
+        }
     }
 
     async fn hear<M: Message>(&mut self) -> io::Result<Option<M>> {

@@ -5,11 +5,14 @@
 //! and `permitted.rs` what is not kept at all.
 
 mod build;
+mod dated;
 mod discover;
+mod given;
 mod layout;
 mod link;
 mod make_rule;
 mod permitted;
+mod probe;
 mod scan;
 mod subject;
 mod toolchains;
@@ -39,7 +42,7 @@ use self::scan::Scans;
 pub(crate) use self::subject::{Subject, recall};
 use self::toolchains::{Toolchain, Toolchains};
 pub(crate) use self::why::Why;
-use crate::tool::{path_of, variable};
+use crate::tool::{first_words, path_of, variable};
 use crate::wanted::Wanted;
 
 /// What is known across commands.
@@ -63,6 +66,8 @@ pub(crate) struct Plan {
     pub(crate) sources: Sources,
     /// A file that only this machine has, for want of which no worker can do it.
     pub(crate) elsewhere: Option<PathBuf>,
+    /// It asks the compiler something, and compiles nothing: done here sooner than anywhere else.
+    pub(crate) is_probe: bool,
 }
 
 /// A file that the command makes.
@@ -132,8 +137,8 @@ pub(crate) fn plan(
     wanted: &Wanted,
 ) -> Result<Plan, Why> {
     let begun = SystemTime::now();
-    let step = parsed(request)?;
-    permitted::check(&step)?;
+    let mut step = parsed(request)?;
+    permitted::check(&step, wanted.input.is_some())?;
     let asked = &wanted.settings;
     if step.kind == Kind::Link && asked.handle_links == Some(false) {
         return Err(Why::Setting("handle_links".to_owned()));
@@ -149,7 +154,10 @@ pub(crate) fn plan(
         program,
         &toolchain,
         &step,
+        wanted.input.as_deref(),
     )?;
+    // There is nothing to read, on every machine.
+    read.files.retain(|path| path != Path::new(probe::NOTHING));
     for path in &read.files {
         builder.file(path)?;
         read.grounds.file(request.directory.join(path));
@@ -163,8 +171,19 @@ pub(crate) fn plan(
         builder.file(&path)?;
         read.grounds.file(path);
     }
-    let (outputs, is_outside) = outputs(&layout, &step, &asked.output_files)?;
-    for output in outputs.iter().filter(|_| !is_outside) {
+    let dated = dated::dated(&read.files, |name| variable(request, name));
+    if let Some(input) = wanted.input.as_deref().filter(|_| step.stdin) {
+        builder.input(input);
+    }
+    let (mut outputs, mut is_outside) = outputs(&layout, &step, &asked.output_files)?;
+    let renamed = probe::renamed(&step, &request.arguments).filter(|_| outputs.len() == 1);
+    if renamed.is_some() {
+        is_outside = false;
+        step.absolute_paths
+            .retain(|path| step.outputs.iter().all(|output| output.path != *path));
+        probe::PRODUCT.clone_into(&mut outputs[0].name);
+    }
+    for output in outputs.iter().filter(|_| !is_outside && renamed.is_none()) {
         let parent = output.path.parent().unwrap_or(Path::new("/"));
         builder.directory(parent)?;
         read.grounds.directory(parent);
@@ -188,7 +207,7 @@ pub(crate) fn plan(
     let mut output_names: Vec<_> = outputs.iter().map(|output| output.name.clone()).collect();
     output_names.sort();
     let built = builder.build(Words {
-        arguments: arguments(request, program)?,
+        arguments: arguments(renamed.as_deref().unwrap_or(&request.arguments), program)?,
         environment: environment.variables,
         outputs: output_names,
         platform,
@@ -220,20 +239,35 @@ pub(crate) fn plan(
         action_digest: built.action_digest,
         outputs,
         unsure: read.unsure,
+        dated,
     };
-    let key = subject::question(knowledge, request, program, wanted, &toolchain);
-    let remembered = knowledge
-        .memory
-        .remember(key, begun, &read.grounds, &subject.encode());
-    if let Err(why) = remembered {
-        tracing::debug!(step = subject.name, %why, "it is found out again the next time");
+    // The name of what a probe makes will not come again, and neither will a step that has the time in it.
+    if renamed.is_none() && dated.is_none() {
+        let key = subject::question(knowledge, request, program, wanted, &toolchain);
+        let remembered = knowledge
+            .memory
+            .remember(key, begun, &read.grounds, &subject.encode());
+        if let Err(why) = remembered {
+            tracing::debug!(step = subject.name, %why, "it is found out again the next time");
+        }
     }
     Ok(Plan {
         subject,
         executed_digest: built.executed_digest,
         sources: built.sources,
         elsewhere,
+        is_probe: probe::is_probe(&step),
     })
+}
+
+/// Whether a command is one that could be kept if its standard input were known.
+pub(crate) fn reads_input(request: &Request) -> bool {
+    // Every name of standard input has one of these in it; most commands have none, and are read only once.
+    let may_name_input = |word: &OsString| {
+        word == "-" || word.to_string_lossy().contains("/dev/") || word.to_string_lossy().contains("/fd/")
+    };
+    request.arguments.iter().any(may_name_input)
+        && parsed(request).is_ok_and(|step| step.stdin && permitted::check(&step, true).is_ok())
 }
 
 fn parsed(request: &Request) -> Result<Step, Why> {
@@ -308,8 +342,8 @@ fn platform(knowledge: &Knowledge, asked: &Settings, kind: Kind) -> Vec<(String,
 }
 
 /// The command as the real tool gets it; the tool by its path, as an action must name it.
-fn arguments(request: &Request, program: &Path) -> Result<Vec<String>, Why> {
-    let words = request.arguments.iter().skip(1);
+fn arguments(words: &[OsString], program: &Path) -> Result<Vec<String>, Why> {
+    let words = words.iter().skip(1);
     std::iter::once(program.as_os_str())
         .chain(words.map(OsString::as_os_str))
         .map(|word| text(Path::new(word)).map(str::to_owned))
@@ -364,6 +398,9 @@ fn environment(
 }
 
 fn name(step: &Step, request: &Request) -> String {
+    if probe::is_probe(step) {
+        return first_words(request);
+    }
     let output = step.outputs.first().map(|output| &output.path);
     let named = output
         .or_else(|| step.sources.first())

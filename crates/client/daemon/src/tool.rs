@@ -81,6 +81,29 @@ fn is_tool(path: &Path) -> bool {
     is_program && fs::canonicalize(path).is_ok_and(|real| !is_wrapper(real))
 }
 
+/// Enough of a command to know it by.
+const WORDS_BYTES_MAX: usize = 160;
+
+/// The beginning of a command, for people.
+pub(crate) fn first_words(request: &Request) -> String {
+    let mut words = String::new();
+    for argument in &request.arguments {
+        if !words.is_empty() {
+            words.push(' ');
+        }
+        words.push_str(&argument.to_string_lossy());
+        if words.len() > WORDS_BYTES_MAX {
+            let end = (0..=WORDS_BYTES_MAX)
+                .rev()
+                .find(|end| words.is_char_boundary(*end));
+            words.truncate(end.unwrap_or_default());
+            words.push('…');
+            break;
+        }
+    }
+    words
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

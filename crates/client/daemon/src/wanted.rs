@@ -15,6 +15,8 @@ pub(crate) struct Wanted {
     pub(crate) strategy: Strategy,
     pub(crate) root: Option<PathBuf>,
     pub(crate) build: String,
+    /// What comes on standard input, where the command reads that and all of it is here.
+    pub(crate) input: Option<Vec<u8>>,
 }
 
 /// The build of commands that say none.
@@ -83,6 +85,7 @@ impl Wanted {
             build: build
                 .filter(|build| !build.is_empty() && build.len() <= BUILD_BYTES_MAX)
                 .unwrap_or_else(|| NO_BUILD.to_owned()),
+            input: None,
             settings,
         })
     }

@@ -163,6 +163,33 @@ pub fn fingerprint(
     })
 }
 
+/// Where GNU binutils look for plugins by themselves, seen from the directory of the program.
+const BFD_PLUGINS: &str = "../lib/bfd-plugins";
+
+/// What a program that starts no others is made of, such as a linker: itself, the libraries that it loads, and the plugins
+/// that binutils load unasked. Links are resolved; the parts are named as in [`Fingerprint`].
+pub fn parts_of_program(
+    program: &Path,
+    environment: &[(OsString, OsString)],
+) -> Result<BTreeMap<String, PathBuf>, FingerprintError> {
+    let mut parts = BTreeMap::from([("program".to_owned(), real(program)?)]);
+    let plugins = program.parent().unwrap_or(Path::new("/")).join(BFD_PLUGINS);
+    // Where there is no such directory there are no plugins.
+    for plugin in fs::read_dir(&plugins).into_iter().flatten() {
+        let plugin = plugin.map_err(|source| FingerprintError::Read {
+            path: plugins.clone(),
+            source,
+        })?;
+        let path = real(&plugin.path())?;
+        if parts.len() >= PARTS_MAX {
+            return Err(FingerprintError::TooMuch { path });
+        }
+        parts.insert(format!("plugin {}", plugin.file_name().display()), path);
+    }
+    add_libraries(&mut parts, environment)?;
+    Ok(parts)
+}
+
 fn real(path: &Path) -> Result<PathBuf, FingerprintError> {
     fs::canonicalize(path).map_err(|source| FingerprintError::Read {
         path: path.to_owned(),

@@ -24,7 +24,7 @@ pub use arguments::{UserDirectory, directory_argument, matters_for_facts};
 pub use ask::ask;
 pub use environment::ENVIRONMENT;
 pub use facts::{Facts, parse_answer};
-pub use fingerprint::{FileDigests, Fingerprint, FingerprintError, fingerprint};
+pub use fingerprint::{FileDigests, Fingerprint, FingerprintError, fingerprint, parts_of_program};
 pub use limits::{ANSWER_BYTES_MAX, ANSWER_TIME_MAX};
 pub use probe::{Probe, probe};
 pub use run::{Answer, ProbeError, Run, run_well};

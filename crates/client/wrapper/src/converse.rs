@@ -2,7 +2,7 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, IsTerminal, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,6 +11,7 @@ use daemon_api::{
     Answer, PIECE_BYTES_MAX, Report, Request, SILENCE_MAX, Settings, read_frame, socket_path, write_frame,
 };
 
+use crate::input::Input;
 use crate::job_server::JobServer;
 use crate::{OFF_VARIABLE, real_tool, run_here};
 
@@ -50,18 +51,26 @@ pub(crate) fn converse(arguments: Vec<OsString>) -> ExitCode {
             &arguments,
         );
     }
-    match try_to(&arguments) {
+    let mut seen = Seen::default();
+    let real_tool = || arguments.first().and_then(|tool| real_tool::find(tool));
+    match try_to(&arguments, &mut seen) {
         Ok(Outcome::Ended(code)) => ExitCode::from(code),
         Ok(Outcome::Execute(program)) => real_tool::execute(Some(program), &arguments),
         // No daemon, none that speaks this version, or it has gone: nobody has to know.
-        Err(_) => real_tool::execute(
-            arguments.first().and_then(|tool| real_tool::find(tool)),
-            &arguments,
-        ),
+        Err(_) => match (seen.input, real_tool()) {
+            (Some(input), Some(program)) if !input.is_untouched() => {
+                match run_here::replace(&program, &arguments, input) {
+                    Ok(end) => ExitCode::from(end.exit_code()),
+                    // It says why it cannot be executed.
+                    Err(_) => real_tool::execute(Some(program), &arguments),
+                }
+            }
+            (_, program) => real_tool::execute(program, &arguments),
+        },
     }
 }
 
-fn try_to(arguments: &[OsString]) -> io::Result<Outcome> {
+fn try_to(arguments: &[OsString], seen: &mut Seen) -> io::Result<Outcome> {
     let socket = socket_path(&|name| env::var_os(name)).ok_or(io::ErrorKind::NotFound)?;
     let request = request(arguments.to_vec(), Vec::new())?;
     let conversation = Conversation {
@@ -69,7 +78,16 @@ fn try_to(arguments: &[OsString]) -> io::Result<Outcome> {
         request: &request,
         local_wrapper: &[],
     };
-    conversation.hold().map_err(|broken| broken.error)
+    conversation.try_to_hold(seen)
+}
+
+/// What of a command has got through so far.
+#[derive(Default)]
+struct Seen {
+    /// Something of it has been shown or read.
+    has_begun: bool,
+    /// Its standard input, where that was asked for.
+    input: Option<Input>,
 }
 
 /// The request for a command of this process: its directory, its environment.
@@ -86,18 +104,20 @@ pub fn request(arguments: Vec<OsString>, settings: Settings) -> io::Result<Reque
 impl Conversation<'_> {
     /// From the request to the outcome. What the command prints is shown; if it has to run here, it runs here.
     pub fn hold(&self) -> Result<Outcome, Broken> {
-        let mut has_begun = false;
-        self.try_to_hold(&mut has_begun)
-            .map_err(|error| Broken { error, has_begun })
+        let mut seen = Seen::default();
+        self.try_to_hold(&mut seen).map_err(|error| Broken {
+            error,
+            has_begun: seen.has_begun,
+        })
     }
 
-    fn try_to_hold(&self, has_begun: &mut bool) -> io::Result<Outcome> {
+    fn try_to_hold(&self, seen: &mut Seen) -> io::Result<Outcome> {
         let mut daemon = UnixStream::connect(self.socket)?;
         daemon.set_read_timeout(Some(SILENCE_MAX))?;
         daemon.set_write_timeout(Some(SILENCE_MAX))?;
         write_frame(&mut daemon, self.request)?;
         let mut job_server = JobServer::default();
-        let outcome = self.follow(&mut daemon, &mut job_server, has_begun);
+        let outcome = self.follow(&mut daemon, &mut job_server, seen);
         // The place must be back before this process ends, or runs anything, whatever has happened.
         job_server.take_back();
         outcome
@@ -107,30 +127,45 @@ impl Conversation<'_> {
         &self,
         daemon: &mut UnixStream,
         job_server: &mut JobServer,
-        has_begun: &mut bool,
+        seen: &mut Seen,
     ) -> io::Result<Outcome> {
         loop {
             let answer = read_frame(daemon)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-            *has_begun |= !matches!(answer, Answer::Alive | Answer::Waiting);
+            seen.has_begun |= !matches!(answer, Answer::Alive | Answer::Waiting);
             match answer {
                 Answer::Alive => {}
                 Answer::Waiting => job_server.lend(),
-                Answer::SendInput => send_input(daemon)?,
+                Answer::SendInput => {
+                    let (input, is_whole) = Input::read();
+                    // Before it is sent: if the daemon goes meanwhile, the tool needs it.
+                    let input = seen.input.insert(input);
+                    send_input(daemon, input, is_whole)?;
+                }
                 Answer::Output(piece) => show(&mut io::stdout(), &piece),
                 Answer::ErrorOutput(piece) => show(&mut io::stderr(), &piece),
                 Answer::Ended(end) => return Ok(Outcome::Ended(end.exit_code())),
-                Answer::Execute { program } => return Ok(Outcome::Execute(program)),
+                Answer::Execute { program } => {
+                    return match seen.input.take().filter(|input| !input.is_untouched()) {
+                        None => Ok(Outcome::Execute(program)),
+                        Some(input) => {
+                            job_server.take_back();
+                            let (program, arguments) = self.with_local_wrapper(&program)?;
+                            let end = run_here::replace(&program, &arguments, input)?;
+                            Ok(Outcome::Ended(end.exit_code()))
+                        }
+                    };
+                }
                 Answer::Run { program } => {
                     job_server.take_back();
-                    return self.run_here(&program, daemon);
+                    return self.run_here(&program, seen.input.take(), daemon);
                 }
             }
         }
     }
 
-    fn run_here(&self, program: &Path, daemon: &mut UnixStream) -> io::Result<Outcome> {
+    fn run_here(&self, program: &Path, input: Option<Input>, daemon: &mut UnixStream) -> io::Result<Outcome> {
         let (program, arguments) = self.with_local_wrapper(program)?;
-        let ran = run_here::run(&program, &arguments, |process| {
+        let ran = run_here::run(&program, &arguments, input, |process| {
             // A daemon that has gone is noticed below; the command runs all the same.
             let _ = write_frame(daemon, &Report::Started { process });
         })?;
@@ -175,18 +210,12 @@ fn show(to: &mut impl Write, piece: &[u8]) {
     let _ = to.write_all(piece).and_then(|()| to.flush());
 }
 
-fn send_input(daemon: &mut UnixStream) -> io::Result<()> {
-    let mut input = io::stdin().lock();
-    let mut piece = vec![0; PIECE_BYTES_MAX];
-    loop {
-        let read = match input.read(&mut piece) {
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        write_frame(daemon, &Report::Input(piece[..read].to_vec()))?;
-        if read == 0 {
-            return Ok(());
-        }
+fn send_input(daemon: &mut UnixStream, input: &Input, is_whole: bool) -> io::Result<()> {
+    if !is_whole {
+        return write_frame(daemon, &Report::InputLeft);
     }
+    for piece in input.bytes().chunks(PIECE_BYTES_MAX) {
+        write_frame(daemon, &Report::Input(piece.to_vec()))?;
+    }
+    write_frame(daemon, &Report::Input(Vec::new()))
 }

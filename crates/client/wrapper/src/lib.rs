@@ -9,6 +9,7 @@
 
 mod called_as;
 mod converse;
+mod input;
 mod job_server;
 mod real_tool;
 mod run_here;

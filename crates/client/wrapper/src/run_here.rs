@@ -4,11 +4,12 @@ use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
-use std::process::{ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 
 use daemon_api::{CAPTURED_BYTES_MAX, End, PIECE_BYTES_MAX, Report};
 
+use crate::input::Input;
 use crate::real_tool;
 
 /// What came of a command.
@@ -35,9 +36,15 @@ impl Ran {
 }
 
 /// Runs it to its end. `started` is told its process number.
-pub(crate) fn run(program: &Path, arguments: &[OsString], started: impl FnOnce(u32)) -> io::Result<Ran> {
+pub(crate) fn run(
+    program: &Path,
+    arguments: &[OsString],
+    input: Option<Input>,
+    started: impl FnOnce(u32),
+) -> io::Result<Ran> {
     let mut command = real_tool::command(program, arguments);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = spawn(command, input)?;
     started(child.id());
     let (output, error_output) = (child.stdout.take(), child.stderr.take());
     let (output, error_output) = thread::scope(|scope| {
@@ -51,6 +58,24 @@ pub(crate) fn run(program: &Path, arguments: &[OsString], started: impl FnOnce(u
         output,
         error_output,
     })
+}
+
+/// Runs it to its end in this process's place, where that cannot become it any more: its input has been read.
+pub(crate) fn replace(program: &Path, arguments: &[OsString], input: Input) -> io::Result<End> {
+    let mut child = spawn(real_tool::command(program, arguments), Some(input))?;
+    Ok(end_of(child.wait()?))
+}
+
+fn spawn(mut command: Command, input: Option<Input>) -> io::Result<Child> {
+    let Some(input) = input.filter(|input| !input.is_untouched()) else {
+        return command.spawn();
+    };
+    let mut child = command.stdin(Stdio::piped()).spawn()?;
+    if let Some(stdin) = child.stdin.take() {
+        // Not waited for: a tool that has ended wants no more, and what still comes may never end.
+        thread::spawn(move || input.feed(stdin));
+    }
+    Ok(child)
 }
 
 /// Shows what comes, until its end. `None` if it was more than is kept.
@@ -106,7 +131,7 @@ mod tests {
     fn ends_are_told_as_they_were() {
         let run = |script: &str| {
             let arguments = ["sh", "-c", script].map(OsString::from);
-            run(Path::new("/bin/sh"), &arguments, |_| {}).unwrap()
+            run(Path::new("/bin/sh"), &arguments, None, |_| {}).unwrap()
         };
         assert_eq!(run("exit 3").end, End::Exited(3));
         assert_eq!(run("kill -9 $$").end, End::Killed(9));

@@ -43,6 +43,7 @@ fn every_message_comes_back_as_it_was_sent_or_not_at_all() {
     check_round_trip(Answer::Ended(End::Exited(-1)));
     check_round_trip(Answer::Ended(End::Killed(11)));
     check_round_trip(Report::Input(b"in".to_vec()));
+    check_round_trip(Report::InputLeft);
     check_round_trip(Report::Started { process: 77 });
     let (end, some) = (End::Exited(1), Some(b"text".to_vec()));
     check_round_trip(Report::Ran {

@@ -12,6 +12,7 @@ use reapi::execution::{ActionResult, ExecutedActionMetadata};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::shown::INLINE_BYTES_MAX;
+use crate::failures::Failure;
 use crate::link::Link;
 use crate::outputs;
 use crate::plan::{Plan, Why};
@@ -23,6 +24,18 @@ pub(crate) struct Ran {
     pub(crate) end: End,
     /// What to keep, or why nothing.
     pub(crate) upload: Result<Upload, &'static str>,
+    /// What it printed, if it is a probe that failed by itself, and its inputs are what they were.
+    pub(crate) failure: Option<Failure>,
+}
+
+impl Ran {
+    fn unkept(end: End, why: &'static str) -> Self {
+        Ran {
+            end,
+            upload: Err(why),
+            failure: None,
+        }
+    }
 }
 
 /// Has the wrapper run it. `again` says which action the command would be now: only if that is still the same one, what came
@@ -47,7 +60,7 @@ pub(crate) async fn run(
                 output,
                 error_output,
             }) => break (end, output, error_output),
-            Ok(Report::Input(_)) => {}
+            Ok(Report::Input(_) | Report::InputLeft) => {}
             Err(error) => {
                 // Nobody waits for the command any more; what it would still write would surprise the next build.
                 if let Some(child) = child {
@@ -57,26 +70,33 @@ pub(crate) async fn run(
             }
         }
     };
-    if end != End::Exited(0) {
-        return Ok(Ran {
-            end,
-            upload: Err("the command failed"),
-        });
+    if end != End::Exited(0) && !plan.is_probe {
+        return Ok(Ran::unkept(end, "the command failed"));
     }
     let (Some(output), Some(error_output)) = (output, error_output) else {
-        return Ok(Ran {
-            end,
-            upload: Err("the command prints more than is kept"),
-        });
+        return Ok(Ran::unkept(end, "the command prints more than is kept"));
     };
     let ended = SystemTime::now();
     // Also notices a header that has come to stand before another one meanwhile.
     let now = link.meanwhile(again).await?;
     if !now.is_ok_and(|now| now == plan.subject.action_digest) {
-        return Ok(Ran {
-            end,
-            upload: Err("an input changed while the command ran"),
-        });
+        return Ok(Ran::unkept(end, "an input changed while the command ran"));
+    }
+    match end {
+        End::Exited(0) => {}
+        End::Exited(exit_code) => {
+            let failure = Failure {
+                exit_code,
+                output,
+                error_output,
+            };
+            let failure = Some(failure);
+            return Ok(Ran {
+                failure,
+                ..Ran::unkept(end, "the command failed")
+            });
+        }
+        End::Killed(_) => return Ok(Ran::unkept(end, "the command failed")),
     }
     let metadata = ExecutedActionMetadata {
         worker: worker.to_owned(),
@@ -87,7 +107,11 @@ pub(crate) async fn run(
     let plan = plan.clone();
     let collecting = tokio::task::spawn_blocking(move || collect(&plan, output, error_output, metadata));
     let upload = link.meanwhile(collecting).await??;
-    Ok(Ran { end, upload })
+    Ok(Ran {
+        end,
+        upload,
+        failure: None,
+    })
 }
 
 /// What is kept of a command that ended well.

@@ -12,6 +12,7 @@ use daemon_api::{Answer, PIECE_BYTES_MAX};
 use reapi::execution::{self as proto, ActionResult, OutputFile};
 use tokio::time::timeout;
 
+use crate::failures::Failure;
 use crate::limits::{FETCH_BYTES_PER_SECOND_MIN, FETCH_WITHIN};
 use crate::link::Link;
 use crate::outputs::{self, ToWrite};
@@ -32,6 +33,19 @@ pub(crate) struct Fetched {
     pub(crate) exit_code: i32,
     /// How long it took whoever ran it.
     pub(crate) ran: Duration,
+}
+
+impl From<Failure> for Fetched {
+    fn from(failure: Failure) -> Self {
+        Fetched {
+            files: Vec::new(),
+            output: failure.output.into(),
+            error_output: failure.error_output.into(),
+            exit_code: failure.exit_code,
+            // Not remembered: a probe takes no time to speak of.
+            ran: Duration::ZERO,
+        }
+    }
 }
 
 /// What compilers and linkers say of a file that is not there.

@@ -19,6 +19,9 @@ use crate::service::FUNCTION;
 /// Changes whenever the same command must not find results of an older daemon any more.
 pub(super) const SALT_VERSION: &str = "farrier client 1";
 
+/// Standard input, among what an action depends on.
+const INPUT: &str = "/dev/stdin";
+
 /// An action in the making.
 pub(crate) struct ActionBuilder<'a> {
     layout: &'a Layout,
@@ -97,6 +100,13 @@ impl<'a> ActionBuilder<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Adds what the command reads on standard input. An action has no place for it, so only this machine can run it.
+    pub(crate) fn input(&mut self, bytes: &[u8]) {
+        let digest = self.sources.add(Blob::from_bytes(FUNCTION, bytes.to_vec()));
+        self.beside.push((INPUT.into(), digest));
+        self.elsewhere.get_or_insert_with(|| INPUT.into());
     }
 
     /// Adds a directory that must exist, with nothing in it but what else is added, if it exists here.

@@ -10,6 +10,7 @@ use step_memory::Grounds;
 
 use super::link::Links;
 use super::make_rule::dependencies;
+use super::probe::{NOTHING, is_empty_of_meaning};
 use super::scan::{self, Scans};
 use super::toolchains::Toolchain;
 use super::why::Why;
@@ -48,7 +49,12 @@ const NAMES_TIME: [&[u8]; 3] = [b"__DATE__", b"__TIME__", b"__TIMESTAMP__"];
 /// What makes an assembler read a file that no make rule names, and a preprocessor ask for files that it does not read.
 const NAMES_FILES: [&[u8]; 4] = [b"incbin", b".include", b"#embed", b"__has_include"];
 
-/// Everything that a step reads.
+/// How compilers call standard input where they need a name.
+const INPUT: &str = "<stdin>";
+/// What gcc reads before every source, and no scan of an empty one is asked for.
+const ALWAYS_READ: &str = "/usr/include/stdc-predef.h";
+
+/// Everything that a step reads. `input` is what comes on standard input.
 pub(crate) fn inputs(
     scans: &Scans,
     links: &Links,
@@ -56,6 +62,7 @@ pub(crate) fn inputs(
     program: &Path,
     toolchain: &Toolchain,
     step: &Step,
+    input: Option<&[u8]>,
 ) -> Result<Reads, Why> {
     let mut reads = Reads {
         files: step.inputs.clone(),
@@ -68,14 +75,31 @@ pub(crate) fn inputs(
     }
     // Whatever becomes an object goes through an assembler.
     let is_assembled = matches!(step.kind, Kind::Compile | Kind::Assemble | Kind::Link);
-    for source in &step.sources {
-        let files = match step.language.and_then(scan::language) {
+    let language = step.language.and_then(scan::language);
+    let on_disk = step.sources.iter().map(|source| (source.as_path(), None));
+    let given = step
+        .stdin
+        .then(|| (Path::new(INPUT), Some(input.unwrap_or_default())));
+    for (source, text) in on_disk.chain(given) {
+        let empty = (source == Path::new(NOTHING)).then_some(&b""[..]);
+        if let Some(text) = text.or(empty)
+            && is_empty_of_meaning(step, text, &request.arguments)
+        {
+            let always = PathBuf::from(ALWAYS_READ);
+            match always.is_file() {
+                true => reads.files.push(always),
+                false => reads.grounds.absent(always),
+            }
+            continue;
+        }
+        let files = match language {
             Some(language) => match scans.scan(
                 request,
                 program,
                 toolchain,
                 step,
                 source,
+                text,
                 language,
                 &mut reads.grounds,
             )? {
@@ -83,13 +107,22 @@ pub(crate) fn inputs(
                     reads.files.extend(files);
                     continue;
                 }
+                Err(unsure) if text.is_some() => {
+                    return Err(Why::Inputs(format!("standard input: {unsure}")));
+                }
                 Err(unsure) => {
                     reads.unsure = Some(unsure);
                     reads.grounds.unknown("what the compiler said");
                     dependencies(request, program, step, source)?
                 }
             },
-            None => vec![source.clone()],
+            None => match text {
+                Some(text) => {
+                    check_words(Path::new(INPUT), text, is_assembled)?;
+                    continue;
+                }
+                None => vec![source.to_owned()],
+            },
         };
         for file in &files {
             check_text(&request.directory.join(file), is_assembled)?;
@@ -113,13 +146,17 @@ fn check_text(path: &Path, is_assembled: bool) -> Result<(), Why> {
         why: error.to_string(),
     };
     let text = std::fs::read(path).map_err(unreadable)?;
-    if NAMES_TIME.iter().any(|word| contains(&text, word)) {
+    check_words(path, &text, is_assembled)
+}
+
+fn check_words(path: &Path, text: &[u8], is_assembled: bool) -> Result<(), Why> {
+    if NAMES_TIME.iter().any(|word| contains(text, word)) {
         return Err(Why::Time);
     }
     let mut words = NAMES_FILES
         .iter()
         .filter(|word| is_assembled || !word.starts_with(b"."));
-    match words.find(|word| contains(&text, word)) {
+    match words.find(|word| contains(text, word)) {
         Some(word) => {
             let word = String::from_utf8_lossy(word);
             Err(Why::Inputs(format!("{} has `{word}` in it", path.display())))

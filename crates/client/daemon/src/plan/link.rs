@@ -1,8 +1,10 @@
-//! Which files a link reads: the driver says what it would tell the linker, and its search for libraries is done here.
+//! Which files a link reads: the linker's command line says, or the driver what it would tell the linker; the search for
+//! libraries is done here.
 //!
 //! Libraries that only other shared libraries need are not looked for: they decide whether a link fails, and a link that
 //! failed is not kept.
 
+mod direct;
 mod driver;
 
 use std::cell::RefCell;
@@ -14,7 +16,7 @@ use std::path::{Path, PathBuf};
 use compiler::library_search::{Look, Seen, below_root, resolve};
 use compiler::linker_script::{Reference, ScriptError, references};
 use compiler::thin_archive::{Archive, members};
-use compiler::{LinkItem, LinkLine, Step};
+use compiler::{LinkItem, LinkLine, Step, Tool};
 use daemon_api::Request;
 use parking_lot::Mutex;
 use step_memory::Grounds;
@@ -46,7 +48,7 @@ type Driver = ([u8; 32], PathBuf);
 type Linker = ([u8; 32], Option<String>);
 
 impl Links {
-    /// Every file that a driver's link reads, beside its sources, and in `grounds` what that rests on.
+    /// Every file that a link reads, beside its sources, and in `grounds` what that rests on.
     pub(crate) fn inputs(
         &self,
         request: &Request,
@@ -58,9 +60,15 @@ impl Links {
         if step.libraries.as_ref().is_some_and(|line| line.linker.is_some()) {
             return Err(unknown("it names another linker"));
         }
-        let told = driver::told(request, program)?;
+        let told = match step.tool {
+            Tool::Ld => direct::told(request, step),
+            _ => driver::told(request, program)?,
+        };
         let line = told.step.libraries.clone().unwrap_or_default();
-        let standard = self.standard(request, program, toolchain, told.emulation)?;
+        let standard = match step.tool {
+            Tool::Ld if line.no_standard_libraries => Vec::new(),
+            tool => self.standard(request, program, tool, toolchain, told.emulation)?,
+        };
         let below = |directory: &PathBuf| below_root(directory, line.sysroot.as_deref());
         let standard: Vec<PathBuf> = standard.iter().map(below).collect();
         let named = line.items.iter().filter_map(|item| match item {
@@ -79,7 +87,9 @@ impl Links {
         };
         // What the driver would make of a source is not there yet, and has the name of no file of the user's.
         let temporary = variable(request, "TMPDIR").map_or(Path::new("/tmp"), Path::new);
-        let is_made = |path: &Path| path.starts_with(temporary) && !request.directory.join(path).exists();
+        let is_made = |path: &Path| {
+            step.tool != Tool::Ld && path.starts_with(temporary) && !request.directory.join(path).exists()
+        };
         for path in named
             .clone()
             .chain(&told.step.inputs)
@@ -98,7 +108,10 @@ impl Links {
                 earlier.for_each(|directory| grounds.absent(request.directory.join(directory).join(name)));
             }
         }
-        let driver = self.driver_directories(request, program, toolchain)?;
+        let driver = match step.tool {
+            Tool::Ld => Vec::new(),
+            _ => self.driver_directories(request, program, toolchain)?,
+        };
         driver
             .iter()
             .for_each(|directory| grounds.directory(request.directory.join(directory)));
@@ -130,6 +143,7 @@ impl Links {
         &self,
         request: &Request,
         program: &Path,
+        tool: Tool,
         toolchain: &Toolchain,
         emulation: Option<String>,
     ) -> Result<Vec<PathBuf>, Why> {
@@ -137,7 +151,11 @@ impl Links {
         if let Some(known) = self.directories.lock().get(&key) {
             return Ok(known.clone());
         }
-        let directories = driver::standard_directories(request, program, key.1.as_deref())?;
+        let linker = match tool {
+            Tool::Ld => program.to_owned(),
+            _ => driver::linker_of(request, program)?,
+        };
+        let directories = direct::standard_directories(request, &linker, key.1.as_deref())?;
         let mut known = self.directories.lock();
         if known.len() >= LINKERS_MAX {
             known.clear();
@@ -259,6 +277,14 @@ impl Reading<'_> {
                 self.library(name, true, depth)
             }
             Reference::Library { name, .. } => self.library(name, false, depth),
+            Reference::Include(name) => {
+                let here = std::iter::once(PathBuf::from(name));
+                let beside = self.line.directories.iter().map(|directory| directory.join(name));
+                let mut places = here.chain(beside);
+                let found = places.find(|path| self.look(path) == Seen::File);
+                let found = found.ok_or_else(|| unknown(&format!("the script {name} is nowhere")))?;
+                self.file(&found, depth + 1)
+            }
             other => Err(unknown(&format!("a script says {other:?}"))),
         }
     }
@@ -290,6 +316,65 @@ mod tests {
     use crate::plan::discover::ResponseFilesOf;
     use crate::plan::toolchains::Toolchains;
 
+    fn request(directory: &Path, words: &[&str]) -> Request {
+        Request {
+            arguments: words.iter().map(OsString::from).collect(),
+            directory: directory.to_owned(),
+            environment: vec![("PATH".into(), std::env::var_os("PATH").unwrap())],
+            settings: Vec::new(),
+            is_terminal: false,
+        }
+    }
+
+    /// What a link reads by what is known here, links resolved.
+    fn found(request: &Request) -> BTreeSet<PathBuf> {
+        let invocation = Invocation {
+            argv: &request.arguments,
+            cwd: &request.directory,
+            env: &|_| None,
+        };
+        let Parsed::Step(step) = compiler::parse(&invocation, &ResponseFilesOf(&request.directory)) else {
+            panic!()
+        };
+        let program = crate::tool::find(request).unwrap();
+        let toolchains = Toolchains::new(Arc::new(FileDigests::new(crate::service::FUNCTION)));
+        let toolchain = toolchains.of(request, &program).unwrap();
+        let found = Links::default().inputs(request, &program, &toolchain, &step, &mut Grounds::default());
+        let real = |path: &PathBuf| request.directory.join(path).canonicalize().ok();
+        found.unwrap().iter().filter_map(real).collect()
+    }
+
+    #[test]
+    fn a_linker_of_its_own_reads_scripts_their_inputs_and_members_of_thin_archives() {
+        let directory = tempfile::tempdir().unwrap();
+        let directory = directory.path().canonicalize().unwrap();
+        let run = |words: &[&str]| {
+            let mut command = Command::new(words[0]);
+            let status = command.args(&words[1..]).current_dir(&directory).status();
+            assert!(status.unwrap().success(), "{words:?}");
+        };
+        for name in ["a", "b", "c"] {
+            std::fs::write(
+                directory.join(format!("{name}.s")),
+                format!(".globl {name}\n{name}:\n"),
+            )
+            .unwrap();
+            run(&["as", &format!("{name}.s"), "-o", &format!("{name}.o")]);
+        }
+        run(&["ar", "rcT", "thin.a", "a.o", "b.o"]);
+        run(&["ar", "mPiT", "a.o", "thin.a", "b.o"]);
+        std::fs::write(directory.join("more.ld"), "INPUT(c.o)\n").unwrap();
+        std::fs::write(
+            directory.join("a.ld"),
+            "INCLUDE more.ld\nSECTIONS { .text : { *(.text) } }\n",
+        )
+        .unwrap();
+        let words = ["ld", "-T", "a.ld", "-o", "out", "--whole-archive", "thin.a"];
+        run(&words);
+        let expected = ["a.ld", "a.o", "b.o", "c.o", "more.ld", "thin.a"].map(|name| directory.join(name));
+        assert_eq!(found(&request(&directory, &words)), BTreeSet::from(expected));
+    }
+
     #[test]
     fn a_real_link_reads_what_the_linker_says_that_it_reads() {
         let directory = tempfile::tempdir().unwrap();
@@ -316,34 +401,8 @@ mod tests {
         for more in [&["-lm"][..], &["-lm", "-static"], &["-lm", "-pthread", "-no-pie"]] {
             let words = [&["-o", "a", "a.o"], more].concat();
             let map = gcc(&[&words[..], &["-Wl,--trace"]].concat());
-            let request = Request {
-                arguments: [&["gcc"], &words[..]]
-                    .concat()
-                    .into_iter()
-                    .map(OsString::from)
-                    .collect(),
-                directory: directory.clone(),
-                environment: vec![("PATH".into(), std::env::var_os("PATH").unwrap())],
-                settings: Vec::new(),
-                is_terminal: false,
-            };
-            let env = |_: &str| None;
-            let invocation = Invocation {
-                argv: &request.arguments,
-                cwd: &directory,
-                env: &env,
-            };
-            let Parsed::Step(step) = compiler::parse(&invocation, &ResponseFilesOf(&directory)) else {
-                panic!()
-            };
-            let gcc = crate::tool::find(&request).unwrap();
-            let toolchains = Toolchains::new(Arc::new(FileDigests::new(crate::service::FUNCTION)));
-            let toolchain = toolchains.of(&request, &gcc).unwrap();
-            let found = Links::default()
-                .inputs(&request, &gcc, &toolchain, &step, &mut Grounds::default())
-                .unwrap();
+            let found = found(&request(&directory, &[&["gcc"], &words[..]].concat()));
             let real = |path: &Path| directory.join(path).canonicalize().ok();
-            let found: BTreeSet<_> = found.iter().filter_map(|path| real(path)).collect();
             // The plugin reads what the linker reads, and archives are told with a member each.
             let trace = String::from_utf8(map.stdout).unwrap();
             let read = trace

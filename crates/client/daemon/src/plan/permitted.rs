@@ -4,10 +4,9 @@ use compiler::{Caution, Kind, Step, Tool};
 
 use super::why::Why;
 
-/// Says why a step is not kept, if it is not.
-pub(crate) fn check(step: &Step) -> Result<(), Why> {
-    // What a linker reads is found out through its driver.
-    if !is_kept(step.kind) || step.tool == Tool::Ld {
+/// Says why a step is not kept, if it is not. `has_input`: its standard input is known.
+pub(crate) fn check(step: &Step, has_input: bool) -> Result<(), Why> {
+    if !is_kept(step.kind) || !is_known(step.tool) {
         return Err(Why::Kind(step.kind));
     }
     if let Some(caution) = step
@@ -18,16 +17,18 @@ pub(crate) fn check(step: &Step) -> Result<(), Why> {
     {
         return Err(Why::Caution(caution));
     }
-    if step.stdin {
+    if step.stdin && !has_input {
         return Err(Why::Input);
-    }
-    if step.stdout {
-        return Err(Why::Output);
     }
     if !step.input_directories.is_empty() {
         return Err(Why::Inputs("it reads whole directories".to_owned()));
     }
     Ok(())
+}
+
+/// Tools of which it is known what they are made of and what they read.
+fn is_known(tool: Tool) -> bool {
+    matches!(tool, Tool::GccDriver | Tool::ClangDriver | Tool::Ld)
 }
 
 fn is_kept(kind: Kind) -> bool {

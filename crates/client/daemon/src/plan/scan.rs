@@ -9,12 +9,13 @@ use std::sync::Arc;
 
 use compiler::{DirectoryKind, Included, Macro, Preprocessing, Step};
 use daemon_api::Request;
-use include_scanner::{Answers, Closure, CommandLineMacro, Family, Language, Unit, Unsure, scan};
+use include_scanner::{Answers, Closure, CommandLineMacro, Family, Language, SourceView, Unit, Unsure, scan};
 use parking_lot::Mutex;
 use source_view::Store;
 use step_memory::Grounds;
 use toolchain::{ENVIRONMENT, Facts, Probe, UserDirectory, ask, probe, search_path};
 
+use super::given::GivenSource;
 use super::toolchains::Toolchain;
 use super::why::Why;
 use crate::limits::FACTS_MAX;
@@ -49,7 +50,7 @@ struct Known {
 
 impl Scans {
     /// Everything that `source` includes, itself first, and in `grounds` what that rests on. The inner error says why that
-    /// is not sure.
+    /// is not sure. `text` is what the source holds where it is not on disk; then it is not among the answers.
     #[expect(
         clippy::too_many_arguments,
         reason = "one command, one of its sources, and where to write down what it rests on"
@@ -61,6 +62,7 @@ impl Scans {
         toolchain: &Toolchain,
         step: &Step,
         source: &Path,
+        text: Option<&[u8]>,
         language: Language,
         grounds: &mut Grounds,
     ) -> Result<Result<Vec<PathBuf>, String>, Why> {
@@ -115,7 +117,12 @@ impl Scans {
             .cloned()
             .collect();
         // A look at the disk as it is now: what an earlier step has made is there.
-        let view = self.store.tick();
+        let disk = self.store.tick();
+        let given = text.map(|text| GivenSource::new(&disk, directory.join(source), text));
+        let view: &dyn SourceView = match &given {
+            Some(given) => given,
+            None => &disk,
+        };
         for _ in 0..ROUNDS_MAX {
             let answers = known.answers.lock().clone();
             let unit = Unit {
@@ -132,11 +139,15 @@ impl Scans {
                 search: &search,
                 assembler_search: &assembler_search,
             };
-            let questions = match scan(&unit, &view) {
+            let questions = match scan(&unit, view) {
                 Ok(closure) if closure.time_macros => return Err(Why::Time),
                 Ok(closure) => {
                     note(&closure, &unit, grounds);
-                    return Ok(Ok(files(closure)));
+                    let mut files = files(closure);
+                    if text.is_some() {
+                        files.retain(|path| *path != directory.join(source));
+                    }
+                    return Ok(Ok(files));
                 }
                 Err(Unsure::Questions(questions)) => questions,
                 Err(Unsure::Precompiled(path)) => {

@@ -33,6 +33,8 @@ pub(crate) struct Subject {
     pub(crate) outputs: Vec<PlannedOutput>,
     /// Why the compiler was asked what it reads, if it was.
     pub(crate) unsure: Option<String>,
+    /// The variable that is not set, so that the build has the time in what this step reads.
+    pub(crate) dated: Option<&'static str>,
 }
 
 /// Settings that name a command and its build, and say nothing about what it is.
@@ -93,6 +95,9 @@ pub(super) fn question(
             _ => value,
         };
         optional(name, value);
+    }
+    if let Some(input) = &wanted.input {
+        optional("input", Some(OsStr::from_bytes(input)));
     }
     optional("root", wanted.root.as_deref().map(Path::as_os_str));
     for (name, value) in wanted.variables(request) {
@@ -172,8 +177,9 @@ impl Subject {
             program: program.to_owned(),
             action_digest: ActionDigest::new(digest),
             outputs: outputs.collect(),
-            // What a compiler was asked is not remembered.
+            // Neither what a compiler was asked nor what has the time in it is remembered.
             unsure: None,
+            dated: None,
         })
     }
 }
@@ -194,6 +200,7 @@ mod tests {
                 is_required: true,
             }],
             unsure: None,
+            dated: None,
         };
         let decoded = Subject::decode(&subject.encode(), Path::new("/usr/bin/gcc"));
         assert_eq!(decoded, Some(subject));

@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use compiler::Tool;
 use daemon_api::Request;
 use file_digests::{FileDigests, Stamp};
 use parking_lot::Mutex;
@@ -35,6 +36,8 @@ pub(crate) struct Toolchains {
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Key {
     program: PathBuf,
+    /// Drivers start others.
+    is_driver: bool,
     /// Another driver in the same place may start other programs.
     state: Stamp,
     /// What the search path leads to: another program that comes to stand before it is another toolchain.
@@ -54,7 +57,8 @@ impl Toolchains {
         }
     }
 
-    /// The toolchain of a driver. Its programs are looked at each time, and read when they have changed.
+    /// The toolchain of a driver, or of a tool that starts no others. Its programs are looked at each time, and read when
+    /// they have changed.
     pub(crate) fn of(&self, request: &Request, program: &Path) -> Result<Toolchain, Why> {
         let key = key(request, program).map_err(|error| unknown(program, &error))?;
         let known = self.parts.lock().get(&key).cloned();
@@ -107,8 +111,17 @@ fn key(request: &Request, program: &Path) -> std::io::Result<Key> {
         state: Stamp::of(&std::fs::metadata(&program)?),
         found: ["as", "ld"].map(|name| in_path(&path, name)).to_vec(),
         program,
+        is_driver: is_driver(request),
         environment,
     })
+}
+
+/// By the name that the command is called by, as its options are read.
+fn is_driver(request: &Request) -> bool {
+    let name = request.arguments.first().map(Path::new);
+    let name = name.and_then(Path::file_name).and_then(OsStr::to_str);
+    let tool = name.and_then(compiler::is_tool_name);
+    matches!(tool, Some(Tool::GccDriver | Tool::ClangDriver))
 }
 
 fn in_path(path: &OsStr, name: &str) -> Option<PathBuf> {
@@ -120,6 +133,10 @@ fn in_path(path: &OsStr, name: &str) -> Option<PathBuf> {
 /// Every program and library that the driver starts or loads.
 fn parts(key: &Key, request: &Request) -> Result<Vec<PathBuf>, FingerprintError> {
     let environment = environment_of(request);
+    if !key.is_driver {
+        let found = toolchain::parts_of_program(&key.program, &environment)?;
+        return Ok(found.into_values().collect());
+    }
     let found = toolchain::fingerprint(
         &key.program,
         &[],
@@ -181,5 +198,12 @@ mod tests {
             toolchains.of(&request, gcc).unwrap().fingerprint,
             first.fingerprint
         );
+        let request = Request {
+            arguments: vec!["ld".into()],
+            ..request
+        };
+        let linker = toolchains.of(&request, Path::new("/usr/bin/ld")).unwrap();
+        assert_eq!(linker.elsewhere, None);
+        assert_ne!(linker.fingerprint, first.fingerprint);
     }
 }

@@ -20,12 +20,9 @@ pub(crate) enum Why {
     /// Its result depends on more than its inputs.
     #[error("{}", caution(*.0))]
     Caution(Caution),
-    /// It reads standard input.
-    #[error("it reads standard input")]
+    /// It reads standard input, and that was not all there.
+    #[error("it reads a terminal, or standard input that is long or does not end")]
     Input,
-    /// Its product goes to standard output.
-    #[error("its product goes to standard output")]
-    Output,
     /// It writes a whole directory.
     #[error("it writes a whole directory")]
     OutputDirectory,
@@ -67,7 +64,6 @@ impl Why {
             Why::Kind(kind) => format!("kind: {kind:?}"),
             Why::Caution(caution) => format!("caution: {caution:?}"),
             Why::Input => "standard input".to_owned(),
-            Why::Output => "standard output".to_owned(),
             Why::OutputDirectory => "output directory".to_owned(),
             Why::Time => "time macros".to_owned(),
             Why::NotText(_) => "not UTF-8".to_owned(),

@@ -8,6 +8,7 @@ mod daemon;
 mod own_server;
 mod proxy;
 mod report;
+mod reproducible;
 mod reproxy;
 mod run;
 mod state;

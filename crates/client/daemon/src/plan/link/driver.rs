@@ -4,8 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use compiler::linker_script::{Reference, references};
-use compiler::{Caution, Invocation, Parsed, Step};
+use compiler::{Caution, Invocation, Parsed, Step, Tool};
 use daemon_api::Request;
 
 use super::unknown;
@@ -21,6 +20,9 @@ pub(super) struct Told {
     pub(super) emulation: Option<String>,
 }
 
+/// What gcc starts in place of a linker, to start that.
+const COLLECT: &str = "collect2";
+
 /// Asks the driver.
 pub(super) fn told(request: &Request, program: &Path) -> Result<Told, Why> {
     let mut words: Vec<OsString> = request.arguments.iter().skip(1).cloned().collect();
@@ -32,6 +34,15 @@ pub(super) fn told(request: &Request, program: &Path) -> Result<Told, Why> {
         .map(quoted_words)
         .rfind(|words| words.first().is_some_and(|first| is_linker(first)))
         .ok_or_else(|| unknown("the driver links nothing"))?;
+    // For another target it may start a linker that is no part of the toolchain as that is known.
+    let is_own = |linker: &Path| {
+        let own = linker_of(request, program)?;
+        Ok::<_, Why>(own.canonicalize().ok() == linker.canonicalize().ok())
+    };
+    let linker = Path::new(&command[0]);
+    if linker.file_name() != Some(OsStr::new(COLLECT)) && !is_own(linker)? {
+        return Err(unknown("the driver starts another linker than it names"));
+    }
     // `collect2` takes the linker's own words.
     command[0] = "ld".to_owned();
     let mut after = command.iter().skip_while(|word| *word != "-m");
@@ -51,24 +62,6 @@ pub(super) fn told(request: &Request, program: &Path) -> Result<Told, Why> {
     }
 }
 
-/// Where the driver's linker looks by itself, as it says: a leading `=` stands for the root of the system.
-pub(super) fn standard_directories(
-    request: &Request,
-    program: &Path,
-    emulation: Option<&str>,
-) -> Result<Vec<PathBuf>, Why> {
-    let linker = linker_of(request, program)?;
-    let emulation = emulation.into_iter().flat_map(|emulation| ["-m", emulation]);
-    let words: Vec<OsString> = emulation.chain(["--verbose"]).map(OsString::from).collect();
-    let said = ask(request, &linker, &words).map_err(|error| unknown(&error.to_string()))?;
-    let named = references(&said.stdout).map_err(|error| unknown(&error.to_string()))?;
-    let directories = named.into_iter().filter_map(|reference| match reference {
-        Reference::SearchDirectory(directory) => Some(PathBuf::from(directory)),
-        _ => None,
-    });
-    Ok(directories.collect())
-}
-
 /// Where the driver looks for startup files and libraries of its own, whether they are there or not.
 pub(super) fn own_directories(request: &Request, program: &Path) -> Result<Vec<PathBuf>, Why> {
     let said = ask(request, program, &["-print-search-dirs".into()]);
@@ -80,7 +73,8 @@ pub(super) fn own_directories(request: &Request, program: &Path) -> Result<Vec<P
     Ok(std::env::split_paths(OsStr::from_bytes(directories)).collect())
 }
 
-fn linker_of(request: &Request, program: &Path) -> Result<PathBuf, Why> {
+/// The linker that the driver starts.
+pub(super) fn linker_of(request: &Request, program: &Path) -> Result<PathBuf, Why> {
     let said = ask(request, program, &["-print-prog-name=ld".into()]);
     let said = said.map_err(|error| unknown(&error.to_string()))?;
     let name = PathBuf::from(OsString::from_vec(said.stdout.trim_ascii().to_vec()));
@@ -96,7 +90,7 @@ fn linker_of(request: &Request, program: &Path) -> Result<PathBuf, Why> {
 
 fn is_linker(program: &str) -> bool {
     let name = Path::new(program).file_name().and_then(OsStr::to_str);
-    name.is_some_and(|name| ["collect2", "ld", "ld.bfd", "ld.gold", "ld.lld"].contains(&name))
+    name.is_some_and(|name| name == COLLECT || compiler::is_tool_name(name) == Some(Tool::Ld))
 }
 
 /// Without the compiler's own plugin and its files: the one is a part of the toolchain, the others are made meanwhile.
@@ -155,5 +149,18 @@ mod tests {
             &["/usr/bin/ld", "-o", "a b", "", "c\"d"],
         );
         check("", &[]);
+    }
+
+    #[test]
+    fn linkers_are_known_by_their_names_with_targets_and_versions() {
+        for (program, expected) in [
+            ("/usr/lib/gcc/x86_64-linux-gnu/12/collect2", true),
+            ("/usr/bin/x86_64-linux-gnu-ld", true),
+            ("/usr/bin/ld.lld-14", true),
+            ("/usr/lib/llvm-14/bin/clang", false),
+            ("/usr/bin/as", false),
+        ] {
+            assert_eq!(is_linker(program), expected, "{program}");
+        }
     }
 }

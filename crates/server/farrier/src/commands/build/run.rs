@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::ask::ask;
 use super::daemon::ClientOptions;
 use super::state::State;
-use super::{background, summary, tools};
+use super::{background, reproducible, summary, tools};
 use crate::wire::signals::EndSignals;
 
 /// What `farrier run` can be told.
@@ -32,6 +32,10 @@ pub(crate) struct RunOptions {
     /// differ from those that are known.
     #[arg(long)]
     compare: bool,
+    /// Sets what makes builds leave out when, where and by whom they were done, unless it is set: SOURCE_DATE_EPOCH, and
+    /// KBUILD_BUILD_TIMESTAMP, _USER, _HOST and _VERSION of the Linux kernel.
+    #[arg(long)]
+    reproducible: bool,
     /// Only what the build itself prints.
     #[arg(long, short)]
     quiet: bool,
@@ -83,6 +87,9 @@ pub(crate) async fn run(options: RunOptions) -> Result<ExitCode> {
     }
     if let Some(strategy) = options.client.strategy {
         command.env("FARRIER_STRATEGY", strategy.name());
+    }
+    if options.reproducible {
+        command.envs(reproducible::variables(|name| std::env::var_os(name)));
     }
     // From here on a Ctrl-C is for the build, which gets it from the terminal; this goes on to tell how it went.
     let mut signals = EndSignals::listen()?;

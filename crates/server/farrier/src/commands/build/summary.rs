@@ -1,5 +1,6 @@
 //! What came of a build, in a few lines.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::time::Duration;
 
@@ -50,6 +51,9 @@ pub(super) fn lines(counts: &Value, took: Duration) -> String {
             "farrier: compared: {compared} steps; outputs that differ: {told}"
         );
     }
+    if let Some(dated) = dated(&counts["dated"]) {
+        let _ = writeln!(text, "farrier: {dated}");
+    }
     if let Some(failure) = counts["server_failure"].as_str() {
         let _ = writeln!(text, "farrier: the server is down: {failure}");
     }
@@ -70,6 +74,19 @@ pub(super) fn progress(counts: &Value) -> String {
         count("local") + count("local_only") + count("real"),
         count("under_way")
     )
+}
+
+/// Which steps are never answered from the cache, for want of which variables.
+fn dated(steps: &Value) -> Option<String> {
+    let steps = steps.as_object().filter(|steps| !steps.is_empty())?;
+    let names: Vec<_> = steps.keys().map(String::as_str).collect();
+    let variables: BTreeSet<_> = steps.values().filter_map(Value::as_str).collect();
+    let variables: Vec<_> = variables.into_iter().collect();
+    Some(format!(
+        "never the same twice: {}, and what is linked with it ({} is not set; --reproducible sets it)",
+        names.join(", "),
+        variables.join(", ")
+    ))
 }
 
 /// `None` if there is nothing to tell.
@@ -122,6 +139,12 @@ mod tests {
             json!({ "local": 2, "compared": 2, "different": { "a.o": 1 } }),
             "farrier: 2 steps in 1.2 s: 0 from the cache (0 %), 0 by workers, 2 here\n\
              farrier: compared: 2 steps; outputs that differ: 1 (a.o)\n",
+        );
+        check(
+            json!({ "dated": { "init/version-timestamp.o": "KBUILD_BUILD_TIMESTAMP" } }),
+            "farrier: 0 steps in 1.2 s: 0 from the cache, 0 by workers, 0 here\n\
+             farrier: never the same twice: init/version-timestamp.o, and what is linked with it \
+             (KBUILD_BUILD_TIMESTAMP is not set; --reproducible sets it)\n",
         );
         let many: serde_json::Map<_, _> = (0..9).map(|n| (n.to_string(), json!(n))).collect();
         let text = lines(&json!({ "reasons": many }), Duration::ZERO);

@@ -57,9 +57,9 @@ fn tools_of(path: &OsStr, links: &Path) -> BTreeSet<OsString> {
         .collect()
 }
 
-/// Only tools whose work is kept: the others would only start later.
+/// Only tools whose work is kept: the others, such as `ar` and `nm`, would only start later.
 fn is_linked(tool: Tool) -> bool {
-    matches!(tool, Tool::GccDriver | Tool::ClangDriver)
+    matches!(tool, Tool::GccDriver | Tool::ClangDriver | Tool::Ld)
 }
 
 #[cfg(test)]
@@ -71,7 +71,15 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (bin, links) = (directory.path().join("bin"), directory.path().join("links"));
         fs::create_dir(&bin).unwrap();
-        for name in ["gcc", "x86_64-linux-gnu-g++-12", "clang-15", "cat", "ccache-gcc"] {
+        for name in [
+            "gcc",
+            "x86_64-linux-gnu-g++-12",
+            "clang-15",
+            "ld",
+            "nm",
+            "cat",
+            "ccache-gcc",
+        ] {
             fs::write(bin.join(name), "").unwrap();
         }
         let path =
@@ -82,7 +90,7 @@ mod tests {
                 .map(|entry| entry.unwrap().file_name());
             names.collect::<BTreeSet<_>>()
         };
-        let wanted = ["clang-15", "farrier-cc", "gcc", "x86_64-linux-gnu-g++-12"].map(OsString::from);
+        let wanted = ["clang-15", "farrier-cc", "gcc", "ld", "x86_64-linux-gnu-g++-12"].map(OsString::from);
         for wrapper in ["/one/farrier-cc", "/two/farrier-cc", "/two/farrier-cc"] {
             link(&links, &path, Path::new(wrapper)).unwrap();
             assert_eq!(linked(), BTreeSet::from(wanted.clone()));
