@@ -120,16 +120,17 @@ impl Conversation<'_> {
                 Answer::ErrorOutput(piece) => show(&mut io::stderr(), &piece),
                 Answer::Ended(end) => return Ok(Outcome::Ended(end.exit_code())),
                 Answer::Execute { program } => return Ok(Outcome::Execute(program)),
-                Answer::Run { program } => {
+                Answer::Run { program, more } => {
                     job_server.take_back();
-                    return self.run_here(&program, daemon);
+                    return self.run_here(&program, &more, daemon);
                 }
             }
         }
     }
 
-    fn run_here(&self, program: &Path, daemon: &mut UnixStream) -> io::Result<Outcome> {
-        let (program, arguments) = self.with_local_wrapper(program)?;
+    fn run_here(&self, program: &Path, more: &[OsString], daemon: &mut UnixStream) -> io::Result<Outcome> {
+        let (program, mut arguments) = self.with_local_wrapper(program)?;
+        arguments.extend_from_slice(more);
         let ran = run_here::run(&program, &arguments, |process| {
             // A daemon that has gone is noticed below; the command runs all the same.
             let _ = write_frame(daemon, &Report::Started { process });
