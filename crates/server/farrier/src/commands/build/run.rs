@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::Command;
@@ -28,6 +29,10 @@ pub(crate) struct RunOptions {
     /// around the working directory, else the working directory].
     #[arg(long, env = "FARRIER_ROOT", value_name = "DIR")]
     root: Option<PathBuf>,
+    /// Makes the same files in every directory, so that another checkout finds them: compilers are told to call the root `.`
+    /// in debug information and `__FILE__` where they would write down its path.
+    #[arg(long, env = PATH_INDEPENDENT_VARIABLE, value_parser = BoolishValueParser::new())]
+    path_independent: bool,
     /// Take no known result: run every step here, and with a strategy other than local by a worker too, and say which outputs
     /// differ from those that are known.
     #[arg(long)]
@@ -45,6 +50,8 @@ pub(crate) struct RunOptions {
     command: Vec<OsString>,
 }
 
+/// What tells the daemon so.
+const PATH_INDEPENDENT_VARIABLE: &str = "FARRIER_PATH_INDEPENDENT";
 /// How long the daemon may take to be there; it may have to start a server first.
 const DAEMON_WITHIN: Duration = Duration::from_secs(75);
 /// How often it is looked for meanwhile.
@@ -77,6 +84,10 @@ pub(crate) async fn run(options: RunOptions) -> Result<ExitCode> {
         .env(wrapper::TOOLS_VARIABLE, &links)
         .env("FARRIER_BUILD", &build)
         .env("FARRIER_ROOT", &root)
+        .env(
+            PATH_INDEPENDENT_VARIABLE,
+            u8::from(options.path_independent).to_string(),
+        )
         .stdin(Stdio::inherit());
     if options.compare {
         command.env("FARRIER_COMPARE", "1");
