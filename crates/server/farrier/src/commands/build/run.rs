@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::process::Command;
 use uuid::Uuid;
 
-use super::ask::ask;
+use super::ask::{ask, stop};
 use super::daemon::ClientOptions;
 use super::state::State;
 use super::{background, summary, tools};
@@ -161,7 +161,7 @@ fn ensure_daemon(client: &ClientOptions, state: &State, socket: &Path) -> Result
             Ok(None) if process.is_none() => process = Some(start_daemon(client, state)?),
             Ok(None) => {}
             Ok(Some(_)) | Err(_) if !is_told_to_stop => {
-                ask(socket, "stop", None)?;
+                stop(socket)?;
                 is_told_to_stop = true;
             }
             Ok(Some(_)) | Err(_) => {}
