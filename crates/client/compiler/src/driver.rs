@@ -50,6 +50,8 @@ pub(crate) fn parse(tool: ToolName, arguments: &[String], invocation: &Invocatio
     command.products(goal, &mut step)?;
     step.embeds_directory = command.embeds_directory(goal, invocation);
     step.path_maps = std::mem::take(&mut command.path_maps);
+    step.is_instrumented = command.counters;
+    step.texts = std::mem::take(&mut command.texts);
     step.facts_arguments = command.facts_arguments(step.language);
     step.environment = environment::names(tool.tool, goal == Goal::Link);
     Ok(step)
@@ -69,7 +71,11 @@ fn read(tool: ToolName, arguments: &[String]) -> Result<Command, NotOurs> {
                 option: first.clone(),
             })?;
             words = found.words;
-            command.option(&found, rest.get(..words).unwrap_or_default())?;
+            let taken = rest.get(..words).unwrap_or_default();
+            if !found.row.role.is_place() {
+                command.texts.extend_from_slice(taken);
+            }
+            command.option(&found, taken)?;
         }
         rest = rest.get(words..).unwrap_or_default();
     }

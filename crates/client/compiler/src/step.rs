@@ -47,6 +47,11 @@ pub struct Step {
     pub embeds_directory: bool,
     /// What `-ffile-prefix-map` and `-fdebug-prefix-map` say, in order: old beginning, new beginning.
     pub path_maps: Vec<(String, String)>,
+    /// Counters are put in, for coverage or a profile: the result names files that a run will write.
+    pub is_instrumented: bool,
+    /// The words of a driver's options, but for those that only name a header, a directory of headers or libraries, the product,
+    /// or a make rule and its targets: what these words say may be in the product as it stands.
+    pub texts: Vec<String>,
     /// Absolute paths that the command line names, sorted, each once.
     pub absolute_paths: Vec<PathBuf>,
     /// Names of the environment variables that the tool may read.
@@ -267,6 +272,8 @@ impl Step {
             stdout: false,
             embeds_directory: false,
             path_maps: Vec::new(),
+            is_instrumented: false,
+            texts: Vec::new(),
             absolute_paths: Vec::new(),
             environment: Vec::new(),
             caution: Vec::new(),

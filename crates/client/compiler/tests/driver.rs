@@ -426,6 +426,40 @@ fn the_working_directory_in_the_product() {
 }
 
 #[test]
+fn what_may_be_in_the_product_as_it_stands() {
+    for (line, texts, is_instrumented) in [
+        (
+            "gcc -c -I /p/i -isystem/p/s -include /p/a.h /p/a.c -o /p/a.o",
+            "-c",
+            false,
+        ),
+        ("gcc -c -MD -MT /p/a.o -MQ/p/b -MF /p/a.d a.c", "-c -MD", false),
+        (
+            "gcc -c -g -DA=/p -D B=/p --sysroot=/p a.c",
+            "-c -g -DA=/p -D B=/p --sysroot=/p",
+            false,
+        ),
+        ("gcc -c -Wp,-MD,/p/a.d a.c", "-c -Wp,-MD,/p/a.d", false),
+        (
+            "clang -c -Xclang -include -Xclang /p/a.h a.c",
+            "-c -Xclang -include -Xclang /p/a.h",
+            false,
+        ),
+        ("gcc -L/p -Wl,-rpath,/p /p/a.o -lx", "-Wl,-rpath,/p -lx", false),
+        ("gcc -c --coverage a.c", "-c --coverage", true),
+        (
+            "gcc -c -fprofile-generate=/p a.c",
+            "-c -fprofile-generate=/p",
+            true,
+        ),
+    ] {
+        let step = step(line);
+        assert_eq!(step.texts.join(" "), texts, "{line}");
+        assert_eq!(step.is_instrumented, is_instrumented, "{line}");
+    }
+}
+
+#[test]
 fn absolute_paths_and_environment() {
     let step = step("gcc -c -I/usr/x -DP=/not --sysroot=/s /src/a.c -o out/a.o");
     assert_eq!(

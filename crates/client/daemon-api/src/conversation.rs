@@ -40,6 +40,8 @@ pub enum Answer {
     Run {
         /// The real tool.
         program: PathBuf,
+        /// Words that it gets after those of the command.
+        more: Vec<OsString>,
     },
     /// It will take a while, and no processor of this machine: somebody else may have the place in the job server.
     Waiting,
@@ -153,7 +155,12 @@ impl Message for Answer {
         let path = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
         match self {
             Answer::Execute { program } => (0, path(program)),
-            Answer::Run { program } => (1, path(program)),
+            Answer::Run { program, more } => {
+                let mut body = Writer::default();
+                body.string(program.as_os_str().as_bytes());
+                body.strings(more);
+                (1, body.bytes)
+            }
             Answer::Waiting => (2, Vec::new()),
             Answer::SendInput => (3, Vec::new()),
             Answer::Output(piece) => (4, piece.clone()),
@@ -171,7 +178,12 @@ impl Message for Answer {
         let path = || PathBuf::from(OsString::from_vec(body.to_vec()));
         Ok(match kind {
             0 => Answer::Execute { program: path() },
-            1 => Answer::Run { program: path() },
+            1 => {
+                let mut body = Reader::new(body);
+                let (program, more) = (body.os_string()?.into(), body.strings()?);
+                body.end()?;
+                Answer::Run { program, more }
+            }
             2 => Answer::Waiting,
             3 => Answer::SendInput,
             4 => Answer::Output(body.to_vec()),

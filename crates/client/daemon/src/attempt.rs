@@ -3,6 +3,7 @@
 pub(crate) mod cached;
 pub(crate) mod compared;
 pub(crate) mod here;
+mod kept;
 pub(crate) mod remote;
 mod shown;
 

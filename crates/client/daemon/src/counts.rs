@@ -16,6 +16,8 @@ pub(crate) enum How {
     Hit,
     /// By a worker.
     Remote,
+    /// By a worker, and not kept under the name that it is looked for by, for this reason.
+    RemoteOnly(String),
     /// By this machine, and kept.
     Local,
     /// By this machine, and not kept, for this reason.
@@ -97,7 +99,7 @@ impl Counts {
         let build = state.build(&record.build);
         let slot = match &record.how {
             How::Hit => &mut build.hits,
-            How::Remote => &mut build.remote,
+            How::Remote | How::RemoteOnly(_) => &mut build.remote,
             How::Local => &mut build.local,
             How::LocalOnly(_) => &mut build.local_only,
             How::Real(_) => &mut build.real,
@@ -109,7 +111,7 @@ impl Counts {
         build.spared += record.spared;
         build.begun.get_or_insert(record.begun);
         build.ended = Some(record.begun + record.took);
-        if let How::LocalOnly(why) | How::Real(why) = &record.how {
+        if let How::RemoteOnly(why) | How::LocalOnly(why) | How::Real(why) = &record.how {
             count(&mut build.reasons, why);
         }
         if let Some(why) = &record.fallback {
@@ -221,6 +223,7 @@ impl Record {
         let (how, why) = match &self.how {
             How::Hit => ("hit", None),
             How::Remote => ("remote", None),
+            How::RemoteOnly(why) => ("remote, not kept", Some(why)),
             How::Local => ("local", None),
             How::LocalOnly(why) => ("local, not kept", Some(why)),
             How::Real(why) => ("real tool", Some(why)),

@@ -78,7 +78,7 @@ pub(crate) async fn command(
         execution_id: Uuid::new_v4().to_string(),
         exit_code: outcome.end.map(|end| i32::from(end.exit_code())),
         is_cache_hit: outcome.how == How::Hit,
-        ran_remotely: outcome.how == How::Remote,
+        ran_remotely: matches!(outcome.how, How::Remote | How::RemoteOnly(_)),
         fallback: outcome.fallback.clone(),
         begun,
         ended: SystemTime::now(),
@@ -237,7 +237,7 @@ async fn compared(
             cached::result(service, server.as_ref()?, &plan.subject).await
         };
         if let Some(result) = link.meanwhile(known).await? {
-            results.add(&result);
+            results.add(&plan.subject, &result);
         }
     }
     let reruns = match wanted.strategy {
@@ -247,17 +247,20 @@ async fn compared(
     for _ in 0..reruns {
         let Some(server) = &server else { break };
         match worker(daemon, server, wanted, plan, true, link).await? {
-            Ok(executed) if executed.fetched.exit_code == 0 => results.add(&executed.upload.result),
-            Ok(executed) => {
+            Ok(executed) if executed.fetched.exit_code != 0 => {
                 fallback = Some(format!("a worker's exit code was {}", executed.fetched.exit_code))
             }
+            Ok(executed) => match executed.upload {
+                Ok(upload) => results.add(&plan.subject, &upload.result),
+                Err(why) => fallback = Some(why.to_owned()),
+            },
             Err(why) => fallback = Some(why),
         }
     }
     let ran = here::run(link, plan, daemon.action_now(asked), &daemon.host_name).await?;
     let (how, different) = match ran.upload {
         Ok(upload) => {
-            results.add(&upload.result);
+            results.add(&plan.subject, &upload.result);
             let different = results.different();
             let is_new = different.is_none();
             // What is known stays as it is: whoever looks into a difference wants to have both.
@@ -309,9 +312,13 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
                 fallback = Some("a worker did not find a file".to_owned());
             }
             Ok(executed) => {
-                let how = if executed.is_cached { How::Hit } else { How::Remote };
+                let mut how = if executed.is_cached { How::Hit } else { How::Remote };
                 if executed.fetched.exit_code == 0 && !wanted.settings.uncacheable {
-                    daemon.uploads.send(service, Some(server), executed.upload);
+                    match executed.upload {
+                        Ok(upload) => _ = daemon.uploads.send(service, Some(server), upload),
+                        Err(why) if how == How::Remote => how = How::RemoteOnly(why.to_owned()),
+                        Err(_) => {}
+                    }
                 }
                 return shown(link, subject, executed.fetched, how).await;
             }

@@ -48,3 +48,9 @@ pub(crate) const BUILDS_COUNTED_MAX: usize = 64;
 pub(crate) const FACTS_MAX: usize = 4096;
 /// Toolchains that are known at once.
 pub(crate) const TOOLCHAINS_MAX: usize = 256;
+/// Files of which it is known whether they name their tree, for builds that are independent of paths.
+pub(crate) const MENTIONS_MAX: usize = 100_000;
+/// The largest file that is looked through for that.
+pub(crate) const MENTIONING_BYTES_MAX: u64 = 64 << 20;
+/// Drivers of which it is known whether they map paths.
+pub(crate) const MAPPING_MAX: usize = 256;

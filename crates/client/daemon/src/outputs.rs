@@ -5,30 +5,28 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use blob::Blob;
 use bytes::Bytes;
 use reapi::execution::{ActionResult, OutputFile};
 use uuid::Uuid;
 
 use crate::limits::OUTPUT_BYTES_MAX;
 use crate::plan::PlannedOutput;
-use crate::service::FUNCTION;
 
 /// The usual mask, where the command's own cannot be told.
 const USUAL_MASK: u32 = 0o022;
 
-/// What a command that ran here has made, for its result.
+/// One file that a command has made.
 pub(crate) struct Made {
-    pub(crate) files: Vec<OutputFile>,
-    pub(crate) blobs: Vec<Blob>,
+    /// In the result.
+    pub(crate) name: String,
+    pub(crate) bytes: Bytes,
+    pub(crate) is_executable: bool,
 }
 
-/// Reads what the command has made. `None` if something is not as it should be: the result is then not kept.
-pub(crate) fn read(outputs: &[PlannedOutput]) -> io::Result<Option<Made>> {
-    let mut made = Made {
-        files: Vec::new(),
-        blobs: Vec::new(),
-    };
+/// Reads what the command has made, in the order of names. `None` if something is not as it should be: the result is then
+/// not kept.
+pub(crate) fn read(outputs: &[PlannedOutput]) -> io::Result<Option<Vec<Made>>> {
+    let mut made = Vec::new();
     for output in outputs {
         let mut file = match File::open(&output.path) {
             Ok(file) => file,
@@ -45,16 +43,13 @@ pub(crate) fn read(outputs: &[PlannedOutput]) -> io::Result<Option<Made>> {
         if bytes.len() as u64 != metadata.len() {
             return Ok(None);
         }
-        let blob = Blob::from_bytes(FUNCTION, bytes);
-        made.files.push(OutputFile {
-            path: output.name.clone(),
-            digest: Some(blob.digest().to_proto()),
+        made.push(Made {
+            name: output.name.clone(),
+            bytes: bytes.into(),
             is_executable: metadata.permissions().mode() & 0o100 != 0,
-            ..OutputFile::default()
         });
-        made.blobs.push(blob);
     }
-    made.files.sort_by(|a, b| a.path.cmp(&b.path));
+    made.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(Some(made))
 }
 
@@ -134,6 +129,7 @@ mod tests {
             name: name.into(),
             path: directory.join(name),
             is_required,
+            is_rule: false,
         }
     }
 
@@ -150,12 +146,16 @@ mod tests {
         fs::write(&outputs[1].path, "rule").unwrap();
         fs::set_permissions(&outputs[1].path, fs::Permissions::from_mode(0o755)).unwrap();
         let made = read(&outputs).unwrap().unwrap();
-        assert_eq!(made.files.len(), 2);
-        let bytes: u64 = made.blobs.iter().map(|blob| blob.digest().size_bytes()).sum();
-        assert_eq!(bytes, 10);
+        let read: Vec<_> = made.iter().map(|made| &*made.bytes).collect();
+        assert_eq!(read, [b"object".as_slice(), b"rule"]);
 
+        let files = made.into_iter().map(|made| OutputFile {
+            path: made.name,
+            is_executable: made.is_executable,
+            ..OutputFile::default()
+        });
         let result = ActionResult {
-            output_files: made.files,
+            output_files: files.collect(),
             ..ActionResult::default()
         };
         let places = places(&result, &outputs).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! Read `layout.rs` (where files are, seen from the action), `discover.rs` (which files are read) and `build.rs` (the
 //! action itself); `scan.rs` scans for headers, `link.rs` looks for libraries, `toolchains.rs` knows what it is made with
-//! and `permitted.rs` what is not kept at all.
+//! and `permitted.rs` what is not kept at all. `moved.rs` has what is the same in every directory once paths are mapped.
 
 mod build;
 mod dated;
@@ -11,11 +11,14 @@ mod given;
 mod layout;
 mod link;
 mod make_rule;
+mod mentions;
+mod moved;
 mod permitted;
 mod probe;
 mod scan;
 mod subject;
 mod toolchains;
+mod trees;
 mod why;
 
 use std::collections::BTreeMap;
@@ -38,9 +41,12 @@ use step_memory::Memory;
 use self::build::{ActionBuilder, Words, text};
 use self::layout::{Layout, Place};
 use self::link::Links;
+pub(crate) use self::moved::Moved;
+use self::moved::{Candidate, MARK};
 use self::scan::Scans;
 pub(crate) use self::subject::{Subject, recall};
 use self::toolchains::{Toolchain, Toolchains};
+use self::trees::Trees;
 pub(crate) use self::why::Why;
 use crate::tool::{first_words, path_of, variable};
 use crate::wanted::Wanted;
@@ -53,6 +59,7 @@ pub(crate) struct Knowledge {
     toolchains: Toolchains,
     scans: Scans,
     links: Links,
+    trees: Trees,
     host_tools: Mutex<HostTools>,
     platform: Vec<(String, String)>,
 }
@@ -68,6 +75,8 @@ pub(crate) struct Plan {
     pub(crate) elsewhere: Option<PathBuf>,
     /// It asks the compiler something, and compiles nothing: done here sooner than anywhere else.
     pub(crate) is_probe: bool,
+    /// Words that the real tool gets after those of the command.
+    pub(crate) more: Vec<OsString>,
 }
 
 /// A file that the command makes.
@@ -79,6 +88,8 @@ pub(crate) struct PlannedOutput {
     pub(crate) path: PathBuf,
     /// Whether the command always makes it when it ends well.
     pub(crate) is_required: bool,
+    /// It is a make rule, in which names are as they were given.
+    pub(crate) is_rule: bool,
 }
 
 /// Where a worker shows the input root, for commands whose results hold absolute paths.
@@ -97,6 +108,7 @@ impl Knowledge {
             toolchains: Toolchains::new(digests.clone()),
             scans: Scans::default(),
             links: Links::default(),
+            trees: Trees::new(digests.clone()),
             host_tools: Mutex::new(HostTools::of_this_machine()),
             digests,
             platform,
@@ -200,24 +212,73 @@ pub(crate) fn plan(
         environment.variables.push((name, value));
     }
     environment.variables.sort();
+    let mut arguments = arguments(renamed.as_deref().unwrap_or(&request.arguments), program)?;
+    let is_plain = !is_outside
+        && !probe::is_probe(&step)
+        && environment.other_name.is_none()
+        && asked.output_files.is_empty();
+    let moved = match wanted.is_path_independent && needs_root && is_plain {
+        true => {
+            let named: Vec<_> = read.files.iter().map(|path| layout.absolute(path)).collect();
+            let opened = read.files.iter().filter(|path| layout.place(path) != Place::Host);
+            let opened: Vec<_> = opened.map(|path| request.directory.join(path)).collect();
+            let candidate = Candidate {
+                root: text(layout.root())?,
+                step: &step,
+                arguments: &arguments,
+                environment: &environment.variables,
+                files: &named,
+            };
+            let moved = knowledge
+                .trees
+                .moved(request, program, &toolchain, &candidate, &opened)?;
+            moved
+                .inspect_err(|why| {
+                    tracing::debug!(step = name(&step, request), why, "it is known by its root")
+                })
+                .ok()
+        }
+        false => None,
+    };
     let mut platform = platform(knowledge, asked, step.kind);
+    let mut worker = match wanted.strategy {
+        Strategy::Local => Vec::new(),
+        _ => knowledge.worker(),
+    };
     if needs_root {
-        platform.push((ROOT_PROPERTY.to_owned(), text(layout.root())?.to_owned()));
+        let root = (ROOT_PROPERTY.to_owned(), text(layout.root())?.to_owned());
+        match moved {
+            // It has to be made there, and is the same as anywhere.
+            Some(_) => worker.push(root),
+            None => platform.push(root),
+        }
     }
+    let map = moved
+        .as_ref()
+        .filter(|_| !step.sources.is_empty())
+        .map(Moved::map);
+    arguments.extend(map.clone());
+    let known_arguments = moved.as_ref().map(|moved| {
+        arguments
+            .iter()
+            .map(|word| moved.argument(word))
+            .collect::<Result<_, _>>()
+    });
     let mut output_names: Vec<_> = outputs.iter().map(|output| output.name.clone()).collect();
     output_names.sort();
     let built = builder.build(Words {
-        arguments: arguments(renamed.as_deref().unwrap_or(&request.arguments), program)?,
+        arguments,
+        known_arguments: known_arguments
+            .transpose()
+            .map_err(|why| Why::Action(why.to_owned()))?,
         environment: environment.variables,
         outputs: output_names,
         platform,
-        worker: match wanted.strategy {
-            Strategy::Local => Vec::new(),
-            _ => knowledge.worker(),
-        },
+        worker,
         salt: [
-            &toolchain.fingerprint,
+            &toolchain.fingerprint[..],
             asked.salt.as_deref().unwrap_or_default().as_bytes(),
+            moved.as_ref().map_or(&[], |_| MARK),
         ]
         .concat(),
         is_uncacheable: asked.uncacheable,
@@ -238,6 +299,7 @@ pub(crate) fn plan(
         program: program.to_owned(),
         action_digest: built.action_digest,
         outputs,
+        moved,
         unsure: read.unsure,
         dated,
     };
@@ -257,6 +319,7 @@ pub(crate) fn plan(
         sources: built.sources,
         elsewhere,
         is_probe: probe::is_probe(&step),
+        more: map.into_iter().map(OsString::from).collect(),
     })
 }
 
@@ -306,6 +369,7 @@ fn outputs(layout: &Layout, step: &Step, more: &[PathBuf]) -> Result<(Vec<Planne
             name: text(&name)?.to_owned(),
             path: layout.absolute(&output.path),
             is_required: output.required,
+            is_rule: step.depfile.as_ref() == Some(&output.path),
         });
     }
     // Relative to the root of the tree, and perhaps among those that are known already.
@@ -318,6 +382,7 @@ fn outputs(layout: &Layout, step: &Step, more: &[PathBuf]) -> Result<(Vec<Planne
                 name: text(&name)?.to_owned(),
                 path,
                 is_required: false,
+                is_rule: false,
             });
         }
     }

@@ -17,6 +17,8 @@ pub(crate) struct Wanted {
     pub(crate) build: String,
     /// What comes on standard input, where the command reads that and all of it is here.
     pub(crate) input: Option<Vec<u8>>,
+    /// Results are to be the same in every directory, see `plan/moved.rs`.
+    pub(crate) is_path_independent: bool,
 }
 
 /// The build of commands that say none.
@@ -86,6 +88,7 @@ impl Wanted {
                 .filter(|build| !build.is_empty() && build.len() <= BUILD_BYTES_MAX)
                 .unwrap_or_else(|| NO_BUILD.to_owned()),
             input: None,
+            is_path_independent: from_environment("FARRIER_PATH_INDEPENDENT").is_some_and(is_yes),
             settings,
         })
     }
@@ -135,6 +138,13 @@ impl Wanted {
     }
 }
 
+/// What switches something on; `farrier run` refuses what is neither this nor its opposite.
+fn is_yes(value: &OsStr) -> bool {
+    ["1", "true", "yes", "on", "y", "t"]
+        .iter()
+        .any(|yes| value.eq_ignore_ascii_case(yes))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,6 +159,7 @@ mod tests {
                 ("FARRIER_ROOT".into(), "/root".into()),
                 ("FARRIER_STRATEGY".into(), "remote".into()),
                 ("FARRIER_BUILD".into(), "build".into()),
+                ("FARRIER_PATH_INDEPENDENT".into(), "1".into()),
             ],
             settings: settings.to_pairs(),
             is_terminal: false,
@@ -164,6 +175,7 @@ mod tests {
             (Strategy::Remote, "build")
         );
         assert_eq!(plain.root, Some("/root".into()));
+        assert!(plain.is_path_independent && is_yes("Yes".as_ref()) && !is_yes("0".as_ref()));
         let said = wanted(|settings| {
             settings.strategy = Some(Strategy::Racing);
             settings.exec_root = Some("/here".into());

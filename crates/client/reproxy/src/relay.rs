@@ -64,12 +64,12 @@ pub async fn relay(
                 });
             }
             Answer::Execute { program } => {
-                let mut running = Running::start(request, &program, local_wrapper)?;
+                let mut running = Running::start(request, &program, &[], local_wrapper)?;
                 let end = running.finish(&mut output, &mut error_output).await?;
                 return Ok(relayed(end, output, error_output));
             }
-            Answer::Run { program } => {
-                let mut running = Running::start(request, &program, local_wrapper)?;
+            Answer::Run { program, more } => {
+                let mut running = Running::start(request, &program, &more, local_wrapper)?;
                 if let Some(process) = running.child.id() {
                     say(&mut daemon, &Report::Started { process }).await?;
                 }
@@ -165,8 +165,13 @@ impl Drop for Running {
 }
 
 impl Running {
-    fn start(request: &Request, program: &Path, local_wrapper: &[OsString]) -> io::Result<Self> {
-        let mut words = local_wrapper.iter().chain(&request.arguments);
+    fn start(
+        request: &Request,
+        program: &Path,
+        more: &[OsString],
+        local_wrapper: &[OsString],
+    ) -> io::Result<Self> {
+        let mut words = local_wrapper.iter().chain(&request.arguments).chain(more);
         let name = words
             .next()
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;

@@ -155,16 +155,23 @@ impl Conversation<'_> {
                         }
                     };
                 }
-                Answer::Run { program } => {
+                Answer::Run { program, more } => {
                     job_server.take_back();
-                    return self.run_here(&program, seen.input.take(), daemon);
+                    return self.run_here(&program, &more, seen.input.take(), daemon);
                 }
             }
         }
     }
 
-    fn run_here(&self, program: &Path, input: Option<Input>, daemon: &mut UnixStream) -> io::Result<Outcome> {
-        let (program, arguments) = self.with_local_wrapper(program)?;
+    fn run_here(
+        &self,
+        program: &Path,
+        more: &[OsString],
+        input: Option<Input>,
+        daemon: &mut UnixStream,
+    ) -> io::Result<Outcome> {
+        let (program, mut arguments) = self.with_local_wrapper(program)?;
+        arguments.extend_from_slice(more);
         let ran = run_here::run(&program, &arguments, input, |process| {
             // A daemon that has gone is noticed below; the command runs all the same.
             let _ = write_frame(daemon, &Report::Started { process });

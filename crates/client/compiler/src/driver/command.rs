@@ -74,6 +74,8 @@ pub(super) struct Command {
     /// A file beside the product has the working directory in it.
     pub(super) names_directory: bool,
     pub(super) path_maps: Vec<(String, String)>,
+    /// Words of options that say more than a place.
+    pub(super) texts: Vec<String>,
     pub(super) link_time_optimization: bool,
     pub(super) save_temps: bool,
     pub(super) time_trace: Option<String>,
@@ -120,6 +122,7 @@ impl Command {
             compilation_directory: false,
             names_directory: false,
             path_maps: Vec::new(),
+            texts: Vec::new(),
             link_time_optimization: false,
             save_temps: false,
             time_trace: None,

@@ -89,7 +89,12 @@ impl Command {
             });
         }
         match found.row.role {
-            Role::Ignore | Role::Facts | Role::LinkIgnored | Role::LinkFacts | Role::PluginArgument => {}
+            Role::Ignore
+            | Role::Facts
+            | Role::LinkIgnored
+            | Role::LinkFacts
+            | Role::PluginArgument
+            | Role::RuleTarget => {}
             Role::Note(caution) | Role::Careful(caution) => self.caution.push(caution),
             Role::Talk => self.caution.push(Caution::Talkative),
             Role::Ask => self.asks = true,

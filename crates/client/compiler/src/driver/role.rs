@@ -49,6 +49,8 @@ pub(super) enum Role {
     Rule(Depend),
     /// Where to.
     RuleFile,
+    /// What it says that is made.
+    RuleTarget,
     /// Words separated by commas, for the preprocessor.
     ForPreprocessor,
     /// One word for the preprocessor.
@@ -193,6 +195,20 @@ pub(super) enum Side {
 }
 
 impl Role {
+    /// Whether the option's value is the name of something that is read or written, and nothing of the name gets into the
+    /// product but by the maps of paths.
+    pub(super) fn is_place(self) -> bool {
+        matches!(
+            self,
+            Self::Output
+                | Self::Forced(_)
+                | Self::Search(_)
+                | Self::RuleFile
+                | Self::RuleTarget
+                | Self::LinkDirectory
+        )
+    }
+
     /// Whether the option must be given when the compiler is asked for its macros and search paths.
     pub(super) fn is_fact(self) -> bool {
         matches!(

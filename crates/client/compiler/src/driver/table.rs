@@ -74,8 +74,8 @@ pub(super) static ROWS: Table<Role> = Table::new(&[
     row("-MM", Nothing, Rule(Depend::OnlyUser)),
     row("--user-dependencies", Nothing, Rule(Depend::OnlyUser)),
     row("-MF", Either, RuleFile),
-    row("-MT", Either, Ignore),
-    row("-MQ", Either, Ignore),
+    row("-MT", Either, RuleTarget),
+    row("-MQ", Either, RuleTarget),
     row("-MP", Nothing, Ignore),
     row("-MG", Nothing, Refuse("headers that are missing are no error")),
     row(

@@ -34,7 +34,13 @@ fn every_message_comes_back_as_it_was_sent_or_not_at_all() {
     check_round_trip(request());
     let program = || PathBuf::from("/usr/bin/gcc");
     check_round_trip(Answer::Execute { program: program() });
-    check_round_trip(Answer::Run { program: program() });
+    for more in [
+        Vec::new(),
+        vec!["-one".into(), OsString::from_vec(b"\xff two".to_vec())],
+    ] {
+        let program = program();
+        check_round_trip(Answer::Run { program, more });
+    }
     check_round_trip(Answer::Waiting);
     check_round_trip(Answer::SendInput);
     check_round_trip(Answer::Alive);

@@ -5,18 +5,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use action::ActionDigest;
-use blob::Blob;
-use bytes::Bytes;
 use daemon_api::{Answer, End, Report};
-use reapi::execution::{ActionResult, ExecutedActionMetadata};
+use reapi::execution::ExecutedActionMetadata;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::shown::INLINE_BYTES_MAX;
+use super::kept::{Whole, kept};
 use crate::failures::Failure;
 use crate::link::Link;
 use crate::outputs;
 use crate::plan::{Plan, Why};
-use crate::service::FUNCTION;
 use crate::uploads::Upload;
 
 /// How a command ended here.
@@ -48,6 +45,7 @@ pub(crate) async fn run(
 ) -> io::Result<Ran> {
     link.say(&Answer::Run {
         program: plan.subject.program.clone(),
+        more: plan.more.clone(),
     })
     .await?;
     let begun = SystemTime::now();
@@ -123,16 +121,13 @@ fn collect(
 ) -> Result<Upload, &'static str> {
     let made = outputs::read(&plan.subject.outputs).map_err(|_| "an output cannot be read")?;
     let made = made.ok_or("an output is missing, or is too large, or is no file")?;
-    let mut blobs = made.blobs;
-    let result = ActionResult {
-        output_files: made.files,
-        exit_code: 0,
-        stdout_raw: Bytes::from(output),
-        stderr_raw: Bytes::from(error_output),
+    let whole = Whole {
+        files: made,
+        output: output.into(),
+        error_output: error_output.into(),
         execution_metadata: Some(metadata),
-        ..ActionResult::default()
     };
-    let result = with_large_outputs_apart(result, &mut blobs);
+    let (result, blobs) = kept(&plan.subject, whole)?;
     Ok(Upload {
         action: plan.subject.action_digest,
         result,
@@ -140,18 +135,6 @@ fn collect(
         messages: plan.messages(),
         is_at_server: false,
     })
-}
-
-fn with_large_outputs_apart(mut result: ActionResult, blobs: &mut Vec<Blob>) -> ActionResult {
-    let mut apart = |raw: &mut Bytes| {
-        let blob = (raw.len() > INLINE_BYTES_MAX).then(|| Blob::from_bytes(FUNCTION, std::mem::take(raw)))?;
-        let digest = blob.digest().to_proto();
-        blobs.push(blob);
-        Some(digest)
-    };
-    result.stdout_digest = apart(&mut result.stdout_raw);
-    result.stderr_digest = apart(&mut result.stderr_raw);
-    result
 }
 
 /// A child of the wrapper, which is still there: it is told of before it is waited for.

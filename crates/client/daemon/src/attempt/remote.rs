@@ -17,8 +17,8 @@ pub(crate) struct Executed {
     pub(crate) fetched: Fetched,
     /// It was known already, under the name that workers know it by.
     pub(crate) is_cached: bool,
-    /// To be kept under the name that it is looked for by.
-    pub(crate) upload: Upload,
+    /// To be kept under the name that it is looked for by; or why not.
+    pub(crate) upload: Result<Upload, &'static str>,
 }
 
 /// Has a worker run it, `again` even if the result is known. An error says why none did; what the command itself does
@@ -45,15 +45,21 @@ pub(crate) async fn run(
         let response = execution.run_with(&plan.sources).await?;
         let is_cached = response.cached_result;
         let result = result_of(response)?;
-        let fetched = shown::fetch(&*server.store, &plan.subject, result.clone()).await?;
+        let fetched = shown::fetch_made(&*server.store, &plan.subject, result.clone()).await?;
         let fetched = fetched.ok_or_else(|| anyhow!("an output is missing"))?;
-        let upload = Upload {
-            action: plan.subject.action_digest,
-            result,
-            blobs: fetched.blobs(),
-            messages: Vec::new(),
-            is_at_server: true,
+        let subject = &plan.subject;
+        let (kept, is_at_server) = match (&subject.moved, fetched.exit_code) {
+            (None, _) => (Ok((result, fetched.blobs())), true),
+            (Some(_), 0) => (fetched.kept(subject, &result), false),
+            (Some(_), _) => (Err("the command failed"), false),
         };
+        let upload = kept.map(|(result, blobs)| Upload {
+            action: subject.action_digest,
+            result,
+            blobs,
+            messages: Vec::new(),
+            is_at_server,
+        });
         anyhow::Ok(Executed {
             fetched,
             is_cached,

@@ -12,23 +12,24 @@ use daemon_api::{Answer, PIECE_BYTES_MAX};
 use reapi::execution::{self as proto, ActionResult, OutputFile};
 use tokio::time::timeout;
 
+use super::kept::{INLINE_BYTES_MAX, Whole, kept};
 use crate::failures::Failure;
 use crate::limits::{FETCH_BYTES_PER_SECOND_MIN, FETCH_WITHIN};
 use crate::link::Link;
-use crate::outputs::{self, ToWrite};
-use crate::plan::Subject;
+use crate::outputs::{self, Made, ToWrite};
+use crate::plan::{Moved, PlannedOutput, Subject};
 use crate::service::FUNCTION;
 
-/// What a command prints stays in its result as long as it is small.
-pub(super) const INLINE_BYTES_MAX: usize = 16 << 10;
 /// The largest output that is fetched into memory.
 const FETCHED_BYTES_MAX: u64 = 1 << 30;
 
 /// A result with everything that it refers to, here.
 pub(crate) struct Fetched {
-    files: Vec<ToWrite>,
+    files: Vec<File>,
     output: Bytes,
     error_output: Bytes,
+    /// The tree that its texts are to name instead of the placeholder, if they do.
+    moved: Option<Moved>,
     /// The command's own.
     pub(crate) exit_code: i32,
     /// How long it took whoever ran it.
@@ -44,8 +45,16 @@ impl From<Failure> for Fetched {
             exit_code: failure.exit_code,
             // Not remembered: a probe takes no time to speak of.
             ran: Duration::ZERO,
+            moved: None,
         }
     }
+}
+
+/// An output.
+struct File {
+    output: PlannedOutput,
+    bytes: Bytes,
+    is_executable: bool,
 }
 
 /// What compilers and linkers say of a file that is not there.
@@ -62,6 +71,26 @@ impl Fetched {
             .collect()
     }
 
+    /// The result of a worker as it is kept; or why it cannot be.
+    pub(super) fn kept(
+        &self,
+        subject: &Subject,
+        result: &ActionResult,
+    ) -> Result<(ActionResult, Vec<Blob>), &'static str> {
+        let files = self.files.iter().map(|file| Made {
+            name: file.output.name.clone(),
+            bytes: file.bytes.clone(),
+            is_executable: file.is_executable,
+        });
+        let whole = Whole {
+            files: files.collect(),
+            output: self.output.clone(),
+            error_output: self.error_output.clone(),
+            execution_metadata: result.execution_metadata.clone(),
+        };
+        kept(subject, whole)
+    }
+
     /// The command failed, and says that something was not there. It may be here: what a command reads is foretold, and
     /// whoever runs it again where everything is knows better.
     pub(crate) fn complains_of_absent_files(&self) -> bool {
@@ -74,9 +103,22 @@ impl Fetched {
     }
 }
 
-/// Fetches whatever a result refers to. Nothing is written yet, so that nothing is half done when it fails. `Ok(None)`
+/// Fetches whatever a kept result refers to. Nothing is written yet, so that nothing is half done when it fails. `Ok(None)`
 /// if the result is not one that this command could have.
 pub(crate) async fn fetch(
+    store: &dyn BlobStore,
+    subject: &Subject,
+    result: ActionResult,
+) -> Result<Option<Fetched>> {
+    let fetched = fetch_made(store, subject, result).await?;
+    Ok(fetched.map(|fetched| Fetched {
+        moved: subject.moved.clone(),
+        ..fetched
+    }))
+}
+
+/// The same for a result as it was made, in this very directory.
+pub(super) async fn fetch_made(
     store: &dyn BlobStore,
     subject: &Subject,
     result: ActionResult,
@@ -93,15 +135,15 @@ pub(crate) async fn fetch(
     let patience = FETCH_WITHIN + Duration::from_secs(bytes / FETCH_BYTES_PER_SECOND_MIN);
     let fetching = async {
         let files = places.into_iter().map(|(file, place)| {
-            let (path, is_executable) = (place.path.clone(), file.is_executable);
+            let (output, is_executable) = (place.clone(), file.is_executable);
             let (contents, digest) = (file.contents.clone(), file.digest.clone());
             async move {
                 let bytes = match contents.is_empty() {
                     true => blob(store, digest.as_ref()).await?,
                     false => contents,
                 };
-                anyhow::Ok(ToWrite {
-                    path,
+                anyhow::Ok(File {
+                    output,
                     bytes,
                     is_executable,
                 })
@@ -120,6 +162,7 @@ pub(crate) async fn fetch(
         files,
         output,
         error_output,
+        moved: None,
         exit_code: result.exit_code,
         ran,
     }))
@@ -132,8 +175,23 @@ pub(crate) async fn show(link: &mut Link, fetched: Fetched) -> io::Result<io::Re
         files,
         output,
         error_output,
+        moved,
         ..
     } = fetched;
+    let text = |kept: Bytes| match &moved {
+        Some(moved) => moved.show(&kept).into(),
+        None => kept,
+    };
+    let files = files.into_iter().map(|file| ToWrite {
+        bytes: match file.output.is_rule {
+            true => text(file.bytes),
+            false => file.bytes,
+        },
+        path: file.output.path,
+        is_executable: file.is_executable,
+    });
+    let files: Vec<_> = files.collect();
+    let (output, error_output) = (text(output), text(error_output));
     let process = link.process();
     let writing = tokio::task::spawn_blocking(move || outputs::write(files, outputs::mask_of(process)));
     if let Err(error) = link.meanwhile(writing).await?? {

@@ -47,6 +47,8 @@ pub(crate) struct Built {
 /// What the command is, beside its inputs.
 pub(crate) struct Words {
     pub(crate) arguments: Vec<String>,
+    /// The same as the result is known by, where that is something else.
+    pub(crate) known_arguments: Option<Vec<String>>,
     pub(crate) environment: Vec<(String, String)>,
     pub(crate) outputs: Vec<String>,
     pub(crate) platform: Vec<(String, String)>,
@@ -160,26 +162,35 @@ impl<'a> ActionBuilder<'a> {
             working_directory,
             ..proto::Command::default()
         };
-        let command = self
-            .sources
-            .add(Blob::from_bytes(FUNCTION, command.encode_to_vec()));
-        let mut action =
-            |properties: Vec<(String, String)>, do_not_cache: bool, timeout: Option<Duration>| {
-                let action = proto::Action {
-                    command_digest: Some(command.to_proto()),
-                    input_root_digest: Some(tree.root.to_proto()),
-                    platform: platform(properties),
-                    salt: salt.clone(),
-                    do_not_cache,
-                    timeout: timeout.and_then(|timeout| timeout.try_into().ok()),
-                };
-                ActionDigest::new(
-                    self.sources
-                        .add(Blob::from_bytes(FUNCTION, action.encode_to_vec())),
-                )
+        let mut add = |command: &proto::Command| {
+            self.sources
+                .add(Blob::from_bytes(FUNCTION, command.encode_to_vec()))
+        };
+        let executed = add(&command);
+        let known = match words.known_arguments {
+            Some(arguments) => add(&proto::Command { arguments, ..command }),
+            None => executed,
+        };
+        let mut action = |command: Digest,
+                          properties: Vec<(String, String)>,
+                          do_not_cache: bool,
+                          timeout: Option<Duration>| {
+            let action = proto::Action {
+                command_digest: Some(command.to_proto()),
+                input_root_digest: Some(tree.root.to_proto()),
+                platform: platform(properties),
+                salt: salt.clone(),
+                do_not_cache,
+                timeout: timeout.and_then(|timeout| timeout.try_into().ok()),
             };
-        let action_digest = action(words.platform.clone(), words.is_uncacheable, None);
+            ActionDigest::new(
+                self.sources
+                    .add(Blob::from_bytes(FUNCTION, action.encode_to_vec())),
+            )
+        };
+        let action_digest = action(known, words.platform.clone(), words.is_uncacheable, None);
         let executed_digest = action(
+            executed,
             [words.platform, words.worker].concat(),
             words.is_uncacheable,
             words.timeout,
@@ -244,6 +255,7 @@ mod tests {
     fn words() -> Words {
         Words {
             arguments: vec!["/usr/bin/gcc".into(), "-c".into(), "a.c".into()],
+            known_arguments: None,
             environment: Vec::new(),
             outputs: vec!["a.o".into()],
             platform: Vec::new(),
@@ -283,6 +295,30 @@ mod tests {
         assert_ne!(digest(1, &["a.c", "/bin/sh"], other), first);
         fs::write(directories[1].path().join("a.c"), "int b;").unwrap();
         assert_ne!(digest(1, &["a.c", "/bin/sh"], words()), first);
+    }
+
+    #[test]
+    fn a_result_may_be_known_by_other_words_than_those_that_are_executed() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("a.c"), "int a;").unwrap();
+        let of = |last: &str, known: Option<&str>| {
+            let with = |last: &str| vec!["/usr/bin/gcc".to_owned(), "-c".to_owned(), last.to_owned()];
+            let words = Words {
+                arguments: with(last),
+                known_arguments: known.map(with),
+                ..words()
+            };
+            built(directory.path(), &["a.c"], words)
+        };
+        let (plain, one, other) = (of("x", None), of("x", Some("z")), of("y", Some("z")));
+        assert_eq!(
+            plain.action_digest, plain.executed_digest,
+            "nothing is asked of a worker"
+        );
+        assert_eq!(one.action_digest, other.action_digest);
+        assert_eq!(one.executed_digest, plain.executed_digest);
+        assert_ne!(one.executed_digest, other.executed_digest);
+        assert_ne!(one.action_digest, plain.action_digest);
     }
 
     #[test]

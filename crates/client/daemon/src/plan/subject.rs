@@ -15,8 +15,9 @@ use step_memory::Key;
 use toolchain::ENVIRONMENT;
 
 use super::build::SALT_VERSION;
+use super::moved::MARK;
 use super::toolchains::{LIBRARIES, Toolchain};
-use super::{Knowledge, ONLY_ON_TERMINALS, PlannedOutput};
+use super::{Knowledge, Moved, ONLY_ON_TERMINALS, PlannedOutput};
 use crate::service::FUNCTION;
 use crate::tool::{path_of, variable};
 use crate::wanted::Wanted;
@@ -31,6 +32,8 @@ pub(crate) struct Subject {
     /// Under which its result is known.
     pub(crate) action_digest: ActionDigest,
     pub(crate) outputs: Vec<PlannedOutput>,
+    /// Where its tree is, if its result is the same wherever that is.
+    pub(crate) moved: Option<Moved>,
     /// Why the compiler was asked what it reads, if it was.
     pub(crate) unsure: Option<String>,
     /// The variable that is not set, so that the build has the time in what this step reads.
@@ -100,6 +103,10 @@ pub(super) fn question(
         optional("input", Some(OsStr::from_bytes(input)));
     }
     optional("root", wanted.root.as_deref().map(Path::as_os_str));
+    optional(
+        "path independent",
+        wanted.is_path_independent.then_some(OsStr::from_bytes(MARK)),
+    );
     for (name, value) in wanted.variables(request) {
         field(name.as_bytes());
         field(value.as_bytes());
@@ -135,6 +142,9 @@ struct SubjectRecord {
     action_bytes: u64,
     #[prost(message, repeated, tag = "4")]
     outputs: Vec<OutputRecord>,
+    /// Of a step whose result is the same wherever its tree is.
+    #[prost(string, optional, tag = "5")]
+    moved_root: Option<String>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -145,6 +155,8 @@ struct OutputRecord {
     path: Vec<u8>,
     #[prost(bool, tag = "3")]
     is_required: bool,
+    #[prost(bool, tag = "4")]
+    is_rule: bool,
 }
 
 impl Subject {
@@ -154,12 +166,14 @@ impl Subject {
             name: output.name.clone(),
             path: output.path.as_os_str().as_bytes().to_vec(),
             is_required: output.is_required,
+            is_rule: output.is_rule,
         });
         let record = SubjectRecord {
             name: self.name.clone(),
             action_hash: digest.hash_bytes().to_vec(),
             action_bytes: digest.size_bytes(),
             outputs: outputs.collect(),
+            moved_root: self.moved.as_ref().map(|moved| moved.root().to_owned()),
         };
         record.encode_to_vec()
     }
@@ -171,12 +185,14 @@ impl Subject {
             name: output.name,
             path: std::ffi::OsString::from_vec(output.path).into(),
             is_required: output.is_required,
+            is_rule: output.is_rule,
         });
         Some(Subject {
             name: record.name,
             program: program.to_owned(),
             action_digest: ActionDigest::new(digest),
             outputs: outputs.collect(),
+            moved: record.moved_root.map(Moved::at),
             // Neither what a compiler was asked nor what has the time in it is remembered.
             unsure: None,
             dated: None,
@@ -190,20 +206,27 @@ mod tests {
 
     #[test]
     fn a_subject_outlives_its_encoding() {
-        let subject = Subject {
+        let subject = |moved: Option<Moved>| Subject {
             name: "a.o".into(),
             program: "/usr/bin/gcc".into(),
             action_digest: ActionDigest::new(Digest::of(FUNCTION, b"action")),
-            outputs: vec![PlannedOutput {
-                name: "a.o".into(),
-                path: "/p/a.o".into(),
-                is_required: true,
-            }],
+            outputs: [false, true]
+                .map(|is_rule| PlannedOutput {
+                    name: "a.o".into(),
+                    path: "/p/a.o".into(),
+                    is_required: !is_rule,
+                    is_rule,
+                })
+                .to_vec(),
+            moved,
             unsure: None,
             dated: None,
         };
-        let decoded = Subject::decode(&subject.encode(), Path::new("/usr/bin/gcc"));
-        assert_eq!(decoded, Some(subject));
+        for moved in [None, Some(Moved::at("/p".to_owned()))] {
+            let subject = subject(moved);
+            let decoded = Subject::decode(&subject.encode(), Path::new("/usr/bin/gcc"));
+            assert_eq!(decoded, Some(subject));
+        }
         assert_eq!(Subject::decode(b"\xff", Path::new("/")), None);
     }
 

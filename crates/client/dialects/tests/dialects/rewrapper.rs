@@ -121,6 +121,7 @@ fn what_runs_here_runs_behind_the_local_wrapper() {
     let daemon = place.reproxy(vec![
         Answer::Run {
             program: "/bin/sh".into(),
+            more: vec!["one more".into()],
         },
         Answer::Alive,
     ]);
@@ -131,19 +132,22 @@ fn what_runs_here_runs_behind_the_local_wrapper() {
         "--",
         "sh",
         "-c",
-        "cat; exit 4",
+        "cat; echo \" $0\"; exit 4",
     ]);
     let output = with_input(rewrapper, b"typed");
     assert_eq!(
         (output.status.code(), text(&output.stdout)),
-        (Some(4), "typed".to_owned())
+        (Some(4), "typed one more\n".to_owned())
     );
     let reports = daemon.join().unwrap().reports;
     assert!(matches!(reports[0], Report::Started { .. }), "{reports:?}");
     let Report::Ran { end, output, .. } = &reports[1] else {
         panic!("{reports:?}")
     };
-    assert_eq!((*end, output.as_deref()), (End::Exited(4), Some(&b"typed"[..])));
+    assert_eq!(
+        (*end, output.as_deref()),
+        (End::Exited(4), Some(&b"typed one more\n"[..]))
+    );
 }
 
 #[test]

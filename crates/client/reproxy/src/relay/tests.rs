@@ -81,6 +81,7 @@ async fn what_runs_here_has_the_request_s_surroundings() {
         vec![
             Answer::Run {
                 program: program.clone(),
+                more: Vec::new(),
             },
             Answer::Alive,
         ],
@@ -108,13 +109,19 @@ async fn what_runs_here_has_the_request_s_surroundings() {
 }
 
 #[tokio::test]
-async fn a_local_wrapper_comes_first() {
+async fn a_local_wrapper_comes_first_and_what_the_daemon_adds_last() {
     let directory = tempfile::tempdir().unwrap();
-    let request = request(directory.path(), &["sh", "-c", "echo $ADDED"]);
+    let request = request(directory.path(), &["sh", "-c", "echo $ADDED $0"]);
     let wrapper = ["env", "ADDED=yes"].map(OsString::from);
     let program = PathBuf::from("/bin/sh");
-    let (relayed, _) = with(&request, &wrapper, vec![Answer::Run { program }, Answer::Alive]).await;
-    assert_eq!(relayed.unwrap().output, b"yes\n");
+    let more = vec!["one more".into()];
+    let (relayed, _) = with(
+        &request,
+        &wrapper,
+        vec![Answer::Run { program, more }, Answer::Alive],
+    )
+    .await;
+    assert_eq!(relayed.unwrap().output, b"yes one more\n");
 }
 
 #[tokio::test]
@@ -156,7 +163,7 @@ async fn a_caller_that_goes_takes_everything_along() {
     };
     let child = tokio::select! {
         relayed = relay(ours, &request, &[]) => panic!("{relayed:?}"),
-        reports = async { scripted(theirs, vec![Answer::Run { program }]).await } => panic!("{reports:?}"),
+        reports = async { scripted(theirs, vec![Answer::Run { program, more: Vec::new() }]).await } => panic!("{reports:?}"),
         child = child => child,
     };
     let is_alive = || {

@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use daemon_api::{Answer, Request, read_frame, write_frame};
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// How long an answer may take. The end of a build waits for its uploads.
@@ -54,4 +56,43 @@ pub(super) fn ask(socket: &Path, question: &str, about: Option<&str>) -> Result<
     Ok(Some(
         serde_json::from_slice(&text).context("the daemon's answer is no JSON")?,
     ))
+}
+
+/// Has the daemon at `socket` end. Whether there was one. One that does not understand is of another version: it is told by a
+/// signal, which every version knows.
+pub(super) fn stop(socket: &Path) -> Result<bool> {
+    let not_understood = match ask(socket, "stop", None) {
+        Ok(answer) => return Ok(answer.is_some()),
+        Err(error) => error,
+    };
+    let daemon = match UnixStream::connect(socket) {
+        Ok(daemon) => daemon,
+        Err(_) => return Err(not_understood),
+    };
+    let process = peer(&daemon)?;
+    kill_process(process, Signal::TERM).context("telling the daemon to end")?;
+    Ok(true)
+}
+
+/// The process at the other end. It is this user's own: nobody else gets into the socket's directory.
+fn peer(connection: &UnixStream) -> Result<Pid> {
+    let credentials = socket_peercred(connection).context("who is at the other end?")?;
+    Ok(credentials.pid)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_answers_is_known_by_his_process() {
+        let (here, _there) = UnixStream::pair().unwrap();
+        assert_eq!(peer(&here).unwrap(), rustix::process::getpid());
+    }
+
+    #[test]
+    fn where_no_daemon_is_there_is_none_to_stop() {
+        let directory = tempfile::tempdir().unwrap();
+        assert!(!stop(&directory.path().join("daemon.socket")).unwrap());
+    }
 }

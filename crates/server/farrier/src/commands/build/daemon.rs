@@ -10,7 +10,7 @@ use clap::{Args, Subcommand};
 use daemon::{Daemon, DaemonOptions, DoorError, LocalCacheOptions, ServiceOptions, Strategy, open_door};
 use tasks::Group;
 
-use super::ask::ask;
+use super::ask::stop;
 use super::own_server::OwnServer;
 use super::proxy::{self, Behind};
 use super::reproxy::{Reproxy, ReproxyOptions};
@@ -81,9 +81,9 @@ pub(crate) async fn daemon(command: DaemonCommand) -> Result<ExitCode> {
     match command {
         DaemonCommand::Start(options) => start(*options, state).await,
         DaemonCommand::Stop => {
-            match ask(&state.socket(), "stop", None)? {
-                Some(_) => println!("the daemon ends"),
-                None => println!("no daemon is there"),
+            match stop(&state.socket())? {
+                true => println!("the daemon ends"),
+                false => println!("no daemon is there"),
             }
             Ok(ExitCode::SUCCESS)
         }

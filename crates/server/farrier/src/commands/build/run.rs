@@ -8,12 +8,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
+use clap::builder::BoolishValueParser;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tokio::process::Command;
 use uuid::Uuid;
 
-use super::ask::ask;
+use super::ask::{ask, stop};
 use super::daemon::ClientOptions;
 use super::state::State;
 use super::{background, reproducible, summary, tools};
@@ -28,6 +29,10 @@ pub(crate) struct RunOptions {
     /// around the working directory, else the working directory].
     #[arg(long, env = "FARRIER_ROOT", value_name = "DIR")]
     root: Option<PathBuf>,
+    /// Makes the same files in every directory, so that another checkout finds them: compilers are told to call the root `.`
+    /// in debug information and `__FILE__` where they would write down its path.
+    #[arg(long, env = PATH_INDEPENDENT_VARIABLE, value_parser = BoolishValueParser::new())]
+    path_independent: bool,
     /// Take no known result: run every step here, and with a strategy other than local by a worker too, and say which outputs
     /// differ from those that are known.
     #[arg(long)]
@@ -49,6 +54,8 @@ pub(crate) struct RunOptions {
     command: Vec<OsString>,
 }
 
+/// What tells the daemon so.
+const PATH_INDEPENDENT_VARIABLE: &str = "FARRIER_PATH_INDEPENDENT";
 /// How long the daemon may take to be there; it may have to start a server first.
 const DAEMON_WITHIN: Duration = Duration::from_secs(75);
 /// How often it is looked for meanwhile.
@@ -81,6 +88,10 @@ pub(crate) async fn run(options: RunOptions) -> Result<ExitCode> {
         .env(wrapper::TOOLS_VARIABLE, &links)
         .env("FARRIER_BUILD", &build)
         .env("FARRIER_ROOT", &root)
+        .env(
+            PATH_INDEPENDENT_VARIABLE,
+            u8::from(options.path_independent).to_string(),
+        )
         .stdin(Stdio::inherit());
     if options.compare {
         command.env("FARRIER_COMPARE", "1");
@@ -157,7 +168,7 @@ fn ensure_daemon(client: &ClientOptions, state: &State, socket: &Path) -> Result
             Ok(None) if process.is_none() => process = Some(start_daemon(client, state)?),
             Ok(None) => {}
             Ok(Some(_)) | Err(_) if !is_told_to_stop => {
-                ask(socket, "stop", None)?;
+                stop(socket)?;
                 is_told_to_stop = true;
             }
             Ok(Some(_)) | Err(_) => {}

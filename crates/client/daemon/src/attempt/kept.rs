@@ -1,0 +1,75 @@
+//! A result as it is kept: where a step is the same in every directory, its texts name no directory (`plan/moved.rs`).
+
+use blob::Blob;
+use bytes::Bytes;
+use reapi::execution::{ActionResult, ExecutedActionMetadata, OutputFile};
+
+use crate::outputs::Made;
+use crate::plan::Subject;
+use crate::service::FUNCTION;
+
+/// What a command prints stays in its result as long as it is small.
+pub(super) const INLINE_BYTES_MAX: usize = 16 << 10;
+
+/// What a command that ended well has made and printed.
+pub(super) struct Whole {
+    /// In the order of their names.
+    pub(super) files: Vec<Made>,
+    pub(super) output: Bytes,
+    pub(super) error_output: Bytes,
+    pub(super) execution_metadata: Option<ExecutedActionMetadata>,
+}
+
+/// The result and what it refers to; or why it cannot be kept.
+pub(super) fn kept(subject: &Subject, whole: Whole) -> Result<(ActionResult, Vec<Blob>), &'static str> {
+    let mut blobs = Vec::new();
+    let mut refer = |bytes: Bytes| {
+        let blob = Blob::from_bytes(FUNCTION, bytes);
+        let digest = blob.digest().to_proto();
+        blobs.push(blob);
+        digest
+    };
+    let mut output_files = Vec::new();
+    for made in whole.files {
+        let is_rule = subject
+            .outputs
+            .iter()
+            .any(|output| output.name == made.name && output.is_rule);
+        let bytes = match is_rule {
+            true => text(subject, made.bytes)?,
+            false => product(subject, made.bytes)?,
+        };
+        output_files.push(OutputFile {
+            path: made.name,
+            digest: Some(refer(bytes)),
+            is_executable: made.is_executable,
+            ..OutputFile::default()
+        });
+    }
+    let mut result = ActionResult {
+        output_files,
+        exit_code: 0,
+        stdout_raw: text(subject, whole.output)?,
+        stderr_raw: text(subject, whole.error_output)?,
+        execution_metadata: whole.execution_metadata,
+        ..ActionResult::default()
+    };
+    let mut apart = |raw: &mut Bytes| (raw.len() > INLINE_BYTES_MAX).then(|| refer(std::mem::take(raw)));
+    result.stdout_digest = apart(&mut result.stdout_raw);
+    result.stderr_digest = apart(&mut result.stderr_raw);
+    Ok((result, blobs))
+}
+
+fn text(subject: &Subject, text: Bytes) -> Result<Bytes, &'static str> {
+    match &subject.moved {
+        Some(moved) => moved.keep(&text).map(Bytes::from),
+        None => Ok(text),
+    }
+}
+
+fn product(subject: &Subject, product: Bytes) -> Result<Bytes, &'static str> {
+    match &subject.moved {
+        Some(moved) => moved.check(&product).map(|()| product),
+        None => Ok(product),
+    }
+}
