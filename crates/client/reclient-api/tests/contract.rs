@@ -79,7 +79,10 @@ const MESSAGES: &[(&str, &str)] = &[
         "scandeps.StatusResponse",
         "1 name, 2 version, 3 uptime, 4 completed_actions, 5 running_actions, 6 longest_current_action",
     ),
-    ("scandeps.CapabilitiesResponse", "1 caching, 2 expects_resource_dir"),
+    (
+        "scandeps.CapabilitiesResponse",
+        "1 caching, 2 expects_resource_dir",
+    ),
     // The log.
     (
         "log.LogRecord",
@@ -126,7 +129,10 @@ const ENUMERATIONS: &[(&str, &str)] = &[
         "proxy.ExecutionStrategy.Value",
         "0 UNSPECIFIED, 1 LOCAL, 2 REMOTE, 3 REMOTE_LOCAL_FALLBACK, 4 RACING",
     ),
-    ("cmd.SymlinkBehaviorType.Value", "0 UNSPECIFIED, 1 RESOLVE, 2 PRESERVE"),
+    (
+        "cmd.SymlinkBehaviorType.Value",
+        "0 UNSPECIFIED, 1 RESOLVE, 2 PRESERVE",
+    ),
     (
         "cmd.CommandResultStatus.Value",
         "0 UNKNOWN, 1 SUCCESS, 2 CACHE_HIT, 3 NON_ZERO_EXIT, 4 TIMEOUT, 5 INTERRUPTED, 6 REMOTE_ERROR, 7 LOCAL_ERROR",

@@ -12,6 +12,7 @@ mod run;
 mod state;
 mod stats;
 mod summary;
+mod token;
 mod tools;
 mod why;
 

@@ -1,5 +1,6 @@
 //! `farrier daemon`: what turns commands into actions, in the background of builds.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -13,8 +14,10 @@ use super::ask::ask;
 use super::own_server::OwnServer;
 use super::reproxy::{Reproxy, ReproxyOptions};
 use super::state::State;
+use super::token::TokenOptions;
 use crate::byte_size::ByteSize;
 use crate::commands::connection::parse_instance;
+use crate::data_directory::DataDirectory;
 use crate::durations;
 use crate::server_trust::ServerTrust;
 use crate::wire::signals::EndSignals;
@@ -62,10 +65,17 @@ pub(crate) struct StartOptions {
     /// 0 takes none.
     #[arg(long, env = "FARRIER_CACHE_SIZE", default_value = "5GiB", value_name = "SIZE")]
     cache_size: ByteSize,
+    /// Where they are, with what the daemon remembers of commands; for one daemon at a time [default: with its other things].
+    #[arg(long, env = "FARRIER_CACHE_DIR", value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    token: TokenOptions,
     #[command(flatten)]
     reproxy: ReproxyOptions,
 }
 
+/// In the place of the server's address where none is asked.
+const NO_SERVER: &str = "none";
 /// How long wrappers may take to end when the daemon does.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -93,9 +103,10 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
     };
     let mut signals = EndSignals::listen()?;
     let client = options.client;
+    let rules = options.reproxy.rules();
     let own_server = match &client.endpoint {
-        Some(_) => None,
-        None => Some(OwnServer::start(&state)?),
+        None if !rules.is_remote_disabled => Some(OwnServer::start(&state)?),
+        _ => None,
     };
     let default_strategy = match own_server {
         Some(_) => Strategy::Local,
@@ -104,9 +115,20 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
     let endpoint = match (&client.endpoint, &own_server) {
         (Some(endpoint), _) => endpoint.clone(),
         (None, Some(server)) => server.endpoint.clone(),
-        (None, None) => anyhow::bail!("there is no server"),
+        // Nobody asks it anything.
+        (None, None) => NO_SERVER.to_owned(),
     };
+    let token = options.token.source(&endpoint)?;
     let reproxy = options.reproxy.open()?;
+    let cache_dir = options
+        .cache_dir
+        .as_deref()
+        .map(DataDirectory::open)
+        .transpose()?;
+    let kept_in = |usual: PathBuf, name: &str| {
+        let directory = cache_dir.as_ref().map(|directory| directory.path().join(name));
+        directory.unwrap_or(usual)
+    };
     let tasks = Group::new("daemon");
     let daemon = Daemon::new(
         DaemonOptions {
@@ -114,17 +136,19 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
                 tls: client.trust.for_endpoint(&endpoint)?,
                 endpoint,
                 instance: client.instance,
+                token,
             },
             is_own_server: own_server.is_some(),
             strategy: client.strategy.unwrap_or(default_strategy),
             idle: options.idle,
             platform: options.platform,
             witness: reproxy.as_ref().map(Reproxy::witness),
+            rules,
             here: (options.cache_size.0 > 0).then(|| LocalCacheOptions {
-                directory: state.cache(),
+                directory: kept_in(state.cache(), "cache"),
                 capacity_bytes: options.cache_size.0,
             }),
-            memory: Some(state.steps()),
+            memory: Some(kept_in(state.steps(), "steps")),
             host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         },
         tasks.clone(),
