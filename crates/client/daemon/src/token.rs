@@ -186,7 +186,7 @@ mod tests {
         assert!(format!("{absent:#}").contains("no token from "), "{absent:#}");
         for (text, expected) in [
             (&b"\n"[..], "none in it"),
-            (b"\xff", "UTF-8"),
+            (b"\xff", "utf-8"),
             (&[b'x'; 70_000], "are no token"),
         ] {
             fs::write(&path, text).unwrap();

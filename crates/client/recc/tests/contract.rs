@@ -11,7 +11,7 @@ use settings::Settings;
 enum Changes {
     /// These settings of the command, and nothing else.
     Settings(&'static [&'static str]),
-    /// Only which daemon it is for: its arguments have this among them.
+    /// Only which daemon it is for: its arguments have this among them, or there is none for this reason.
     Daemon(&'static str),
     /// Only what recc says.
     Talk,
@@ -33,20 +33,25 @@ const WITH_CACHE_ONLY: With = &[("CACHE_ONLY", "1")];
 /// Name, value, what else has to be set, what changes.
 const ROWS: &[(&str, &str, With, Changes)] = &[
     ("SERVER", "https://s", ALONE, Daemon("--endpoint https://s")),
-    ("CAS_SERVER", "http://c", ALONE, Daemon("--cas-server http://c")),
+    (
+        "CAS_SERVER",
+        "http://c",
+        ALONE,
+        Daemon("RECC_CAS_SERVER is another"),
+    ),
     (
         "ACTION_CACHE_SERVER",
         "http://a",
-        &[("CAS_SERVER", "http://c")],
-        Daemon("--action-cache-server http://a"),
+        &[("SERVER", "http://c"), ("CAS_SERVER", "http://c")],
+        Daemon("RECC_ACTION_CACHE_SERVER is another"),
     ),
     ("INSTANCE", "i", ALONE, Daemon("--instance i")),
-    ("CAS_INSTANCE", "i", ALONE, Daemon("--cas-instance i")),
+    ("CAS_INSTANCE", "i", ALONE, Daemon("RECC_CAS_INSTANCE is another")),
     (
         "ACTION_CACHE_INSTANCE",
         "i",
-        &[("CAS_INSTANCE", "c")],
-        Daemon("--action-cache-instance i"),
+        &[("CAS_INSTANCE", "")],
+        Daemon("RECC_ACTION_CACHE_INSTANCE is another"),
     ),
     (
         "SERVER_SSL",
@@ -166,7 +171,7 @@ const ROWS: &[(&str, &str, With, Changes)] = &[
         "CAS_DIGEST_FUNCTION",
         "SHA1",
         ALONE,
-        Daemon("--digest-function SHA1"),
+        Daemon("RECC_CAS_DIGEST_FUNCTION is another"),
     ),
     ("CAS_GET_CAPABILITIES", "1", ALONE, Nothing),
     ("REAPI_VERSION", "2.2", ALONE, Nothing),
@@ -203,9 +208,13 @@ fn planned(variables: &[(&str, &str)]) -> Result<Plan, NoPlan> {
 }
 
 fn arguments(plan: &Plan) -> String {
-    let words = daemon_arguments(&plan.server);
-    let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-    words.join(" ")
+    match daemon_arguments(&plan.server) {
+        Ok(words) => {
+            let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+            words.join(" ")
+        }
+        Err(why) => why,
+    }
 }
 
 /// The settings in which two differ.

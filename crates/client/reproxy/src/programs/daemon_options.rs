@@ -40,6 +40,24 @@ const TOLD: &[(&str, Told)] = &[
     ("ip_timeout", Told::Seconds("--input-timeout")),
 ];
 
+/// Options that are told whatever is said, or by more than one flag.
+const ALWAYS: [&str; 6] = [
+    "--reproxy-address",
+    "--endpoint",
+    "--idle",
+    "--log-dir",
+    "--log-format",
+    "--credentials-helper",
+];
+
+/// Every option of `farrier daemon start` that reproxy's flags can come to.
+pub fn daemon_options() -> impl Iterator<Item = &'static str> {
+    let told = TOLD.iter().map(|(_, told)| match *told {
+        Told::Value(option) | Told::Switch(option) | Told::EachWord(option) | Told::Seconds(option) => option,
+    });
+    ALWAYS.into_iter().chain(told)
+}
+
 /// The arguments of `farrier` for a daemon in reproxy's place. Where it listens for frames is said by its environment.
 pub(crate) fn arguments(flags: &Flags, address: &Address) -> Vec<OsString> {
     let mut words: Vec<OsString> = vec!["daemon".into(), "start".into()];
