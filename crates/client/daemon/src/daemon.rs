@@ -26,6 +26,7 @@ use crate::limits::{EXECUTIONS_MAX, REQUEST_WITHIN, SESSIONS_MAX};
 use crate::link::Link;
 use crate::local_cache::{Kept, LocalCache, LocalCacheOptions};
 use crate::plan::{Knowledge, Plan, Subject, Why, plan, recall};
+use crate::rules::Rules;
 use crate::service::{FUNCTION, Service, ServiceOptions};
 use crate::uploads::Uploads;
 use crate::wanted::{self, Wanted};
@@ -47,6 +48,8 @@ pub struct DaemonOptions {
     pub host_name: String,
     /// Who is told of every command that came to an end.
     pub witness: Option<Witness>,
+    /// What every command is subject to.
+    pub rules: Rules,
     /// A cache on this machine.
     pub here: Option<LocalCacheOptions>,
     /// The file in which what was found out about commands outlives the daemon.
@@ -98,6 +101,7 @@ pub struct Daemon {
     pub(crate) executions: Semaphore,
     pub(crate) host_name: String,
     pub(crate) strategy: Strategy,
+    pub(crate) rules: Rules,
     witness: Option<Witness>,
     knowledge: Arc<Knowledge>,
     /// Commands that are looked at: no more than there are processors, or they would only wait for each other.
@@ -150,6 +154,7 @@ impl Daemon {
             planners: Semaphore::new(processors),
             is_own_server: options.is_own_server,
             strategy: options.strategy,
+            rules: options.rules,
             witness: options.witness,
             idle: options.idle,
             last_asked: Mutex::new(Instant::now()),
@@ -241,7 +246,13 @@ impl Daemon {
             .expect("nobody closes the semaphore");
         let (knowledge, asked) = (self.knowledge.clone(), asked.clone());
         let looking = tokio::task::spawn_blocking(move || look(&knowledge, &asked));
-        looking.await.map_err(|panic| panic.to_string())
+        let looked = match self.rules.input_timeout {
+            Some(limit) => timeout(limit, looking)
+                .await
+                .map_err(|_elapsed| format!("looking at its inputs takes more than {limit:?}"))?,
+            None => looking.await,
+        };
+        looked.map_err(|panic| panic.to_string())
     }
 
     /// What outlives the daemon is put where it is found again.

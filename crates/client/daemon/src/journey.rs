@@ -45,8 +45,9 @@ pub(crate) async fn command(
         return Ok(None);
     };
     let (wanted, not_done) = match Wanted::of(&request, daemon.strategy) {
-        Ok(wanted) => {
-            let not_done = wanted.first_not_done().map(str::to_owned);
+        Ok(mut wanted) => {
+            let forbidden = daemon.rules.apply(&mut wanted);
+            let not_done = forbidden.or_else(|| wanted.first_not_done()).map(str::to_owned);
             (Some(Arc::new(wanted)), not_done)
         }
         // A front end of another version.

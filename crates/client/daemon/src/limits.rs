@@ -24,6 +24,10 @@ pub(crate) const LOOKUP_WITHIN: Duration = Duration::from_millis(1500);
 pub(crate) const FETCH_WITHIN: Duration = Duration::from_secs(10);
 /// The slowest network that is waited for.
 pub(crate) const FETCH_BYTES_PER_SECOND_MIN: u64 = 1 << 20;
+/// The longest token that is shown to a server.
+pub(crate) const TOKEN_BYTES_MAX: u64 = 64 << 10;
+/// How long a program may take to say it.
+pub(crate) const TOKEN_WITHIN: Duration = Duration::from_secs(30);
 /// A server that failed is asked again this often, by nobody who waits.
 pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(5);
 /// Builds whose connections are kept.

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
 use crate::limits::{BUILDS_MAX, CONNECT_WITHIN, PROBE_EVERY};
+use crate::token::{Token, TokenSource};
 
 /// The function of all digests that the daemon makes.
 pub(crate) const FUNCTION: DigestFunction = DigestFunction::Sha256;
@@ -26,6 +27,8 @@ pub struct ServiceOptions {
     pub tls: Option<RemoteTls>,
     /// The instance name.
     pub instance: InstanceName,
+    /// Who has a token to show to the server.
+    pub token: Option<TokenSource>,
 }
 
 /// The server as the daemon sees it: up or down. Down, it is asked now and then, by a task of its own.
@@ -35,6 +38,7 @@ pub(crate) struct Service {
     /// Connections by build, the latest last: each says in its headers which build it works for.
     servers: Mutex<VecDeque<(String, Server)>>,
     last_failure: Mutex<Option<String>>,
+    token: Token,
     tasks: Group,
 }
 
@@ -42,6 +46,7 @@ impl Service {
     /// Taken for up until it fails.
     pub(crate) fn new(options: ServiceOptions, tasks: Group) -> Arc<Self> {
         Arc::new(Service {
+            token: Token::of(options.token.clone()),
             options,
             is_up: watch::channel(true).0,
             servers: Mutex::default(),
@@ -58,7 +63,11 @@ impl Service {
         if let Some(server) = self.known(build) {
             return Some(server);
         }
-        match timeout(CONNECT_WITHIN, self.connect(build)).await {
+        let token = match self.token.get().await {
+            Ok(token) => token,
+            Err(error) => return self.failed(&format!("{error:#}")),
+        };
+        match timeout(CONNECT_WITHIN, self.connect(build, token)).await {
             Ok(Ok(server)) => {
                 let mut servers = self.servers.lock();
                 if servers.len() >= BUILDS_MAX {
@@ -90,6 +99,7 @@ impl Service {
                 "the server is down; going on without it"
             );
             self.servers.lock().clear();
+            self.token.forget();
             self.tasks.spawn("probe of the server", self.clone().probe());
         }
         None
@@ -127,8 +137,11 @@ impl Service {
                 () = stopping.cancelled() => return,
                 () = sleep(PROBE_EVERY) => {}
             }
+            let Ok(token) = self.token.get().await else {
+                continue;
+            };
             let asked = async {
-                let server = self.connect("probe").await?;
+                let server = self.connect("probe", token).await?;
                 anyhow::Ok(server.remote.capabilities(&server.instance).await?)
             };
             if let Ok(Ok(_)) = timeout(CONNECT_WITHIN, asked).await {
@@ -147,7 +160,7 @@ impl Service {
             .map(|(_, server)| server.clone())
     }
 
-    async fn connect(&self, build: &str) -> anyhow::Result<Server> {
+    async fn connect(&self, build: &str, token: Option<String>) -> anyhow::Result<Server> {
         let tool_details = ToolDetails {
             tool_name: "farrier".to_owned(),
             tool_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -160,6 +173,7 @@ impl Service {
         let mut options = RemoteOptions::new(&self.options.endpoint);
         options.tls = self.options.tls.clone();
         options.connect_timeout = CONNECT_WITHIN;
+        options.token = token;
         options.request_metadata = Some(request_metadata.clone());
         let remote = RemoteChannel::connect(options).await?;
         Ok(Server {

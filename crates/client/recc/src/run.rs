@@ -145,13 +145,14 @@ fn daemon(plan: &Plan) -> Result<PathBuf, String> {
 }
 
 fn start(plan: &Plan, socket: &Path, is_there: &dyn Fn() -> bool) -> Result<(), String> {
+    let arguments = daemon_arguments(&plan.server)?;
     let claim =
         daemon_start::claim(socket, START_MAX).map_err(|error| format!("{}: {error}", socket.display()))?;
     let waited = if claim.is_some() && !is_there() {
         let program = daemon_start::find_program("farrier").ok_or("there is no program farrier")?;
         let start = Start {
             program,
-            arguments: daemon_arguments(&plan.server),
+            arguments,
             environment: vec![(daemon_api::SOCKET_VARIABLE.into(), socket.into())],
             output: socket.with_extension("log"),
         };

@@ -8,6 +8,8 @@ use crate::said::Said;
 
 /// Where recc looks for a server when nobody says anything.
 const SERVER: &str = "http://localhost:8085";
+/// What recc hashes with when nobody says anything.
+const DIGEST_FUNCTION: &str = "SHA256";
 /// What recc knows how to hash with.
 const DIGEST_FUNCTIONS: [&str; 5] = ["MD5", "SHA1", "SHA256", "SHA384", "SHA512"];
 
@@ -65,7 +67,7 @@ impl Server {
             of_cache.or(both).unwrap_or(instance),
         ];
 
-        let digest_function = text(said, "CAS_DIGEST_FUNCTION").unwrap_or_else(|| "SHA256".to_owned());
+        let digest_function = text(said, "CAS_DIGEST_FUNCTION").unwrap_or_else(|| DIGEST_FUNCTION.to_owned());
         if !DIGEST_FUNCTIONS.contains(&digest_function.as_str()) {
             return Err(format!(
                 "RECC_CAS_DIGEST_FUNCTION {digest_function:?} is none of {}",
@@ -107,34 +109,53 @@ fn with_scheme(address: String, is_ssl: bool) -> String {
     }
 }
 
-/// The arguments of `farrier` for a daemon of these servers: what is as usual is not said.
-pub fn daemon_arguments(server: &Server) -> Vec<OsString> {
-    let [instance, of_cas, of_cache] = &server.instances;
-    let told = [
-        ("--endpoint", &server.execution, None),
-        ("--cas-server", &server.cas, Some(&server.execution)),
-        ("--action-cache-server", &server.action_cache, Some(&server.cas)),
-        ("--instance", instance, Some(&String::new())),
-        ("--cas-instance", of_cas, Some(instance)),
-        ("--action-cache-instance", of_cache, Some(of_cas)),
+/// The arguments of `farrier` for a daemon of these servers: what is as usual is not said. An error names what no daemon
+/// does; such commands run here.
+pub fn daemon_arguments(server: &Server) -> Result<Vec<OsString>, String> {
+    let Server {
+        execution,
+        cas,
+        action_cache,
+        instances: [instance, of_cas, of_cache],
+        access_token,
+        digest_function,
+    } = server;
+    let not_done = [
+        (cas != execution, "RECC_CAS_SERVER is another than RECC_SERVER"),
         (
-            "--digest-function",
-            &server.digest_function,
-            Some(&"SHA256".to_owned()),
+            action_cache != execution,
+            "RECC_ACTION_CACHE_SERVER is another than RECC_SERVER",
         ),
-    ]
-    .map(|(option, value, usual)| {
-        let is_told = usual != Some(value);
-        is_told.then(|| [option.to_owned(), value.clone()])
-    });
-    let token = server
-        .access_token
-        .as_ref()
-        .map(|path| ["--token-file".into(), path.into()]);
-    let mut arguments: Vec<OsString> = vec!["daemon".into(), "start".into()];
-    arguments.extend(told.into_iter().flatten().flatten().map(OsString::from));
-    arguments.extend(token.into_iter().flatten());
-    arguments
+        (
+            of_cas != instance,
+            "RECC_CAS_INSTANCE is another than RECC_INSTANCE",
+        ),
+        (
+            of_cache != instance,
+            "RECC_ACTION_CACHE_INSTANCE is another than RECC_INSTANCE",
+        ),
+        (
+            digest_function != DIGEST_FUNCTION,
+            "RECC_CAS_DIGEST_FUNCTION is another than SHA256",
+        ),
+        (
+            execution.starts_with("unix:"),
+            "RECC_SERVER is a socket in the file system",
+        ),
+    ];
+    if let Some((_, why)) = not_done.iter().find(|(is_so, _)| *is_so) {
+        return Err(format!("no daemon does this: {why}"));
+    }
+    let mut arguments: Vec<OsString> = ["daemon", "start", "--endpoint", execution]
+        .map(OsString::from)
+        .into();
+    if !instance.is_empty() {
+        arguments.extend(["--instance".into(), instance.into()]);
+    }
+    if let Some(path) = access_token {
+        arguments.extend(["--token-file".into(), path.into()]);
+    }
+    Ok(arguments)
 }
 
 #[cfg(test)]
@@ -204,30 +225,58 @@ mod tests {
 
     #[test]
     fn the_daemon_is_told_what_is_not_usual() {
-        let check = |variables: &[(&str, &str)], expected: &str| {
+        let check = |variables: &[(&str, &str)], expected: Result<&str, &str>| {
             let arguments = daemon_arguments(&server(variables).unwrap());
-            let arguments: Vec<_> = arguments.iter().map(|word| word.to_str().unwrap()).collect();
-            assert_eq!(arguments.join(" "), expected, "{variables:?}");
+            let arguments = arguments.map(|words| {
+                let words: Vec<_> = words.iter().map(|word| word.to_str().unwrap()).collect();
+                words.join(" ")
+            });
+            let found = arguments.as_deref().map_err(String::as_str);
+            let expected = expected.map_err(|why| format!("no daemon does this: {why}"));
+            assert_eq!(
+                found,
+                expected.as_ref().copied().map_err(String::as_str),
+                "{variables:?}"
+            );
         };
-        check(&[], "daemon start --endpoint http://localhost:8085");
+        check(&[], Ok("daemon start --endpoint http://localhost:8085"));
         check(
             &[
-                ("SERVER", "http://s"),
-                ("CAS_SERVER", "http://c"),
+                ("SERVER", "https://s"),
+                ("CAS_SERVER", "https://s"),
                 ("INSTANCE", "i"),
+                ("ACTION_CACHE_INSTANCE", "i"),
                 ("ACCESS_TOKEN_PATH", "/t"),
-                ("CAS_DIGEST_FUNCTION", "SHA1"),
             ],
-            "daemon start --endpoint http://s --cas-server http://c --instance i --digest-function SHA1 --token-file /t",
+            Ok("daemon start --endpoint https://s --instance i --token-file /t"),
+        );
+        check(
+            &[("CAS_SERVER", "http://c")],
+            Err("RECC_CAS_SERVER is another than RECC_SERVER"),
         );
         check(
             &[
                 ("SERVER", "http://s"),
-                ("ACTION_CACHE_SERVER", "http://a"),
                 ("CAS_SERVER", "http://s"),
-                ("CAS_INSTANCE", "c"),
+                ("ACTION_CACHE_SERVER", "http://a"),
             ],
-            "daemon start --endpoint http://s --action-cache-server http://a --cas-instance c",
+            Err("RECC_ACTION_CACHE_SERVER is another than RECC_SERVER"),
+        );
+        check(
+            &[("CAS_INSTANCE", "c")],
+            Err("RECC_CAS_INSTANCE is another than RECC_INSTANCE"),
+        );
+        check(
+            &[("CAS_INSTANCE", ""), ("ACTION_CACHE_INSTANCE", "a")],
+            Err("RECC_ACTION_CACHE_INSTANCE is another than RECC_INSTANCE"),
+        );
+        check(
+            &[("CAS_DIGEST_FUNCTION", "SHA1")],
+            Err("RECC_CAS_DIGEST_FUNCTION is another than SHA256"),
+        );
+        check(
+            &[("SERVER", "unix:/s")],
+            Err("RECC_SERVER is a socket in the file system"),
         );
     }
 

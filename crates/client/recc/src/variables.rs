@@ -165,6 +165,7 @@ pub const VARIABLES: &[Variable] = &[
     works("DEPS_EXTRA_SYMLINKS", Set, "links that are inputs besides"),
     works("DEPS_ENV", Map, "variables for whatever looks for inputs"),
     idle("COMPILATION_DATABASE", Text, NO_SCANNER),
+    idle("CLANG_SCAN_DEPS", Text, NO_SCANNER),
     works(
         "PRESERVE_ENV",
         Bool,

@@ -15,6 +15,7 @@ mod status;
 mod tool;
 
 pub use bootstrap::main as bootstrap;
+pub use daemon_options::daemon_options;
 pub use dumpstats::main as dumpstats;
 pub use foreign::run as foreign;
 pub use reproxy::main as reproxy;

@@ -168,6 +168,8 @@ fn start_logging(filter: &str) -> anyhow::Result<()> {
 mod tests {
     use std::os::unix::ffi::OsStringExt;
 
+    use clap::CommandFactory as _;
+
     use super::*;
 
     #[test]
@@ -177,5 +179,24 @@ mod tests {
         assert_eq!(refused.kind(), ErrorKind::InvalidUtf8);
         let told = not_utf8(words.into_iter());
         assert!(told.ends_with(r#"word 3 is "caf\xE9""#), "{told}");
+    }
+
+    /// What other programs of ours start the daemon with.
+    #[test]
+    fn the_daemon_has_every_option_that_it_is_started_with() {
+        let cli = Cli::command();
+        let start = cli
+            .find_subcommand("daemon")
+            .and_then(|daemon| daemon.find_subcommand("start"))
+            .unwrap();
+        let options: Vec<_> = start
+            .get_arguments()
+            .filter_map(|option| option.get_long())
+            .collect();
+        let of_recc = ["--endpoint", "--instance", "--token-file"];
+        for told in reproxy::programs::daemon_options().chain(of_recc) {
+            let name = told.trim_start_matches("--");
+            assert!(options.contains(&name), "{told} is none of {options:?}");
+        }
     }
 }

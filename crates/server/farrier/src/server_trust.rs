@@ -2,12 +2,13 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use cas_remote::RemoteTls;
 use clap::Args;
+use rustls::pki_types::ServerName;
 use tokio::sync::watch;
 
 use crate::bad_options::BadOptions;
@@ -19,16 +20,44 @@ pub(crate) struct ServerTrust {
     /// trusts].
     #[arg(long, env = "FARRIER_TLS_CA", value_name = "FILE")]
     tls_ca: Option<PathBuf>,
+    /// The name that the server's certificate must have [default: the host of the endpoint].
+    #[arg(long, env = "FARRIER_TLS_SERVER_NAME", value_name = "NAME")]
+    tls_server_name: Option<String>,
+    /// The certificate by which the server knows the client, as PEM.
+    #[arg(
+        long,
+        env = "FARRIER_TLS_CERTIFICATE",
+        value_name = "FILE",
+        requires = "tls_key"
+    )]
+    tls_certificate: Option<PathBuf>,
+    /// Its key, as PEM.
+    #[arg(
+        long,
+        env = "FARRIER_TLS_KEY",
+        value_name = "FILE",
+        requires = "tls_certificate"
+    )]
+    tls_key: Option<PathBuf>,
 }
 
 impl ServerTrust {
     /// The option as it was given, for another program of ours.
     pub(crate) fn words(&self) -> Vec<OsString> {
-        let words = self
-            .tls_ca
-            .iter()
-            .flat_map(|path| ["--tls-ca".into(), path.clone().into_os_string()]);
-        words.collect()
+        let path = |path: &Option<PathBuf>| path.clone().map(PathBuf::into_os_string);
+        let words = [
+            ("--tls-ca", path(&self.tls_ca)),
+            (
+                "--tls-server-name",
+                self.tls_server_name.clone().map(OsString::from),
+            ),
+            ("--tls-certificate", path(&self.tls_certificate)),
+            ("--tls-key", path(&self.tls_key)),
+        ];
+        let words = words
+            .into_iter()
+            .filter_map(|(option, value)| Some([option.into(), value?]));
+        words.flatten().collect()
     }
 
     /// TLS, where the endpoint asks for it.
@@ -47,14 +76,31 @@ impl ServerTrust {
                 .map_err(BadOptions::mark)?,
             None => rustls_native_certs::load_native_certs().certs,
         };
-        let config = trust::client(authorities)
-            .context("nobody is trusted on this machine; name an authority with --tls-ca")
-            .map_err(BadOptions::mark)?;
+        let config = match (&self.tls_certificate, &self.tls_key) {
+            (Some(certificate), Some(key)) => {
+                let (certificate, key) = (read(certificate)?, read(key)?);
+                trust::client_showing(authorities, &certificate, &key)
+                    .context("--tls-certificate with --tls-key")
+            }
+            _ => trust::client(authorities)
+                .context("nobody is trusted on this machine; name an authority with --tls-ca"),
+        };
+        let config = config.map_err(BadOptions::mark)?;
         // Nothing changes it.
         let (_, config) = watch::channel(Arc::new(config));
-        Ok(Some(RemoteTls {
-            config,
-            server_name: None,
-        }))
+        let server_name = self.tls_server_name.as_deref().map(server_name).transpose()?;
+        Ok(Some(RemoteTls { config, server_name }))
     }
+}
+
+fn server_name(name: &str) -> Result<ServerName<'static>> {
+    ServerName::try_from(name.to_owned())
+        .with_context(|| format!("--tls-server-name {name}: it cannot be in a certificate"))
+        .map_err(BadOptions::mark)
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path)
+        .with_context(|| format!("cannot read {}", path.display()))
+        .map_err(BadOptions::mark)
 }

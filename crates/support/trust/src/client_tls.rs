@@ -24,6 +24,29 @@ pub fn stranger(fingerprint: Fingerprint) -> Result<ClientConfig, TrustError> {
 
 /// For a client that trusts whom the world does, or whom it was told: the authorities of these certificates.
 pub fn client(authorities: Vec<CertificateDer<'static>>) -> Result<ClientConfig, TrustError> {
+    Ok(finished(trusting_all(authorities)?.with_no_client_auth()))
+}
+
+/// The same for one that says itself who it is: by a certificate, with those that lead from it to an authority, and its key.
+pub fn client_showing(
+    authorities: Vec<CertificateDer<'static>>,
+    certificates_pem: &str,
+    key_pem: &str,
+) -> Result<ClientConfig, TrustError> {
+    const WHAT: &str = "the client's certificate";
+    let (chain, key) = crate::pem::read(WHAT, &format!("{certificates_pem}\n{key_pem}"))?;
+    let config = trusting_all(authorities)?
+        .with_client_auth_cert(chain, key)
+        .map_err(|error| TrustError::Kept {
+            what: WHAT,
+            reason: error.to_string(),
+        })?;
+    Ok(finished(config))
+}
+
+fn trusting_all(
+    authorities: Vec<CertificateDer<'static>>,
+) -> Result<rustls::ConfigBuilder<ClientConfig, rustls::client::WantsClientCert>, TrustError> {
     let failed = |reason: String| TrustError::Make {
         what: "the settings of TLS",
         reason,
@@ -36,9 +59,7 @@ pub fn client(authorities: Vec<CertificateDer<'static>>) -> Result<ClientConfig,
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| failed(error.to_string()))?;
-    Ok(finished(
-        builder.with_root_certificates(roots).with_no_client_auth(),
-    ))
+    Ok(builder.with_root_certificates(roots))
 }
 
 /// All certificates of a text in PEM.
@@ -186,5 +207,34 @@ fn in_words(error: Error, now: UnixTime) -> Error {
             Expired | ExpiredContext { .. } | NotValidYet | NotValidYetContext { .. },
         ) => told(Refusal::Clock { now }),
         error => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{CertificateParams, KeyPair};
+
+    use super::*;
+
+    #[test]
+    fn a_client_shows_the_certificate_that_its_key_is_for() {
+        let [key, other] = [(), ()].map(|()| KeyPair::generate().unwrap());
+        let params = CertificateParams::new(vec!["client.example.org".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        let showing = |certificate_pem: &str, key: &KeyPair| {
+            client_showing(
+                vec![certificate.der().clone()],
+                certificate_pem,
+                &key.serialize_pem(),
+            )
+        };
+        let plain = client(vec![certificate.der().clone()]).unwrap();
+        assert!(!plain.client_auth_cert_resolver.has_certs());
+        let config = showing(&certificate.pem(), &key).unwrap();
+        assert!(config.client_auth_cert_resolver.has_certs());
+        for (certificate_pem, key) in [(certificate.pem().as_str(), &other), ("", &key)] {
+            let error = showing(certificate_pem, key).unwrap_err().to_string();
+            assert!(error.contains("the client's certificate"), "{error}");
+        }
     }
 }

@@ -16,7 +16,7 @@ mod server_tls;
 mod standing;
 
 pub use self::authority::Authority;
-pub use self::client_tls::{certificates, client, known, stranger};
+pub use self::client_tls::{certificates, client, client_showing, known, stranger};
 pub use self::error::TrustError;
 pub use self::fingerprint::Fingerprint;
 pub use self::identity::{CertificateRequest, Identity, NAME_BYTES_MAX};

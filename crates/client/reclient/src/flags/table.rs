@@ -27,6 +27,8 @@ pub enum Effect {
     /// It is taken, so that configurations stay valid, and does nothing, for this reason. Whoever starts the daemon is
     /// told so.
     None(&'static str),
+    /// To say it is an error, for this reason: without it something else would be done than was asked for.
+    Refused(&'static str),
 }
 
 impl Flag {
@@ -42,6 +44,22 @@ impl Flag {
             default,
             meaning,
             effect: Effect::Works,
+        }
+    }
+
+    /// One that nobody may say.
+    pub(crate) const fn refused(
+        name: &'static str,
+        kind: Kind,
+        default: &'static str,
+        reason: &'static str,
+    ) -> Self {
+        Flag {
+            name,
+            kind,
+            default,
+            meaning: reason,
+            effect: Effect::Refused(reason),
         }
     }
 
@@ -71,6 +89,7 @@ pub fn usage(call: &str, tables: &[&[Flag]]) -> String {
         let _ = writeln!(text, "  -{} {}", flag.name, flag.kind.word());
         let _ = match (flag.effect, flag.default) {
             (Effect::None(reason), _) => writeln!(text, "        No effect: {reason}"),
+            (Effect::Refused(reason), _) => writeln!(text, "        Not done here: {reason}"),
             (Effect::Works, "") => writeln!(text, "        {}", flag.meaning),
             (Effect::Works, default) => writeln!(text, "        {} (default {default})", flag.meaning),
         };

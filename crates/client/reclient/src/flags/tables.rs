@@ -15,4 +15,6 @@ pub use rewrapper::REWRAPPER;
 pub use tools::{DUMPSTATS, REPROXYSTATUS, REPROXYTOOL, SCANDEPS_SERVER};
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod tests;

@@ -14,42 +14,49 @@ enum Told {
     Value(&'static str),
     /// `--option`, if the flag is true.
     Switch(&'static str),
-    /// `--option ELEMENT` for each element of a list, or `KEY=VALUE` of a map.
-    Each(&'static str),
     /// `--option WORD` for each word of a text.
     EachWord(&'static str),
+    /// `--option SECONDSs`: a duration, in the way that `farrier` writes them. One that is negative sets no bound, as none.
+    Seconds(&'static str),
 }
 
 /// Flags that are told when somebody has said them.
 const TOLD: &[(&str, Told)] = &[
-    ("cas_service", Told::Value("--cas-server")),
     ("instance", Told::Value("--instance")),
     ("tls_ca_cert", Told::Value("--tls-ca")),
+    ("tls_server_name", Told::Value("--tls-server-name")),
     ("tls_client_auth_cert", Told::Value("--tls-certificate")),
     ("tls_client_auth_key", Told::Value("--tls-key")),
-    ("tls_server_name", Told::Value("--tls-server-name")),
-    ("remote_headers", Told::Each("--header")),
     (
         "credentials_helper_args",
         Told::EachWord("--credentials-helper-argument"),
     ),
     ("cache_dir", Told::Value("--cache-dir")),
-    ("log_keep_duration", Told::Value("--log-keep")),
+    ("log_keep_duration", Told::Seconds("--log-keep")),
     ("num_records_to_keep", Told::Value("--records-kept")),
-    ("mismatch_ignore_config_path", Told::Value("--mismatch-rules")),
-    ("local_resource_fraction", Told::Value("--local-share")),
     ("cache_silo", Told::Value("--cache-silo")),
     ("version_cache_silo", Told::Switch("--version-silo")),
     ("remote_disabled", Told::Switch("--remote-disabled")),
-    ("dump_input_tree", Told::Switch("--dump-inputs")),
-    ("ip_timeout", Told::Value("--input-timeout")),
-    ("fail_early_min_action_count", Told::Value("--fail-early-actions")),
-    ("fail_early_min_fallback_ratio", Told::Value("--fail-early-ratio")),
-    ("fail_early_window", Told::Value("--fail-early-window")),
-    ("racing_bias", Told::Value("--racing-bias")),
-    ("auxiliary_metadata_path", Told::Value("--auxiliary-metadata")),
-    ("xattr_digest", Told::Value("--digest-attribute")),
+    ("ip_timeout", Told::Seconds("--input-timeout")),
 ];
+
+/// Options that are told whatever is said, or by more than one flag.
+const ALWAYS: [&str; 6] = [
+    "--reproxy-address",
+    "--endpoint",
+    "--idle",
+    "--log-dir",
+    "--log-format",
+    "--credentials-helper",
+];
+
+/// Every option of `farrier daemon start` that reproxy's flags can come to.
+pub fn daemon_options() -> impl Iterator<Item = &'static str> {
+    let told = TOLD.iter().map(|(_, told)| match *told {
+        Told::Value(option) | Told::Switch(option) | Told::EachWord(option) | Told::Seconds(option) => option,
+    });
+    ALWAYS.into_iter().chain(told)
+}
 
 /// The arguments of `farrier` for a daemon in reproxy's place. Where it listens for frames is said by its environment.
 pub(crate) fn arguments(flags: &Flags, address: &Address) -> Vec<OsString> {
@@ -80,19 +87,19 @@ pub(crate) fn arguments(flags: &Flags, address: &Address) -> Vec<OsString> {
 
 impl Told {
     fn words(self, flags: &Flags, name: &str) -> Vec<OsString> {
-        let each = |option: &str, elements: Vec<OsString>| -> Vec<OsString> {
-            let elements = elements.into_iter();
-            elements.flat_map(|element| [option.into(), element]).collect()
-        };
         match self {
             Told::Value(option) => vec![option.into(), flags.value(name)],
             Told::Switch(option) if flags.bool(name) => vec![option.into()],
             Told::Switch(_) => Vec::new(),
-            Told::Each(option) => each(option, flags.list(name)),
-            Told::EachWord(option) => each(
-                option,
-                flags.text(name).split_whitespace().map(OsString::from).collect(),
-            ),
+            Told::EachWord(option) => {
+                let text = flags.text(name);
+                let words = text.split_whitespace().map(OsString::from);
+                words.flat_map(|word| [option.into(), word]).collect()
+            }
+            Told::Seconds(option) => {
+                let seconds = flags.duration(name).as_secs();
+                vec![option.into(), format!("{seconds}s").into()]
+            }
         }
     }
 }
@@ -181,9 +188,15 @@ mod tests {
         );
         check("-remote_disabled", "--idle 21600s --remote-disabled");
         check("-remote_disabled=false", "--idle 21600s");
+        check("-log_keep_duration=1h30m", "--idle 21600s --log-keep 5400s");
+        check("-ip_timeout=-1s", "--idle 21600s --input-timeout 0s");
         check(
-            "-remote_headers=a=b,c=d",
-            "--idle 21600s --header a=b --header c=d",
+            "-cache_silo=x -version_cache_silo",
+            "--idle 21600s --cache-silo x --version-silo",
+        );
+        check(
+            "-tls_client_auth_cert=/c -tls_client_auth_key=/k -tls_server_name=n",
+            "--idle 21600s --tls-server-name n --tls-certificate /c --tls-key /k",
         );
         check(
             "-credentials_helper=/h -credentials_helper_args=x",

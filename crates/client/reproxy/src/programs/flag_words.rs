@@ -56,9 +56,21 @@ pub(crate) fn without_effect(flags: &Flags) -> Vec<String> {
         .said()
         .filter_map(|(flag, _)| match flag.effect {
             Effect::None(reason) => Some(format!("-{} has no effect: {reason}", flag.name)),
-            Effect::Works => None,
+            Effect::Works | Effect::Refused(_) => None,
         })
         .collect()
+}
+
+/// A complaint about the first flag that was said and nobody may say.
+pub(crate) fn refused(flags: &Flags) -> Option<String> {
+    flags.said().find_map(|(flag, value)| match flag.effect {
+        // One server for everything, said twice.
+        Effect::Refused(_) if flag.name == "cas_service" && *value == *flags.value("service") => None,
+        Effect::Refused(reason) if !value.is_empty() => {
+            Some(format!("-{} is not done here: {reason}", flag.name))
+        }
+        _ => None,
+    })
 }
 
 /// The flags that were said and are in these tables, as words for another program.
@@ -103,6 +115,31 @@ mod tests {
             idle,
             ["-use_rpc_credentials has no effect: headers go with every call as it is"]
         );
+    }
+
+    #[test]
+    fn what_is_not_done_is_named() {
+        let cases = [
+            (&["-service=s:1"][..], None),
+            (&["-remote_headers="], None),
+            (
+                &["-remote_headers=a=b"],
+                Some(
+                    "-remote_headers is not done here: calls carry what REAPI says and a token, and nothing else",
+                ),
+            ),
+            (&["-service=s:1", "-cas_service=s:1"], None),
+            (
+                &["-service=s:1", "-cas_service=c:1"],
+                Some(
+                    "-cas_service is not done here: contents and results are looked for at the service itself",
+                ),
+            ),
+        ];
+        for (words, expected) in cases {
+            let flags = CALL.read(words.iter().map(OsString::from).collect()).unwrap();
+            assert_eq!(refused(&flags).as_deref(), expected, "{words:?}");
+        }
     }
 
     #[test]

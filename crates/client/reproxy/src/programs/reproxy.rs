@@ -9,7 +9,7 @@ use reclient::address::Address;
 use reclient::flags::tables::{CONNECTION, LOGGING, REPROXY};
 
 use crate::programs::daemon_options::arguments;
-use crate::programs::flag_words::{Call, without_effect};
+use crate::programs::flag_words::{Call, refused, without_effect};
 
 const CALL: Call = Call {
     name: "reproxy",
@@ -27,6 +27,9 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
     without_effect(&flags)
         .iter()
         .for_each(|line| eprintln!("reproxy: {line}"));
+    if let Some(why) = refused(&flags) {
+        return CALL.wrong(&why);
+    }
     let address = match Address::parse(&flags.text("server_address")) {
         Ok(address) => address,
         Err(error) => return CALL.wrong(&format!("server_address: {error}")),

@@ -14,6 +14,7 @@ mod run;
 mod state;
 mod stats;
 mod summary;
+mod token;
 mod tools;
 mod why;
 

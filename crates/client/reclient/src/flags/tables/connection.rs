@@ -10,11 +10,11 @@ const ONE_CONNECTION: &str = "one connection carries everything";
 /// Server, instance, encryption, identity.
 pub const CONNECTION: &[Flag] = &[
     Flag::new("service", Text, "", "the server, host:port"),
-    Flag::new(
+    Flag::refused(
         "cas_service",
         Text,
         "",
-        "the server for contents, if it is another",
+        "contents and results are looked for at the service itself",
     ),
     Flag::new("instance", Text, "", "the instance on the server"),
     Flag::new("service_no_security", Bool, "false", "no encryption"),
@@ -60,7 +60,12 @@ pub const CONNECTION: &[Flag] = &[
         "certificate to show to the server",
     ),
     Flag::new("tls_client_auth_key", Path, "", "its key"),
-    Flag::new("remote_headers", Map, "", "headers for every call"),
+    Flag::refused(
+        "remote_headers",
+        Map,
+        "",
+        "calls carry what REAPI says and a token, and nothing else",
+    ),
     Flag::idle("cas_concurrency", Int, "500", "transfers are bounded by bytes"),
     Flag::idle("max_concurrent_requests_per_conn", Int, "25", ONE_CONNECTION),
     Flag::idle(

@@ -7,6 +7,7 @@ const NO_CLOUD: &str = "no metrics go to Google Cloud; read rbe_metrics.pb";
 const NO_SCANNER: &str = "the daemon finds inputs itself";
 const NO_BATCHERS: &str = "the daemon decides itself how blobs travel";
 const NO_PROFILER: &str = "there is no profiler; use perf";
+const NO_GIVING_UP: &str = "a server that fails is left alone, and the build goes on here";
 const DEAD: &str = "reclient does not use it either";
 
 /// The daemon's.
@@ -30,11 +31,11 @@ pub const REPROXY: &[Flag] = &[
         "",
         "directory of the logs of commands; the first counts",
     ),
-    Flag::new(
+    Flag::idle(
         "mismatch_ignore_config_path",
         Path,
         "",
-        "rules about outputs that may differ",
+        "every output that differs is named",
     ),
     Flag::new(
         "cache_dir",
@@ -65,11 +66,11 @@ pub const REPROXY: &[Flag] = &[
     Flag::idle("racing_tmp_dir", Path, "", DEAD),
     Flag::idle("use_unified_cas_ops", Bool, "false", DEAD),
     Flag::idle("shadow_header_detection", Bool, "false", DEAD),
-    Flag::new(
+    Flag::idle(
         "local_resource_fraction",
         Float,
         "1.0",
-        "share of this machine for commands that run here",
+        "how much runs here is the build's own choice, by its -j",
     ),
     Flag::new(
         "cache_silo",
@@ -84,11 +85,11 @@ pub const REPROXY: &[Flag] = &[
         "false",
         "everything runs here, and no results are shared",
     ),
-    Flag::new(
+    Flag::idle(
         "dump_input_tree",
         Bool,
         "false",
-        "keep a copy of each command's inputs",
+        "farrier action show and farrier cas get have a command's inputs",
     ),
     Flag::idle("use_unified_uploads", Bool, "false", NO_BATCHERS),
     Flag::idle("use_unified_downloads", Bool, "false", NO_BATCHERS),
@@ -120,24 +121,14 @@ pub const REPROXY: &[Flag] = &[
     Flag::idle("metrics_prefix", Text, "", NO_CLOUD),
     Flag::idle("metrics_namespace", Text, "", NO_CLOUD),
     Flag::idle("metrics_labels", Text, "", NO_CLOUD),
-    Flag::new(
-        "fail_early_min_action_count",
-        Int,
-        "0",
-        "give up on a build with so many commands …",
-    ),
-    Flag::new(
-        "fail_early_min_fallback_ratio",
-        Float,
-        "0",
-        "… of which such a share could not run elsewhere …",
-    ),
-    Flag::new("fail_early_window", Duration, "0s", "… within this time"),
-    Flag::new(
+    Flag::idle("fail_early_min_action_count", Int, "0", NO_GIVING_UP),
+    Flag::idle("fail_early_min_fallback_ratio", Float, "0", NO_GIVING_UP),
+    Flag::idle("fail_early_window", Duration, "0s", NO_GIVING_UP),
+    Flag::idle(
         "racing_bias",
         Float,
         "0.75",
-        "how much to prefer a run elsewhere, 0 to 10",
+        "racing is remote_local_fallback, for now",
     ),
     Flag::idle(
         "download_tmp_dir",
@@ -161,11 +152,11 @@ pub const REPROXY: &[Flag] = &[
         "an interrupt always ends the daemon, in good order",
     ),
     Flag::idle("log_http_calls", Bool, "false", "no call is made over plain HTTP"),
-    Flag::new(
+    Flag::idle(
         "auxiliary_metadata_path",
         Path,
         "",
-        "descriptors of what servers add to results, for the logs",
+        "what servers add to results is not in the logs, for now",
     ),
     Flag::idle("bq_project", Text, "", NO_CLOUD),
     Flag::idle("bq_table", Text, "", NO_CLOUD),
@@ -176,11 +167,11 @@ pub const REPROXY: &[Flag] = &[
         "8192",
         "what a command prints is passed on piece by piece",
     ),
-    Flag::new(
+    Flag::idle(
         "xattr_digest",
         Text,
         "",
-        "extended attribute that holds a file's digest",
+        "a file's digest is that of its contents, whatever is written beside them",
     ),
     Flag::idle("clean_include_paths", Bool, "false", NO_SCANNER),
     Flag::idle(

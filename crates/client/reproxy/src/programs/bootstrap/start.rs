@@ -16,7 +16,7 @@ use reclient_api::proxy::AddProxyEventsRequest;
 use super::{Bootstrap, CALL, Ended, end_reproxy};
 use crate::client::Reproxy;
 use crate::programs::credentials;
-use crate::programs::flag_words::{passed_on, without_effect};
+use crate::programs::flag_words::{passed_on, refused, without_effect};
 use crate::programs::metrics::output_directory;
 use crate::programs::process;
 
@@ -38,6 +38,9 @@ pub(super) async fn start(bootstrap: &Bootstrap) -> ExitCode {
     if let Err(error) = credentials::check(&bootstrap.flags) {
         eprintln!("bootstrap: {}", error.why);
         return ExitCode::from(error.exit_code);
+    }
+    if let Some(why) = refused(&bootstrap.flags) {
+        return CALL.wrong(&why);
     }
     let limit = seconds(bootstrap, "shutdown_seconds");
     if let Ended::Still(why) = end_reproxy(&bootstrap.address, &bootstrap.pid_file, limit).await {

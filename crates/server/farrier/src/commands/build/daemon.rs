@@ -1,10 +1,11 @@
 //! `farrier daemon`: what turns commands into actions, in the background of builds.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use blob::InstanceName;
 use clap::{Args, Subcommand};
 use daemon::{Daemon, DaemonOptions, DoorError, LocalCacheOptions, ServiceOptions, Strategy, open_door};
@@ -15,8 +16,10 @@ use super::own_server::OwnServer;
 use super::proxy::{self, Behind};
 use super::reproxy::{Reproxy, ReproxyOptions};
 use super::state::State;
+use super::token::TokenOptions;
 use crate::byte_size::ByteSize;
 use crate::commands::connection::parse_instance;
+use crate::data_directory::DataDirectory;
 use crate::durations;
 use crate::server_trust::ServerTrust;
 use crate::wire::signals::EndSignals;
@@ -68,10 +71,17 @@ pub(crate) struct StartOptions {
     /// (Bazel's --remote_cache, recc): a cache without execution.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<SocketAddr>,
+    /// Where they are, with what the daemon remembers of commands; for one daemon at a time [default: with its other things].
+    #[arg(long, env = "FARRIER_CACHE_DIR", value_name = "DIR")]
+    cache_dir: Option<PathBuf>,
+    #[command(flatten)]
+    token: TokenOptions,
     #[command(flatten)]
     reproxy: ReproxyOptions,
 }
 
+/// In the place of the server's address where none is asked.
+const NO_SERVER: &str = "none";
 /// How long wrappers may take to end when the daemon does.
 const GOODBYE: Duration = Duration::from_secs(5);
 
@@ -99,9 +109,10 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
     };
     let mut signals = EndSignals::listen()?;
     let client = options.client;
+    let rules = options.reproxy.rules();
     let own_server = match &client.endpoint {
-        Some(_) => None,
-        None => Some(OwnServer::start(&state)?),
+        None if !rules.is_remote_disabled => Some(OwnServer::start(&state)?),
+        _ => None,
     };
     let default_strategy = match own_server {
         Some(_) => Strategy::Local,
@@ -110,14 +121,26 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
     let endpoint = match (&client.endpoint, &own_server) {
         (Some(endpoint), _) => endpoint.clone(),
         (None, Some(server)) => server.endpoint.clone(),
-        (None, None) => anyhow::bail!("there is no server"),
+        // Nobody asks it anything.
+        (None, None) => NO_SERVER.to_owned(),
     };
     let behind = Behind {
         tls: client.trust.for_endpoint(&endpoint)?,
         endpoint: endpoint.clone(),
         instance: client.instance.clone(),
     };
+    let token = options.token.source(&endpoint)?;
+    let has_token = token.is_some();
     let reproxy = options.reproxy.open()?;
+    let cache_dir = options
+        .cache_dir
+        .as_deref()
+        .map(DataDirectory::open)
+        .transpose()?;
+    let kept_in = |usual: PathBuf, name: &str| {
+        let directory = cache_dir.as_ref().map(|directory| directory.path().join(name));
+        directory.unwrap_or(usual)
+    };
     let tasks = Group::new("daemon");
     let daemon = Daemon::new(
         DaemonOptions {
@@ -125,22 +148,27 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
                 tls: client.trust.for_endpoint(&endpoint)?,
                 endpoint,
                 instance: client.instance,
+                token,
             },
             is_own_server: own_server.is_some(),
             strategy: client.strategy.unwrap_or(default_strategy),
             idle: options.idle,
             platform: options.platform,
             witness: reproxy.as_ref().map(Reproxy::witness),
+            rules,
             here: (options.cache_size.0 > 0).then(|| LocalCacheOptions {
-                directory: state.cache(),
+                directory: kept_in(state.cache(), "cache"),
                 capacity_bytes: options.cache_size.0,
             }),
-            memory: Some(state.steps()),
+            memory: Some(kept_in(state.steps(), "steps")),
             host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         },
         tasks.clone(),
     );
     if let Some(address) = options.listen {
+        if has_token {
+            bail!("--listen {address}: what others ask is not asked with a token; leave one of the two out");
+        }
         let kept = daemon.kept();
         let kept =
             kept.context("--listen shows what is kept on this machine, and nothing is (--cache-size)")?;

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use clap::Args;
-use daemon::{Daemon, Finished, Witness};
+use daemon::{Daemon, Finished, Rules, Witness};
 use reclient::address::Address;
-use reclient::log_file::{Format, LogFile};
+use reclient::log_file::{Format, LogFile, remove_older};
 use reclient_api::log::{LocalMetadata, LogRecord, RemoteMetadata};
 use reproxy::in_place::{Done, Sessions, in_place};
 use reproxy::ledger::Ledger;
@@ -18,6 +18,8 @@ use reproxy::outcome::{Ending, Facts, Fallback, record};
 use settings::Settings;
 use tasks::Group;
 use tokio::net::UnixStream;
+
+use crate::durations;
 
 /// What a daemon in reproxy's place is told besides.
 #[derive(Args, Debug)]
@@ -34,6 +36,21 @@ pub(super) struct ReproxyOptions {
     /// How many records are kept for those who ask.
     #[arg(long, default_value_t = 0, value_name = "N")]
     records_kept: usize,
+    /// Remove logs of commands that are older, at the start; 0s keeps all.
+    #[arg(long, default_value = "24h", value_name = "DURATION", value_parser = durations::parse)]
+    log_keep: Duration,
+    /// Share results only with those who say the same here.
+    #[arg(long, value_name = "NAME")]
+    cache_silo: Option<String>,
+    /// Share results only with daemons of the same version.
+    #[arg(long)]
+    version_silo: bool,
+    /// Run every command here, as if there were neither server nor cache.
+    #[arg(long)]
+    pub(super) remote_disabled: bool,
+    /// How long it may take to find out what a command reads; then the real tool runs. 0s sets no bound.
+    #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = durations::parse)]
+    input_timeout: Duration,
 }
 
 /// The books, and where reclient's services are.
@@ -43,14 +60,39 @@ pub(super) struct Reproxy {
 }
 
 impl ReproxyOptions {
+    /// What every command is subject to.
+    pub(super) fn rules(&self) -> Rules {
+        let version = self
+            .version_silo
+            .then(|| concat!("farrier ", env!("CARGO_PKG_VERSION")).to_owned());
+        let silos: Vec<_> = self.cache_silo.iter().cloned().chain(version).collect();
+        Rules {
+            silo: (!silos.is_empty()).then(|| silos.join("\n")),
+            is_remote_disabled: self.remote_disabled,
+            input_timeout: (!self.input_timeout.is_zero()).then_some(self.input_timeout),
+            writes_action_logs: self.has_books(),
+        }
+    }
+
+    fn has_books(&self) -> bool {
+        self.reproxy_address.is_some() || self.log_dir.is_some()
+    }
+
     /// Opens the books. `None` if nobody asked for any.
     pub(super) fn open(self) -> Result<Option<Reproxy>> {
-        if self.reproxy_address.is_none() && self.log_dir.is_none() {
+        if !self.has_books() {
             return Ok(None);
         }
         let log = self.log_dir.map(|directory| {
-            let log = LogFile::create(&directory, self.log_format, SystemTime::now());
-            log.with_context(|| format!("--log-dir {}", directory.display()))
+            let now = SystemTime::now();
+            let opened = LogFile::create(&directory, self.log_format, now);
+            let log = opened.with_context(|| format!("--log-dir {}", directory.display()))?;
+            if !self.log_keep.is_zero()
+                && let Err(error) = remove_older(&directory, self.log_keep, now)
+            {
+                tracing::warn!(%error, directory = %directory.display(), "old logs are not removed");
+            }
+            anyhow::Ok(log)
         });
         Ok(Some(Reproxy {
             ledger: Arc::new(Ledger::new(log.transpose()?, self.records_kept, BTreeMap::new())),
