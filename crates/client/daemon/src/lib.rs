@@ -11,6 +11,7 @@ mod attempt;
 mod counts;
 mod daemon;
 mod door;
+mod earlier;
 mod journey;
 mod limits;
 mod link;
@@ -20,6 +21,7 @@ mod plan;
 mod service;
 mod tool;
 mod uploads;
+mod view;
 mod wanted;
 
 pub use daemon::{Daemon, DaemonOptions, Finished, Witness};

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use reapi::execution::{ActionResult, OutputFile};
 use uuid::Uuid;
 
+use crate::earlier::Earlier;
 use crate::limits::OUTPUT_BYTES_MAX;
 use crate::plan::PlannedOutput;
 use crate::service::FUNCTION;
@@ -23,8 +24,9 @@ pub(crate) struct Made {
     pub(crate) blobs: Vec<Blob>,
 }
 
-/// Reads what the command has made. `None` if something is not as it should be: the result is then not kept.
-pub(crate) fn read(outputs: &[PlannedOutput]) -> io::Result<Option<Made>> {
+/// Reads what the command has made, which is not what was there `earlier`. `None` if something is not as it should be: the
+/// result is then not kept.
+pub(crate) fn read(outputs: &[PlannedOutput], earlier: &Earlier) -> io::Result<Option<Made>> {
     let mut made = Made {
         files: Vec::new(),
         blobs: Vec::new(),
@@ -37,6 +39,9 @@ pub(crate) fn read(outputs: &[PlannedOutput]) -> io::Result<Option<Made>> {
             Err(error) => return Err(error),
         };
         let metadata = file.metadata()?;
+        if earlier.has(&output.path, &metadata) {
+            continue;
+        }
         if !metadata.is_file() || metadata.len() > OUTPUT_BYTES_MAX {
             return Ok(None);
         }
@@ -146,10 +151,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let outputs = ["a.o", "b.d", "c.su"].map(|name| output(directory.path(), name, name != "c.su"));
         fs::write(&outputs[0].path, "object").unwrap();
-        assert!(read(&outputs).unwrap().is_none(), "a required one is missing");
+        assert!(
+            read(&outputs, &Earlier::default()).unwrap().is_none(),
+            "a required one is missing"
+        );
         fs::write(&outputs[1].path, "rule").unwrap();
         fs::set_permissions(&outputs[1].path, fs::Permissions::from_mode(0o755)).unwrap();
-        let made = read(&outputs).unwrap().unwrap();
+        let made = read(&outputs, &Earlier::default()).unwrap().unwrap();
         assert_eq!(made.files.len(), 2);
         let bytes: u64 = made.blobs.iter().map(|blob| blob.digest().size_bytes()).sum();
         assert_eq!(bytes, 10);
