@@ -77,6 +77,21 @@ impl User {
         Summary::parse(&text)
     }
 
+    /// The steps of the last build: what each makes, and how it was done.
+    pub fn steps(&self) -> Result<Vec<(String, String)>> {
+        let output = self.farrier(&["steps", "--json"])?.output()?;
+        ensure!(output.status.success(), "{output:?}");
+        let steps: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout)?;
+        let text = |step: &serde_json::Value, field: &str| {
+            let text = step[field].as_str().map(str::to_owned);
+            text.with_context(|| format!("no {field} in {step}"))
+        };
+        steps
+            .iter()
+            .map(|step| Ok((text(step, "name")?, text(step, "how")?)))
+            .collect()
+    }
+
     /// Ends the daemon, and waits until it is gone.
     pub fn stop_daemon(&self) -> Result<()> {
         self.farrier(&["daemon", "stop"])?

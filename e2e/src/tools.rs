@@ -42,9 +42,7 @@ pub fn farrier() -> Result<PathBuf> {
     }
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
     BUILT
-        .get_or_init(|| {
-            build(&["farrier", "--bin", "farrier"], "farrier").map_err(|error| format!("{error:#}"))
-        })
+        .get_or_init(|| build(&["--bin", "farrier"], "farrier").map_err(|error| format!("{error:#}")))
         .clone()
         .map_err(|error| anyhow!(error))
 }
@@ -55,7 +53,7 @@ pub fn dialects() -> Result<PathBuf> {
         return Ok(PathBuf::from(program).with_file_name("farrier-dialects"));
     }
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let words = ["dialects", "--bin", "farrier-dialects"];
+    let words = ["--bin", "farrier-dialects"];
     BUILT
         .get_or_init(|| build(&words, "farrier-dialects").map_err(|error| format!("{error:#}")))
         .clone()
@@ -65,7 +63,7 @@ pub fn dialects() -> Result<PathBuf> {
 /// The worker's tool for tests of persistent workers.
 pub fn persistent_tool() -> Result<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    let words = ["worker", "--example", "persistent_tool"];
+    let words = ["--example", "persistent_tool"];
     BUILT
         .get_or_init(|| build(&words, "examples/persistent_tool").map_err(|error| format!("{error:#}")))
         .clone()
@@ -79,8 +77,9 @@ fn installed(program: PathBuf) -> Result<PathBuf> {
     Ok(program)
 }
 
-/// Builds a package's program, which then is at `program` in the folder of this profile.
-fn build(package_and_target: &[&str], program: &str) -> Result<PathBuf> {
+/// Builds a program, which then is at `program` in the folder of this profile. Selected out of the whole workspace, its
+/// dependencies are the ones that are there already.
+fn build(target: &[&str], program: &str) -> Result<PathBuf> {
     // The test program is `target/<profile>/deps/<name>-<hash>`.
     let test = std::env::current_exe().context("this test does not know its own path")?;
     let folder = test
@@ -92,9 +91,7 @@ fn build(package_and_target: &[&str], program: &str) -> Result<PathBuf> {
         .and_then(|name| name.to_str())
         .context("the target folder has no profile")?;
     let mut build = Command::new(env!("CARGO"));
-    build
-        .args(["build", "--quiet", "--package"])
-        .args(package_and_target);
+    build.args(["build", "--quiet", "--workspace"]).args(target);
     build.arg(match profile {
         "debug" => "--profile=dev".to_owned(),
         other => format!("--profile={other}"),
@@ -107,10 +104,7 @@ fn build(package_and_target: &[&str], program: &str) -> Result<PathBuf> {
         .status()
         .context("cargo does not start")?;
     if !status.success() {
-        bail!(
-            "`cargo build --package {}` failed: {status}",
-            package_and_target.join(" ")
-        );
+        bail!("`cargo build --workspace {}` failed: {status}", target.join(" "));
     }
     Ok(folder.join(program))
 }

@@ -1,85 +1,106 @@
 //! `cargo xtask ci`: installs what the tests need and runs every check, in the order that fails fastest.
+//!
+//! Most of its time goes into building. So every step that builds selects the whole workspace, which gives all of them the
+//! same features of the same dependencies: a package selected alone would have most of its dependencies built once more.
 
-use std::process::Command;
+mod real_clients;
+
+use std::env;
+use std::fs::{self, File};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 use crate::tidy::root;
 
 /// The release of cargo-deny that CI uses.
 const DENY_VERSION: &str = "^0.20";
+/// The steps that go on while tools are fetched; those after them start these tools.
+const STEPS_WITHOUT_TOOLS: [&str; 5] = ["format", "tidy", "protocol code", "lints", "program"];
 
-/// One step: what it is called, and what runs.
-type Step = (&'static str, &'static [&'static str]);
+/// One step: what it is called, and what runs, one after the other.
+struct Step {
+    name: &'static str,
+    commands: &'static [&'static str],
+}
 
-const STEPS: [Step; 10] = [
-    ("install", &["e2e/install"]),
-    ("format", &["cargo", "fmt", "--all", "--check"]),
-    ("tidy", &["cargo", "xtask", "tidy"]),
-    ("protocol code", &["cargo", "xtask", "proto", "--check"]),
-    (
-        "lints",
-        &[
-            "cargo",
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--",
-            "-D",
-            "warnings",
-        ],
-    ),
-    (
-        "program",
-        &[
-            "cargo",
-            "build",
-            "--release",
-            "--locked",
-            "-p",
-            "farrier",
-            "-p",
-            "wrapper",
-        ],
-    ),
-    (
-        "tests",
-        &["cargo", "test", "--workspace", "--exclude", "e2e", "--locked"],
-    ),
-    ("tests without root", &["e2e/without_root"]),
-    (
-        "documents",
-        &["cargo", "doc", "--workspace", "--no-deps", "--locked"],
-    ),
-    (
-        "real clients",
-        &[
-            "cargo",
-            "test",
-            "--package",
-            "e2e",
-            "--locked",
-            "--",
-            "--test-threads=1",
-        ],
-    ),
+/// What users get, as `README.md` builds it, with the checks that tests have. The real clients meet this one.
+const PROGRAM: &str = "cargo build --profile ci --locked -p farrier -p wrapper -p dialects";
+
+const STEPS: [Step; 9] = [
+    Step {
+        name: "format",
+        commands: &["cargo fmt --all --check"],
+    },
+    Step {
+        name: "tidy",
+        commands: &["cargo xtask tidy"],
+    },
+    Step {
+        name: "protocol code",
+        commands: &["cargo xtask proto --check"],
+    },
+    Step {
+        name: "lints",
+        commands: &["cargo clippy --workspace --all-targets --locked -- -D warnings"],
+    },
+    Step {
+        name: "program",
+        commands: &[PROGRAM],
+    },
+    Step {
+        name: "tests",
+        commands: &["cargo test --workspace --exclude e2e --locked"],
+    },
+    Step {
+        name: "tests without root",
+        commands: &["e2e/without_root"],
+    },
+    Step {
+        name: "documents",
+        commands: &["cargo doc --workspace --no-deps --locked"],
+    },
+    Step {
+        name: "real clients",
+        commands: &[PROGRAM, real_clients::COMMAND],
+    },
 ];
 
 /// Runs everything, or only the steps named.
 pub(crate) fn run(only: &[&str]) -> Result<()> {
-    if let Some(unknown) = only
-        .iter()
-        .find(|name| **name != "deny" && !STEPS.iter().any(|(step, _)| step == *name))
-    {
-        let names: Vec<&str> = STEPS.iter().map(|(name, _)| *name).chain(["deny"]).collect();
+    let names = || {
+        let named = STEPS.iter().map(|step| step.name);
+        std::iter::once("install").chain(named).chain(["deny"])
+    };
+    if let Some(unknown) = only.iter().find(|name| !names().any(|step| step == **name)) {
+        let names: Vec<&str> = names().collect();
         bail!("no step `{unknown}`; there are: {}", names.join(", "));
     }
     let wanted = |name: &str| only.is_empty() || only.contains(&name);
     let started = Instant::now();
-    for (name, words) in STEPS.iter().filter(|(name, _)| wanted(name)) {
-        step(name, words)?;
+    let mut installation = None;
+    if wanted("install") {
+        // Before any compiler runs: this may replace one.
+        run_step(&Step {
+            name: "install",
+            commands: &["e2e/install packages"],
+        })?;
+        installation = Some(Installation::start()?);
+    }
+    for step in STEPS.iter().filter(|step| wanted(step.name)) {
+        let is_due = |installation: &mut Installation| {
+            !STEPS_WITHOUT_TOOLS.contains(&step.name) || installation.has_ended()
+        };
+        if let Some(installation) = installation.take_if(is_due) {
+            installation.end()?;
+        }
+        run_step(step)?;
+    }
+    if let Some(installation) = installation {
+        installation.end()?;
     }
     if wanted("deny") {
         deny()?;
@@ -88,26 +109,119 @@ pub(crate) fn run(only: &[&str]) -> Result<()> {
     Ok(())
 }
 
-fn step(name: &str, words: &[&str]) -> Result<()> {
-    println!("\n=== {name}: {}", words.join(" "));
+fn run_step(step: &Step) -> Result<()> {
+    let Step { name, commands } = step;
     let started = Instant::now();
-    let (program, arguments) = words.split_first().context("an empty step")?;
-    let program = if program.contains('/') {
-        root().join(program).into_os_string()
-    } else {
-        program.into()
+    for command in *commands {
+        println!("\n=== {name}: {command}");
+        match *command {
+            real_clients::COMMAND => real_clients::run()?,
+            command => run_command(name, command)?,
+        }
+    }
+    println!("=== {name}: passed in {} s", started.elapsed().as_secs());
+    Ok(())
+}
+
+fn run_command(name: &str, words: &str) -> Result<()> {
+    let status = command(words)?.status();
+    let status = status.with_context(|| format!("{name}: cannot start"))?;
+    ensure!(status.success(), "{name} failed: {status}");
+    Ok(())
+}
+
+fn command(words: &str) -> Result<Command> {
+    let mut words = words.split_whitespace();
+    let program = words.next().context("an empty step")?;
+    let program = match program.contains('/') {
+        true => root().join(program),
+        false => program.into(),
     };
-    let status = Command::new(program)
-        .args(arguments)
+    let mut command = Command::new(program);
+    command.args(words);
+    prepare(&mut command)?;
+    Ok(command)
+}
+
+/// Where every command runs, and with which variables.
+fn prepare(command: &mut Command) -> Result<()> {
+    command
         .current_dir(root())
         .env("RUSTDOCFLAGS", "-D warnings")
         // Tests that compare with real tools do not leave these out.
         .env("FARRIER_REAL_TOOLS", "gcc,clang,ld")
-        .status()
-        .with_context(|| format!("{name}: cannot start"))?;
-    ensure!(status.success(), "{name} failed: {status}");
-    println!("=== {name}: passed in {} s", started.elapsed().as_secs());
+        .env("FARRIER_E2E_BINARY", target()?.join("ci/farrier"));
     Ok(())
+}
+
+/// Where cargo builds: this program lies in `target/<profile>/`.
+fn target() -> Result<PathBuf> {
+    let program = env::current_exe().context("this program does not know its own path")?;
+    let target = program.ancestors().nth(2);
+    Ok(target
+        .context("this program lies in no target folder")?
+        .to_owned())
+}
+
+/// The rest of `e2e/install`, beside steps that do not need it: it waits for the network while they wait for the
+/// processor.
+struct Installation {
+    thread: Option<JoinHandle<Result<()>>>,
+    log: PathBuf,
+    started: Instant,
+}
+
+impl Installation {
+    fn start() -> Result<Self> {
+        let log = target()?.join("install.log");
+        let file = File::create(&log).with_context(|| log.display().to_string())?;
+        let mut command = command("e2e/install")?;
+        command
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file);
+        println!(
+            "\n=== install: e2e/install, beside what follows; it writes to {}",
+            log.display()
+        );
+        let thread = thread::spawn(move || {
+            let status = command.status().context("install: cannot start")?;
+            ensure!(status.success(), "install failed: {status}");
+            Ok(())
+        });
+        Ok(Installation {
+            thread: Some(thread),
+            log,
+            started: Instant::now(),
+        })
+    }
+
+    fn has_ended(&self) -> bool {
+        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    fn end(mut self) -> Result<()> {
+        let thread = self.thread.take().context("install has ended before")?;
+        let outcome = thread.join().map_err(|_panic| anyhow!("install panicked"))?;
+        if outcome.is_err() {
+            eprintln!("{}", fs::read_to_string(&self.log).unwrap_or_default());
+        }
+        outcome?;
+        println!(
+            "\n=== install: ended; it began {} s ago",
+            self.started.elapsed().as_secs()
+        );
+        Ok(())
+    }
+}
+
+impl Drop for Installation {
+    /// Where a step fails meanwhile: nothing is left half-installed.
+    fn drop(&mut self) {
+        if let Some(Err(_panic)) = self.thread.take().map(JoinHandle::join) {
+            eprintln!("install panicked");
+        }
+    }
 }
 
 /// Licences, bans and sources of everything that comes from outside. The advisory database is not fetched: what CI
@@ -115,28 +229,13 @@ fn step(name: &str, words: &[&str]) -> Result<()> {
 fn deny() -> Result<()> {
     let installed = Command::new("cargo").args(["deny", "--version"]).output();
     if !installed.is_ok_and(|output| output.status.success()) {
-        step(
-            "install cargo-deny",
-            &[
-                "cargo",
-                "install",
-                "cargo-deny",
-                "--locked",
-                "--version",
-                DENY_VERSION,
-            ],
-        )?;
+        // Unoptimised: it is built in half the time, and runs for a second.
+        let install = format!("cargo install cargo-deny --debug --locked --version {DENY_VERSION}");
+        println!("\n=== install cargo-deny: {install}");
+        run_command("install cargo-deny", &install)?;
     }
-    step(
-        "deny",
-        &[
-            "cargo",
-            "deny",
-            "--offline",
-            "check",
-            "bans",
-            "licenses",
-            "sources",
-        ],
-    )
+    run_step(&Step {
+        name: "deny",
+        commands: &["cargo deny --offline check bans licenses sources"],
+    })
 }

@@ -29,6 +29,7 @@ use crate::plan::{Knowledge, Plan, Subject, Why, plan, recall};
 use crate::rules::Rules;
 use crate::service::{FUNCTION, Service, ServiceOptions};
 use crate::uploads::Uploads;
+use crate::view;
 use crate::wanted::{self, Wanted};
 
 /// What a daemon is started with.
@@ -275,6 +276,10 @@ impl Daemon {
         };
         if let Some(question) = wanted::question(&request) {
             return self.question(&question, &request, &mut link).await.map(|()| None);
+        }
+        // Left alone, the wrapper goes on as if there were no daemon.
+        if !link.process().is_some_and(view::is_shared_with) {
+            return Ok(None);
         }
         let finished = journey::command(self, Arc::new(request), &mut link).await?;
         if let (Some(finished), Some(witness)) = (&finished, &self.witness) {

@@ -11,6 +11,7 @@ mod attempt;
 mod counts;
 mod daemon;
 mod door;
+mod earlier;
 mod failures;
 mod journey;
 mod limits;
@@ -23,6 +24,7 @@ mod service;
 mod token;
 mod tool;
 mod uploads;
+mod view;
 mod wanted;
 
 pub use daemon::{Daemon, DaemonOptions, Finished, Witness};

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use reapi::execution::{ActionResult, OutputFile};
 use uuid::Uuid;
 
+use crate::earlier::Earlier;
 use crate::limits::OUTPUT_BYTES_MAX;
 use crate::plan::PlannedOutput;
 
@@ -23,9 +24,9 @@ pub(crate) struct Made {
     pub(crate) is_executable: bool,
 }
 
-/// Reads what the command has made, in the order of names. `None` if something is not as it should be: the result is then
-/// not kept.
-pub(crate) fn read(outputs: &[PlannedOutput]) -> io::Result<Option<Vec<Made>>> {
+/// Reads what the command has made, which is not what was there `earlier`, in the order of names. `None` if something is not
+/// as it should be: the result is then not kept.
+pub(crate) fn read(outputs: &[PlannedOutput], earlier: &Earlier) -> io::Result<Option<Vec<Made>>> {
     let mut made = Vec::new();
     for output in outputs {
         let mut file = match File::open(&output.path) {
@@ -35,6 +36,9 @@ pub(crate) fn read(outputs: &[PlannedOutput]) -> io::Result<Option<Vec<Made>>> {
             Err(error) => return Err(error),
         };
         let metadata = file.metadata()?;
+        if earlier.has(&output.path, &metadata) {
+            continue;
+        }
         if !metadata.is_file() || metadata.len() > OUTPUT_BYTES_MAX {
             return Ok(None);
         }
@@ -142,10 +146,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let outputs = ["a.o", "b.d", "c.su"].map(|name| output(directory.path(), name, name != "c.su"));
         fs::write(&outputs[0].path, "object").unwrap();
-        assert!(read(&outputs).unwrap().is_none(), "a required one is missing");
+        assert!(
+            read(&outputs, &Earlier::default()).unwrap().is_none(),
+            "a required one is missing"
+        );
         fs::write(&outputs[1].path, "rule").unwrap();
         fs::set_permissions(&outputs[1].path, fs::Permissions::from_mode(0o755)).unwrap();
-        let made = read(&outputs).unwrap().unwrap();
+        let made = read(&outputs, &Earlier::default()).unwrap().unwrap();
         let read: Vec<_> = made.iter().map(|made| &*made.bytes).collect();
         assert_eq!(read, [b"object".as_slice(), b"rule"]);
 

@@ -10,6 +10,7 @@ use reapi::execution::ExecutedActionMetadata;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::kept::{Whole, kept};
+use crate::earlier::Earlier;
 use crate::failures::Failure;
 use crate::link::Link;
 use crate::outputs;
@@ -43,6 +44,9 @@ pub(crate) async fn run(
     again: impl Future<Output = Result<ActionDigest, Why>>,
     worker: &str,
 ) -> io::Result<Ran> {
+    let outputs = plan.clone();
+    let looking = tokio::task::spawn_blocking(move || Earlier::than_now(&outputs.subject.outputs));
+    let earlier = link.meanwhile(looking).await??;
     link.say(&Answer::Run {
         program: plan.subject.program.clone(),
         more: plan.more.clone(),
@@ -103,7 +107,8 @@ pub(crate) async fn run(
         ..ExecutedActionMetadata::default()
     };
     let plan = plan.clone();
-    let collecting = tokio::task::spawn_blocking(move || collect(&plan, output, error_output, metadata));
+    let collecting =
+        tokio::task::spawn_blocking(move || collect(&plan, &earlier, output, error_output, metadata));
     let upload = link.meanwhile(collecting).await??;
     Ok(Ran {
         end,
@@ -115,11 +120,12 @@ pub(crate) async fn run(
 /// What is kept of a command that ended well.
 fn collect(
     plan: &Plan,
+    earlier: &Earlier,
     output: Vec<u8>,
     error_output: Vec<u8>,
     metadata: ExecutedActionMetadata,
 ) -> Result<Upload, &'static str> {
-    let made = outputs::read(&plan.subject.outputs).map_err(|_| "an output cannot be read")?;
+    let made = outputs::read(&plan.subject.outputs, earlier).map_err(|_| "an output cannot be read")?;
     let made = made.ok_or("an output is missing, or is too large, or is no file")?;
     let whole = Whole {
         files: made,

@@ -1,0 +1,111 @@
+//! What every compilation of a plain build reads, said by the compiler itself.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::project::{Compilers, normal};
+
+/// Stands before each compiler: asks it with `-M`, then lets it do what it was called for.
+const SCRIPT: &str = r#"#!/bin/bash
+driver=/usr/bin/${0##*/}
+compiles= output= words=()
+for ((i = 1; i <= $#; i++)); do
+  word=${!i}
+  case $word in
+  -c) compiles=yes ;;
+  -o) i=$((i + 1)); output=${!i} ;;
+  -MF | -MT | -MQ) i=$((i + 1)) ;;
+  -M | -MM | -MD | -MMD | -MP) ;;
+  *) words+=("$word") ;;
+  esac
+done
+if [ "$compiles" ] && [ "$RECORD" ]; then
+  record=$(mktemp "$RECORD/XXXXXXXX")
+  printf '%s\n' "$PWD" >"$record"
+  "$driver" "${words[@]}" -w -M ${output:+-MT "$output"} >>"$record" || rm "$record"
+fi
+exec "$driver" "$@"
+"#;
+
+/// A directory for the `PATH` that has the recorder under the names of compilers, and what was recorded.
+pub struct Recorder {
+    directory: TempDir,
+}
+
+/// One compilation.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Compilation {
+    /// As the command names it.
+    pub output: String,
+    /// Absolute, without `..`.
+    pub inputs: Vec<PathBuf>,
+}
+
+impl Recorder {
+    /// Before these compilers.
+    pub fn new(compilers: Compilers) -> Result<Self> {
+        let directory = tempfile::Builder::new().prefix("farrier-recorder-").tempdir()?;
+        let script = directory.path().join("recorder");
+        fs::write(&script, SCRIPT)?;
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+        for folder in ["bin", "record"] {
+            fs::create_dir(directory.path().join(folder))?;
+        }
+        for name in [compilers.c, compilers.cxx] {
+            symlink(&script, directory.path().join("bin").join(name))?;
+        }
+        Ok(Recorder { directory })
+    }
+
+    /// Runs a script with the compilers that record before all others, and records if asked to.
+    pub fn run(&self, directory: &Path, script: &str, records: bool) -> Result<()> {
+        let path = std::env::var("PATH").context("there is no PATH")?;
+        let mut command = Command::new("sh");
+        command.args(["-c", script]).current_dir(directory);
+        command.env(
+            "PATH",
+            format!("{}:{path}", self.directory.path().join("bin").display()),
+        );
+        if records {
+            command.env("RECORD", self.directory.path().join("record"));
+        }
+        let output = command.output().context("sh does not start")?;
+        ensure!(
+            output.status.success(),
+            "{script}: {}\n{}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+        Ok(())
+    }
+
+    /// Everything recorded.
+    pub fn compilations(&self) -> Result<Vec<Compilation>> {
+        let records = fs::read_dir(self.directory.path().join("record"))?;
+        records
+            .map(|entry| {
+                let path = entry?.path();
+                let text = fs::read_to_string(&path)?;
+                parse(&text).with_context(|| format!("no make rule: {text:?}"))
+            })
+            .collect()
+    }
+}
+
+/// A working directory on a line of its own, then a make rule.
+fn parse(text: &str) -> Option<Compilation> {
+    let (directory, rule) = text.split_once('\n')?;
+    let (output, inputs) = rule.split_once(": ")?;
+    let words = inputs.split_whitespace().filter(|word| *word != "\\");
+    Some(Compilation {
+        output: output.to_owned(),
+        inputs: words
+            .map(|word| normal(&Path::new(directory).join(word)))
+            .collect(),
+    })
+}
