@@ -1,6 +1,6 @@
 //! Well-known software, built as it is, with and without farrier: the same to the byte, and known the second time.
 //!
-//! A few small projects on every change; `FARRIER_PROJECTS=redis,sqlite cargo test -p e2e --test projects` or
+//! A few small projects on every change; `FARRIER_PROJECTS=redis cargo test -p e2e --test projects` or
 //! `FARRIER_PROJECTS=all` for others.
 
 use std::collections::BTreeMap;
@@ -20,7 +20,7 @@ const SMALL: [&str; 3] = ["zlib", "lua", "fmt"];
 /// More names, or `all`.
 const CHOICE: &str = "FARRIER_PROJECTS";
 
-const PROJECTS: [Project; 5] = [
+const PROJECTS: [Project; 4] = [
     Project {
         name: "zlib",
         configure: "./configure",
@@ -93,19 +93,6 @@ const PROJECTS: [Project; 5] = [
         clean: "make -C src distclean",
         header: "src/cluster.h",
         changing: &[],
-        // Debug information.
-        elsewhere: Elsewhere::NotEverything,
-    },
-    Project {
-        name: "sqlite",
-        configure: "./configure --disable-readline",
-        build: "make -j2",
-        clean: "make clean",
-        header: "src/hash.h",
-        changing: &[Changing {
-            path: "config.log",
-            why: "holds times and names of temporary files",
-        }],
         // Debug information.
         elsewhere: Elsewhere::NotEverything,
     },
