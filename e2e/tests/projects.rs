@@ -218,7 +218,13 @@ fn check(project: &Project, compilers: Compilers) -> Result<()> {
     let ran = steps.into_iter().filter(|(_, how)| how != "hit");
     let mut ran: Vec<_> = ran.map(|(name, _)| name).collect();
     ran.sort();
-    // What they become is the same, so what comes after them is known.
+    // What comes after them is known, where they become the same. Where they do not, it is made again: clang's debug
+    // information holds a checksum of each header.
+    let mut found = products(project, &tree)?;
+    found.remove(Path::new(project.header));
+    if found.iter().any(|(path, hash)| expected.get(path) != Some(hash)) {
+        ran.retain(|name| compilations.iter().any(|compilation| compilation.output == *name));
+    }
     ensure!(
         ran == dependents,
         "after a change of {}: {ran:?} instead of {dependents:?}\n{}",
