@@ -170,18 +170,11 @@ pub(crate) fn plan(
     )?;
     // There is nothing to read, on every machine.
     read.files.retain(|path| path != Path::new(probe::NOTHING));
-    for path in &read.files {
-        builder.file(path)?;
-        read.grounds.file(request.directory.join(path));
-    }
-    for path in &read.directories {
-        builder.directory(path)?;
-        read.grounds.directory(request.directory.join(path));
-    }
+    read.add_to(&mut builder, &request.directory)?;
     for path in &asked.inputs {
         let path = layout.root().join(path);
-        builder.file(&path)?;
-        read.grounds.file(path);
+        let holds = builder.file(&path)?;
+        read.grounds.known_file(path, holds);
     }
     let dated = dated::dated(&read.files, |name| variable(request, name));
     if let Some(input) = wanted.input.as_deref().filter(|_| step.stdin) {
@@ -203,15 +196,7 @@ pub(crate) fn plan(
 
     let needs_root = step.embeds_directory || names_tree(&layout, &step);
     let mut environment = environment(request, &step, &toolchain, needs_root)?;
-    for (name, value) in wanted.variables(request) {
-        let (name, value) = (
-            text(Path::new(&name))?.to_owned(),
-            text(Path::new(&value))?.to_owned(),
-        );
-        environment.variables.retain(|(known, _)| *known != name);
-        environment.variables.push((name, value));
-    }
-    environment.variables.sort();
+    environment.set(wanted.variables(request))?;
     let mut arguments = arguments(renamed.as_deref().unwrap_or(&request.arguments), program)?;
     let is_plain = !is_outside
         && !probe::is_probe(&step)
@@ -219,7 +204,6 @@ pub(crate) fn plan(
         && asked.output_files.is_empty();
     let moved = match wanted.is_path_independent && needs_root && is_plain {
         true => {
-            let named: Vec<_> = read.files.iter().map(|path| layout.absolute(path)).collect();
             let opened = read.files.iter().filter(|path| layout.place(path) != Place::Host);
             let opened: Vec<_> = opened.map(|path| request.directory.join(path)).collect();
             let candidate = Candidate {
@@ -227,16 +211,16 @@ pub(crate) fn plan(
                 step: &step,
                 arguments: &arguments,
                 environment: &environment.variables,
-                files: &named,
+                files: &read
+                    .files
+                    .iter()
+                    .map(|path| layout.absolute(path))
+                    .collect::<Vec<_>>(),
             };
-            let moved = knowledge
-                .trees
-                .moved(request, program, &toolchain, &candidate, &opened)?;
-            moved
-                .inspect_err(|why| {
-                    tracing::debug!(step = name(&step, request), why, "it is known by its root")
-                })
-                .ok()
+            let trees = &knowledge.trees;
+            let moved = trees.moved(request, program, &toolchain, &candidate, &opened)?;
+            let told = |why: &_| tracing::debug!(step = name(&step, request), why, "it is known by its root");
+            moved.inspect_err(told).ok()
         }
         false => None,
     };
@@ -421,6 +405,22 @@ struct Environment {
     variables: Vec<(String, String)>,
     /// Another name of the working directory, where it has one that gets into the result.
     other_name: Option<PathBuf>,
+}
+
+impl Environment {
+    /// Gives variables other values, or their first.
+    fn set(&mut self, variables: Vec<(OsString, OsString)>) -> Result<(), Why> {
+        for (name, value) in variables {
+            let (name, value) = (
+                text(Path::new(&name))?.to_owned(),
+                text(Path::new(&value))?.to_owned(),
+            );
+            self.variables.retain(|(known, _)| *known != name);
+            self.variables.push((name, value));
+        }
+        self.variables.sort();
+        Ok(())
+    }
 }
 
 fn environment(

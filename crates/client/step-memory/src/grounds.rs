@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use file_digests::FileDigest;
+
 /// Everything on disk that a finding depends on. Paths are absolute, and otherwise as they were opened: `..` and links are
 /// followed anew each time.
 #[derive(Debug, Default)]
 pub struct Grounds {
-    pub(crate) files: Vec<PathBuf>,
+    /// With what they hold, where whoever read them knows.
+    pub(crate) files: Vec<(PathBuf, Option<FileDigest>)>,
     pub(crate) absent: Vec<PathBuf>,
     pub(crate) directories: Vec<PathBuf>,
     pub(crate) unknown: Option<&'static str>,
@@ -15,7 +18,12 @@ pub struct Grounds {
 impl Grounds {
     /// The contents of this file, and whether it may be executed.
     pub fn file(&mut self, path: impl Into<PathBuf>) {
-        self.files.push(path.into());
+        self.files.push((path.into(), None));
+    }
+
+    /// The same for a file that was read a moment ago and held this.
+    pub fn known_file(&mut self, path: impl Into<PathBuf>, holds: FileDigest) {
+        self.files.push((path.into(), Some(holds)));
     }
 
     /// That no regular file is there.
@@ -43,6 +51,6 @@ impl Grounds {
 
     /// The files named so far.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
-        self.files.iter().map(PathBuf::as_path)
+        self.files.iter().map(|(path, _)| path.as_path())
     }
 }

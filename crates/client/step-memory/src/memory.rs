@@ -221,11 +221,14 @@ impl Memory {
     /// The files as they are, if none has changed since shortly before `begun`.
     fn files(&self, grounds: &Grounds, begun: SystemTime) -> Result<Vec<FileState>, Forgotten> {
         let mut files = Vec::with_capacity(grounds.files.len());
-        for path in &grounds.files {
-            let file = self
-                .digests
-                .get(path)
-                .map_err(|_| Forgotten::Changed(path.clone()))?;
+        for (path, known) in &grounds.files {
+            let file = match known {
+                Some(known) => *known,
+                None => self
+                    .digests
+                    .get(path)
+                    .map_err(|_| Forgotten::Changed(path.clone()))?,
+            };
             if !file.stamp.is_settled(begun) {
                 return Err(Forgotten::TooNew(path.clone()));
             }

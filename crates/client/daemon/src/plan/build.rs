@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use action::ActionDigest;
 use blob::{Blob, Digest};
-use file_digests::{FileDigests, ReadError};
+use file_digests::{FileDigest, FileDigests, ReadError};
 use merkle::TreeBuilder;
 use prost::Message;
 use reapi::execution as proto;
@@ -74,8 +74,8 @@ impl<'a> ActionBuilder<'a> {
         }
     }
 
-    /// Adds a file that the command reads, as it is now.
-    pub(crate) fn file(&mut self, path: &Path) -> Result<(), Why> {
+    /// Adds a file that the command reads, as it is now. What that is.
+    pub(crate) fn file(&mut self, path: &Path) -> Result<FileDigest, Why> {
         let absolute = self.layout.absolute(path);
         // `..` after a symlink to a directory leads elsewhere than the text says.
         let opened = self
@@ -101,7 +101,7 @@ impl<'a> ActionBuilder<'a> {
                 self.beside.push((absolute, file.digest));
             }
         }
-        Ok(())
+        Ok(file)
     }
 
     /// Adds what the command reads on standard input. An action has no place for it, so only this machine can run it.
@@ -270,9 +270,9 @@ mod tests {
         let layout = Layout::new(Some(directory), directory);
         let digests = FileDigests::new(FUNCTION);
         let mut builder = ActionBuilder::new(&layout, &digests);
-        files
-            .iter()
-            .for_each(|file| builder.file(Path::new(file)).unwrap());
+        for file in files {
+            builder.file(Path::new(file)).unwrap();
+        }
         builder.build(words).unwrap()
     }
 

@@ -8,6 +8,7 @@ use compiler::{Kind, ResponseFiles, Step};
 use daemon_api::Request;
 use step_memory::Grounds;
 
+use super::build::ActionBuilder;
 use super::link::Links;
 use super::make_rule::dependencies;
 use super::probe::{NOTHING, is_empty_of_meaning};
@@ -27,6 +28,21 @@ pub(crate) struct Reads {
     pub(crate) unsure: Option<String>,
     /// What all of this rests on, beside the files and directories themselves.
     pub(crate) grounds: Grounds,
+}
+
+impl Reads {
+    /// Adds all of it to an action, and to what the finding rests on.
+    pub(super) fn add_to(&mut self, builder: &mut ActionBuilder<'_>, directory: &Path) -> Result<(), Why> {
+        for path in &self.files {
+            let holds = builder.file(path)?;
+            self.grounds.known_file(directory.join(path), holds);
+        }
+        for path in &self.directories {
+            builder.directory(path)?;
+            self.grounds.directory(directory.join(path));
+        }
+        Ok(())
+    }
 }
 
 /// Response files as they are on disk.
