@@ -25,6 +25,7 @@ use crate::journey;
 use crate::limits::{EXECUTIONS_MAX, REQUEST_WITHIN, SESSIONS_MAX};
 use crate::link::Link;
 use crate::local_cache::{Kept, LocalCache, LocalCacheOptions};
+use crate::not_executed::NotExecuted;
 use crate::plan::{Knowledge, Plan, Subject, Why, plan, recall};
 use crate::rules::Rules;
 use crate::service::{FUNCTION, Service, ServiceOptions};
@@ -75,6 +76,8 @@ pub struct Finished {
     pub ran_remotely: bool,
     /// Why no worker did it, where one was to.
     pub fallback: Option<String>,
+    /// Why nobody did it, where nobody did.
+    pub not_executed: Option<NotExecuted>,
     /// When it was asked for.
     pub begun: SystemTime,
     /// When it was over.
@@ -89,6 +92,8 @@ pub(crate) struct Asked {
     pub(crate) request: Arc<Request>,
     pub(crate) program: PathBuf,
     pub(crate) wanted: Arc<Wanted>,
+    /// Names this run.
+    pub(crate) execution_id: String,
 }
 
 /// The daemon.
@@ -103,7 +108,7 @@ pub struct Daemon {
     pub(crate) host_name: String,
     pub(crate) strategy: Strategy,
     pub(crate) rules: Rules,
-    witness: Option<Witness>,
+    pub(crate) witness: Option<Witness>,
     knowledge: Arc<Knowledge>,
     /// Commands that are looked at: no more than there are processors, or they would only wait for each other.
     planners: Semaphore,
@@ -281,11 +286,7 @@ impl Daemon {
         if !link.process().is_some_and(view::is_shared_with) {
             return Ok(None);
         }
-        let finished = journey::command(self, Arc::new(request), &mut link).await?;
-        if let (Some(finished), Some(witness)) = (&finished, &self.witness) {
-            witness(finished);
-        }
-        Ok(finished)
+        journey::command(self, Arc::new(request), &mut link).await
     }
 
     /// What `farrier run`, `status` and `stats` ask; the answer is JSON.

@@ -16,6 +16,7 @@ use crate::counts::{How, Record};
 use crate::daemon::{Asked, Daemon, Finished};
 use crate::limits::RERUNS_MAX;
 use crate::link::Link;
+use crate::not_executed::NotExecuted;
 use crate::plan::{Plan, Subject, Why, reads_input};
 use crate::tool::{self, first_words};
 use crate::uploads::Upload;
@@ -29,6 +30,8 @@ struct Outcome {
     different: Option<Vec<String>>,
     /// How long it would have run here, if a known result says so.
     spared: Duration,
+    /// Why nobody ran it, where nobody did.
+    not_executed: Option<NotExecuted>,
     /// `None` where the wrapper has become the real tool.
     end: Option<End>,
 }
@@ -40,6 +43,7 @@ pub(crate) async fn command(
     link: &mut Link,
 ) -> io::Result<Option<Finished>> {
     let (begun, start) = (SystemTime::now(), Instant::now());
+    let execution_id = Uuid::new_v4().to_string();
     // Without a tool there is nothing to run; the wrapper says so in the words of a shell.
     let Some(program) = tool::find(&request) else {
         return Ok(None);
@@ -67,16 +71,18 @@ pub(crate) async fn command(
                 request: request.clone(),
                 program,
                 wanted,
+                execution_id: execution_id.clone(),
             };
             understood(daemon, &asked, link).await?
         }
-        (_, not_done) => {
+        (wanted, not_done) => {
             let why = Why::Setting(not_done.unwrap_or_default());
-            Done::real(link, &program, &why, start.elapsed()).await?
+            Done::real(link, wanted.as_deref(), &program, &why, start.elapsed()).await?
         }
     };
     let finished = Finished {
-        execution_id: Uuid::new_v4().to_string(),
+        execution_id,
+        not_executed: outcome.not_executed.clone(),
         exit_code: outcome.end.map(|end| i32::from(end.exit_code())),
         is_cache_hit: outcome.how == How::Hit,
         ran_remotely: matches!(outcome.how, How::Remote | How::RemoteOnly(_)),
@@ -105,6 +111,10 @@ pub(crate) async fn command(
         planning,
         action: finished.action.clone(),
     });
+    // Before the wrapper ends: who waits for it may read what is written down.
+    if let Some(witness) = &daemon.witness {
+        witness(&finished);
+    }
     if let Some(end) = outcome.end {
         link.say(&Answer::Ended(end)).await?;
     }
@@ -133,11 +143,17 @@ struct Done {
 }
 
 impl Done {
-    async fn real(link: &mut Link, program: &Path, why: &Why, planning: Duration) -> io::Result<Self> {
+    async fn real(
+        link: &mut Link,
+        wanted: Option<&Wanted>,
+        program: &Path,
+        why: &Why,
+        planning: Duration,
+    ) -> io::Result<Self> {
         Ok(Done {
             subject: None,
             planning,
-            outcome: real(link, program, why).await?,
+            outcome: real(link, wanted, program, why).await?,
         })
     }
 }
@@ -163,7 +179,7 @@ async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io:
     let begun = Instant::now();
     let plan = match link.meanwhile(daemon.plan(asked)).await? {
         Ok(plan) => Arc::new(plan),
-        Err(why) => return Done::real(link, &asked.program, &why, begun.elapsed()).await,
+        Err(why) => return Done::real(link, Some(&**wanted), &asked.program, &why, begun.elapsed()).await,
     };
     let planning = begun.elapsed();
     let is_new = looked_up != Some(plan.subject.action_digest);
@@ -193,7 +209,7 @@ async fn known(
     if let Some(here) = &daemon.here
         && let Some(fetched) = link.meanwhile(here.known(subject)).await?
     {
-        return shown(link, subject, fetched, How::Hit).await.map(Some);
+        return shown(link, wanted, subject, fetched, How::Hit).await.map(Some);
     }
     let service = &daemon.service;
     let Some(server) = link.meanwhile(service.server(&wanted.build)).await? else {
@@ -213,7 +229,7 @@ async fn known(
         // Where too much waits, the server will be asked again.
         daemon.uploads.send(service, None, upload);
     }
-    shown(link, subject, fetched, How::Hit).await.map(Some)
+    shown(link, wanted, subject, fetched, How::Hit).await.map(Some)
 }
 
 /// All of it, to see whether it always comes out the same: what is known, what workers make, what this machine makes. The
@@ -255,7 +271,7 @@ async fn compared(
                 Ok(upload) => results.add(&plan.subject, &upload.result),
                 Err(why) => fallback = Some(why.to_owned()),
             },
-            Err(why) => fallback = Some(why),
+            Err(why) => fallback = Some(why.to_string()),
         }
     }
     let ran = here::run(link, plan, daemon.action_now(asked), &daemon.host_name).await?;
@@ -279,6 +295,7 @@ async fn compared(
         fallback,
         different,
         spared: Duration::ZERO,
+        not_executed: None,
         end: Some(ran.end),
     })
 }
@@ -295,14 +312,14 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
         return Ok(Outcome::of(How::LocalOnly(why), Some(End::Exited(0))));
     }
     let Some(server) = link.meanwhile(service.server(&wanted.build)).await? else {
-        real_tool(link, &subject.program).await?;
-        return Ok(Outcome::of(How::Real("the server is down".to_owned()), None));
+        let end = real_tool(link, Some(wanted), &subject.program).await?;
+        return Ok(Outcome::of(How::Real("the server is down".to_owned()), end));
     };
     let products = subject.outputs.iter().map(|output| output.path.as_path());
     if wanted.takes_known()
         && let Some(failure) = daemon.failures.get(&subject.action_digest, products)
     {
-        return shown(link, subject, failure.into(), How::Hit).await;
+        return shown(link, wanted, subject, failure.into(), How::Hit).await;
     }
     let mut fallback = None;
     if wanted.strategy != Strategy::Local {
@@ -321,21 +338,20 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
                         Err(_) => {}
                     }
                 }
-                return shown(link, subject, executed.fetched, how).await;
+                return shown(link, wanted, subject, executed.fetched, how).await;
             }
             Err(why) if wanted.strategy == Strategy::Remote => {
-                let line = format!("farrier: {}: no worker could run it: {why}\n", subject.name);
+                let dialect = wanted.settings.dialect;
+                let line = why.line(dialect, &asked.execution_id, &subject.name);
                 link.say(&Answer::ErrorOutput(line.into_bytes())).await?;
-                let how = How::LocalOnly("no worker could run it".to_owned());
+                let end = End::Exited(why.exit_code(dialect));
                 return Ok(Outcome {
-                    how,
-                    fallback: Some(why),
-                    different: None,
-                    spared: Duration::ZERO,
-                    end: Some(End::Exited(EXIT_NOT_EXECUTED)),
+                    fallback: Some(why.to_string()),
+                    not_executed: Some(why),
+                    ..Outcome::of(How::LocalOnly("no worker could run it".to_owned()), Some(end))
                 });
             }
-            Err(why) => fallback = Some(why),
+            Err(why) => fallback = Some(why.to_string()),
         }
     }
     let ran = here::run(link, plan, daemon.action_now(asked), &daemon.host_name).await?;
@@ -354,6 +370,7 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
         fallback,
         different: None,
         spared: Duration::ZERO,
+        not_executed: None,
         end: Some(ran.end),
     })
 }
@@ -365,13 +382,11 @@ impl Outcome {
             fallback: None,
             different: None,
             spared: Duration::ZERO,
+            not_executed: None,
             end,
         }
     }
 }
-
-/// What `farrier exec` answers when a command could not be executed.
-const EXIT_NOT_EXECUTED: i32 = 125;
 
 /// Has a worker do it, `again` even if that was done before, or says why not.
 async fn worker(
@@ -381,12 +396,14 @@ async fn worker(
     plan: &Plan,
     again: bool,
     link: &mut Link,
-) -> io::Result<Result<remote::Executed, String>> {
+) -> io::Result<Result<remote::Executed, NotExecuted>> {
     if let Some(elsewhere) = &plan.elsewhere {
-        return Ok(Err(format!("{} is only on this machine", elsewhere.display())));
+        let why = format!("{} is only on this machine", elsewhere.display());
+        return Ok(Err(NotExecuted::Remote(why)));
     }
     if plan.is_probe && wanted.strategy != Strategy::Remote {
-        return Ok(Err("a question to a compiler is answered here".to_owned()));
+        let why = "a question to a compiler is answered here".to_owned();
+        return Ok(Err(NotExecuted::Remote(why)));
     }
     // From here on this machine has nothing to do.
     link.say(&Answer::Waiting).await?;
@@ -400,59 +417,63 @@ async fn worker(
         match wanted.settings.reclient_timeout.filter(|limit| !limit.is_zero()) {
             Some(limit) => timeout(limit, running)
                 .await
-                .unwrap_or_else(|_elapsed| Err(anyhow::anyhow!("reclient_timeout ({limit:?}) is over"))),
+                .unwrap_or_else(|_elapsed| Err(NotExecuted::RemoteTimeout(limit).into())),
             None => running.await,
         }
     };
-    Ok(link
-        .meanwhile(running)
-        .await?
-        .map_err(|error| format!("{error:#}")))
+    Ok(link.meanwhile(running).await?.map_err(NotExecuted::of))
 }
 
-async fn shown(link: &mut Link, subject: &Subject, fetched: Fetched, how: How) -> io::Result<Outcome> {
+async fn shown(
+    link: &mut Link,
+    wanted: &Wanted,
+    subject: &Subject,
+    fetched: Fetched,
+    how: How,
+) -> io::Result<Outcome> {
     let end = Some(End::Exited(fetched.exit_code));
     let spared = match how {
         How::Hit => fetched.ran,
         _ => Duration::ZERO,
     };
-    match show(link, fetched).await? {
+    match show(link, fetched, wanted.manner()).await? {
         Ok(()) => Ok(Outcome {
             how,
             fallback: None,
             different: None,
             spared,
+            not_executed: None,
             end,
         }),
         // The real tool finds the same obstacle, or none, and has words for it.
         Err(not_written) => {
-            real_tool(link, &subject.program).await?;
+            let end = real_tool(link, Some(wanted), &subject.program).await?;
             Ok(Outcome {
                 how: How::Real(format!("cannot write an output: {not_written}")),
                 fallback: None,
                 different: None,
                 spared: Duration::ZERO,
-                end: None,
+                not_executed: None,
+                end,
             })
         }
     }
 }
 
-async fn real(link: &mut Link, program: &Path, why: &Why) -> io::Result<Outcome> {
+async fn real(link: &mut Link, wanted: Option<&Wanted>, program: &Path, why: &Why) -> io::Result<Outcome> {
     tracing::debug!(%why, "the real tool runs");
-    real_tool(link, program).await?;
-    Ok(Outcome {
-        how: How::Real(why.label()),
-        fallback: None,
-        different: None,
-        spared: Duration::ZERO,
-        end: None,
-    })
+    let end = real_tool(link, wanted, program).await?;
+    Ok(Outcome::of(How::Real(why.label()), end))
 }
 
-async fn real_tool(link: &mut Link, program: &Path) -> io::Result<()> {
+/// Its end, where somebody wants to know it.
+async fn real_tool(link: &mut Link, wanted: Option<&Wanted>, program: &Path) -> io::Result<Option<End>> {
+    if wanted.is_some_and(Wanted::is_watched) {
+        return here::watch(link, program).await.map(Some);
+    }
     link.say(&Answer::Execute {
         program: program.to_owned(),
     })
     .await
+    .map(|()| None)
 }

@@ -3,9 +3,11 @@
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 
+use compiler::environment_names;
 use daemon_api::Request;
-use settings::{Settings, SettingsError, Strategy};
+use settings::{Dialect, Settings, SettingsError, Strategy};
 
+use crate::manner::Manner;
 use crate::tool::variable;
 
 /// What is wanted.
@@ -19,6 +21,19 @@ pub(crate) struct Wanted {
     pub(crate) input: Option<Vec<u8>>,
     /// Results are to be the same in every directory, see `plan/moved.rs`.
     pub(crate) is_path_independent: bool,
+    /// What differs between the variables that are set for elsewhere and those that are here.
+    pub(crate) unlike_here: Unlike,
+}
+
+/// How variables that are set for elsewhere differ from those of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unlike {
+    /// Not at all.
+    No,
+    /// What runs here has other variables, so what it makes is not what the action names.
+    Unread,
+    /// The same of a variable by which tools find what they read: what is looked for here is not what would be read there.
+    Read,
 }
 
 /// The build of commands that say none.
@@ -29,7 +44,7 @@ const BUILD_BYTES_MAX: usize = 128;
 const QUESTION: &str = "question";
 
 /// Settings that are done as they say, or that say nothing about how a command is done.
-const DONE: [&str; 25] = [
+const DONE: [&str; 29] = [
     "dialect",
     "command_id",
     "invocation_id",
@@ -49,6 +64,7 @@ const DONE: [&str; 25] = [
     "salt",
     "env_allow",
     "env_unset_is_empty",
+    "env_set",
     "inputs",
     "output_files",
     "accept_cache",
@@ -56,6 +72,9 @@ const DONE: [&str; 25] = [
     "uncacheable",
     "compare",
     "remote_reruns",
+    "download_outputs",
+    "download_regex",
+    "preserve_unchanged_output_mtime",
 ];
 
 /// What the daemon itself is asked, if this is a question and no command.
@@ -89,6 +108,7 @@ impl Wanted {
                 .unwrap_or_else(|| NO_BUILD.to_owned()),
             input: None,
             is_path_independent: from_environment("FARRIER_PATH_INDEPENDENT").is_some_and(is_yes),
+            unlike_here: unlike_here(&settings, request),
             settings,
         })
     }
@@ -96,14 +116,12 @@ impl Wanted {
     /// The first setting that is not done as it says. Such a command is for the real tool.
     pub(crate) fn first_not_done(&self) -> Option<&'static str> {
         let mut rest = self.settings.clone();
-        // These say what is done anyway.
-        for (said, usual) in [
-            (&mut rest.download_outputs, true),
-            (&mut rest.atomic_downloads, true),
-        ] {
-            if *said == Some(usual) {
-                *said = None;
-            }
+        // It says what is done anyway.
+        if rest.atomic_downloads == Some(true) {
+            rest.atomic_downloads = None;
+        }
+        if self.unlike_here == Unlike::Read {
+            return Some("env_set");
         }
         // Every comparison has a run here.
         if rest.compare && rest.local_reruns == 1 {
@@ -121,7 +139,9 @@ impl Wanted {
 
     /// Whether what this machine makes is kept. What a worker makes is, unless the command is uncacheable.
     pub(crate) fn keeps_own(&self) -> bool {
-        self.settings.update_cache != Some(false) && !self.settings.uncacheable
+        self.settings.update_cache != Some(false)
+            && !self.settings.uncacheable
+            && self.unlike_here == Unlike::No
     }
 
     /// Variables that the front end names, as the action has them.
@@ -132,10 +152,49 @@ impl Wanted {
             let set = set.map(|(_, value)| value.clone());
             set.or_else(|| self.settings.env_unset_is_empty.then(OsString::new))
         };
+        let set = &self.settings.env_set;
+        let is_set = |name: &OsString| set.iter().any(|(n, _)| n == name);
         names
+            .filter(|name| !is_set(name))
             .filter_map(|name| Some((name.clone(), value(name)?)))
+            .chain(set.iter().cloned())
             .collect()
     }
+
+    /// How outputs come into the tree.
+    pub(crate) fn manner(&self) -> Manner {
+        Manner::of(&self.settings, self.root.as_deref())
+    }
+
+    /// Whether its end is to be known even where the real tool runs: there are books in which every command stands.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.settings.dialect == Dialect::Reclient
+    }
+}
+
+fn unlike_here(settings: &Settings, request: &Request) -> Unlike {
+    let differs = |(name, value): &&(OsString, OsString)| {
+        let here = request.environment.iter().find(|(n, _)| n == name);
+        here.is_none_or(|(_, here)| here != value)
+    };
+    // A tool that is found by `PATH` is part of the toolchain, whose fingerprint is part of the action.
+    let is_read =
+        |(name, _): &(OsString, OsString)| name != "PATH" && environment_names().any(|read| name == read);
+    settings
+        .env_set
+        .iter()
+        .filter(differs)
+        .map(|pair| {
+            if is_read(pair) {
+                Unlike::Read
+            } else {
+                Unlike::Unread
+            }
+        })
+        .fold(Unlike::No, |worst, next| match (worst, next) {
+            (Unlike::Read, _) | (_, Unlike::Read) => Unlike::Read,
+            (_, next) => next,
+        })
 }
 
 /// What switches something on; `farrier run` refuses what is neither this nor its opposite.
@@ -201,13 +260,69 @@ mod tests {
             });
             assert_eq!(compares.first_not_done(), expected);
         }
-        let fetches_nothing = wanted(|settings| settings.download_outputs = Some(false));
-        assert_eq!(fetches_nothing.first_not_done(), Some("download_outputs"));
+        let in_place = wanted(|settings| settings.atomic_downloads = Some(false));
+        assert_eq!(in_place.first_not_done(), Some("atomic_downloads"));
         let known: Vec<_> = DONE
             .iter()
             .filter(|name| !Settings::NAMES.contains(name))
             .collect();
         assert!(known.is_empty(), "no such settings: {known:?}");
+    }
+
+    /// `FARRIER_BUILD` stands for any variable that no tool reads.
+    #[test]
+    fn variables_that_are_set_for_elsewhere() {
+        let check =
+            |pairs: &[(&str, &str)], not_done: Option<&str>, keeps_own: bool, expected: &[(&str, &str)]| {
+                let pairs = |pairs: &[(&str, &str)]| -> Vec<(OsString, OsString)> {
+                    let pairs = pairs.iter();
+                    pairs.map(|(name, value)| (name.into(), value.into())).collect()
+                }(pairs);
+                let wanted = wanted(|settings| {
+                    settings.env_allow = Some(vec!["FARRIER_BUILD".into()]);
+                    settings.env_set = pairs;
+                });
+                assert_eq!(wanted.first_not_done(), not_done, "{expected:?}");
+                assert_eq!(wanted.keeps_own(), keeps_own, "{expected:?}");
+                let request = Request {
+                    environment: vec![("FARRIER_BUILD".into(), "build".into())],
+                    arguments: Vec::new(),
+                    directory: "/p".into(),
+                    settings: Vec::new(),
+                    is_terminal: false,
+                };
+                let found = wanted.variables(&request);
+                let found: Vec<_> = found
+                    .iter()
+                    .map(|(name, value)| (name.to_str().unwrap(), value.to_str().unwrap()))
+                    .collect();
+                assert_eq!(found, expected);
+            };
+        check(&[], None, true, &[("FARRIER_BUILD", "build")]);
+        check(
+            &[("FARRIER_BUILD", "build")],
+            None,
+            true,
+            &[("FARRIER_BUILD", "build")],
+        );
+        check(
+            &[("FARRIER_BUILD", "other")],
+            None,
+            false,
+            &[("FARRIER_BUILD", "other")],
+        );
+        check(
+            &[("PATH", "/bin")],
+            None,
+            false,
+            &[("FARRIER_BUILD", "build"), ("PATH", "/bin")],
+        );
+        check(
+            &[("CPATH", "/x"), ("A", "b")],
+            Some("env_set"),
+            false,
+            &[("FARRIER_BUILD", "build"), ("CPATH", "/x"), ("A", "b")],
+        );
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! By this machine: the wrapper runs the real tool, and what comes of it is kept.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -47,31 +48,12 @@ pub(crate) async fn run(
     let outputs = plan.clone();
     let looking = tokio::task::spawn_blocking(move || Earlier::than_now(&outputs.subject.outputs));
     let earlier = link.meanwhile(looking).await??;
-    link.say(&Answer::Run {
+    let begun = SystemTime::now();
+    let answer = Answer::Run {
         program: plan.subject.program.clone(),
         more: plan.more.clone(),
-    })
-    .await?;
-    let begun = SystemTime::now();
-    let mut child = None;
-    let (end, output, error_output) = loop {
-        match link.report().await {
-            Ok(Report::Started { process }) => child = handle(process),
-            Ok(Report::Ran {
-                end,
-                output,
-                error_output,
-            }) => break (end, output, error_output),
-            Ok(Report::Input(_) | Report::InputLeft) => {}
-            Err(error) => {
-                // Nobody waits for the command any more; what it would still write would surprise the next build.
-                if let Some(child) = child {
-                    let _ = pidfd_send_signal(&child, Signal::TERM);
-                }
-                return Err(error);
-            }
-        }
     };
+    let (end, output, error_output) = watched(link, &answer).await?;
     if end != End::Exited(0) && !plan.is_probe {
         return Ok(Ran::unkept(end, "the command failed"));
     }
@@ -115,6 +97,40 @@ pub(crate) async fn run(
         upload,
         failure: None,
     })
+}
+
+/// Has the wrapper run the real tool, and tells how that ended, for whoever writes it down. Nothing is kept.
+pub(crate) async fn watch(link: &mut Link, program: &Path) -> io::Result<End> {
+    let answer = Answer::Run {
+        program: program.to_owned(),
+        more: Vec::new(),
+    };
+    let (end, ..) = watched(link, &answer).await?;
+    Ok(end)
+}
+
+/// The end of what the wrapper was told to run, and what it printed, as far as that is kept.
+async fn watched(link: &mut Link, answer: &Answer) -> io::Result<(End, Option<Vec<u8>>, Option<Vec<u8>>)> {
+    link.say(answer).await?;
+    let mut child = None;
+    loop {
+        match link.report().await {
+            Ok(Report::Started { process }) => child = handle(process),
+            Ok(Report::Ran {
+                end,
+                output,
+                error_output,
+            }) => return Ok((end, output, error_output)),
+            Ok(Report::Input(_) | Report::InputLeft) => {}
+            Err(error) => {
+                // Nobody waits for the command any more; what it would still write would surprise the next build.
+                if let Some(child) = child {
+                    let _ = pidfd_send_signal(&child, Signal::TERM);
+                }
+                return Err(error);
+            }
+        }
+    }
 }
 
 /// What is kept of a command that ended well.

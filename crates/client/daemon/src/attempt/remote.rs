@@ -8,6 +8,7 @@ use reapi::rpc::Code;
 use remote_action::{Execution, OperationSlot, Server, describe, nobody};
 
 use super::shown::{self, Fetched};
+use crate::not_executed::NotExecuted;
 use crate::plan::Plan;
 use crate::service::Service;
 use crate::uploads::Upload;
@@ -74,6 +75,9 @@ pub(crate) async fn run(
 
 fn result_of(response: ExecuteResponse) -> Result<ActionResult> {
     let status = response.status.unwrap_or_default();
+    if status.code == Code::DeadlineExceeded as i32 {
+        return Err(NotExecuted::ExecTimeout.into());
+    }
     if status.code != Code::Ok as i32 {
         bail!(
             "the worker could not run it: {}",

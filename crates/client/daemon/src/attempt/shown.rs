@@ -16,6 +16,7 @@ use super::kept::{INLINE_BYTES_MAX, Whole, kept};
 use crate::failures::Failure;
 use crate::limits::{FETCH_BYTES_PER_SECOND_MIN, FETCH_WITHIN};
 use crate::link::Link;
+use crate::manner::Manner;
 use crate::outputs::{self, Made, ToWrite};
 use crate::plan::{Moved, PlannedOutput, Subject};
 use crate::service::FUNCTION;
@@ -170,7 +171,7 @@ pub(super) async fn fetch_made(
 
 /// Writes the outputs and tells the wrapper everything but the end. The inner error says what could not be written:
 /// nothing has been said then.
-pub(crate) async fn show(link: &mut Link, fetched: Fetched) -> io::Result<io::Result<()>> {
+pub(crate) async fn show(link: &mut Link, fetched: Fetched, manner: Manner) -> io::Result<io::Result<()>> {
     let Fetched {
         files,
         output,
@@ -193,7 +194,7 @@ pub(crate) async fn show(link: &mut Link, fetched: Fetched) -> io::Result<io::Re
     let files: Vec<_> = files.collect();
     let (output, error_output) = (text(output), text(error_output));
     let process = link.process();
-    let writing = tokio::task::spawn_blocking(move || outputs::write(files, outputs::mask_of(process)));
+    let writing = tokio::task::spawn_blocking(move || manner.write(files, outputs::mask_of(process)));
     if let Err(error) = link.meanwhile(writing).await?? {
         return Ok(Err(error));
     }

@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result};
 use async_trait::async_trait;
 use clap::Args;
-use daemon::{Daemon, Finished, Rules, Witness};
+use daemon::{Daemon, Finished, NotExecuted, Rules, Witness};
 use reclient::address::Address;
 use reclient::log_file::{Format, LogFile, remove_older};
 use reclient_api::log::{LocalMetadata, LogRecord, RemoteMetadata};
 use reproxy::in_place::{Done, Sessions, in_place};
 use reproxy::ledger::Ledger;
-use reproxy::outcome::{Ending, Facts, Fallback, record};
+use reproxy::outcome::{Ending, Facts, Fallback, record, write_action_log};
 use settings::Settings;
 use tasks::Group;
 use tokio::net::UnixStream;
@@ -107,6 +107,7 @@ impl Reproxy {
         let ledger = self.ledger.clone();
         Arc::new(move |finished| {
             if let Some(done) = done(finished) {
+                write_log_of(finished, &done.record);
                 ledger.enter(done.record);
             }
         })
@@ -159,9 +160,14 @@ impl Sessions for InReproxysPlace {
 
 /// In reclient's words; `None` for what became the real tool.
 fn done(finished: &Finished) -> Option<Done> {
-    let ending = Ending::Ended {
-        exit_code: finished.exit_code?,
-        is_cache_hit: finished.is_cache_hit,
+    let ending = match &finished.not_executed {
+        Some(NotExecuted::ExecTimeout) => Ending::Timeout,
+        Some(NotExecuted::RemoteTimeout(_)) => Ending::RemoteTimeout,
+        Some(NotExecuted::Remote(why)) => Ending::RemoteError(why.clone()),
+        None => Ending::Ended {
+            exit_code: finished.exit_code?,
+            is_cache_hit: finished.is_cache_hit,
+        },
     };
     let fallback = finished.fallback.as_ref().map(|why| Fallback {
         ending: Ending::RemoteError(why.clone()),
@@ -174,6 +180,16 @@ fn done(finished: &Finished) -> Option<Done> {
         ending,
         fallback,
     })
+}
+
+/// Where the command itself wants its record.
+fn write_log_of(finished: &Finished, record: &LogRecord) {
+    let settings = Settings::from_pairs(&finished.request.settings).unwrap_or_default();
+    let Some(path) = settings.action_log else { return };
+    let path = finished.request.directory.join(path);
+    if let Err(error) = write_action_log(&path, record) {
+        tracing::warn!(%error, path = %path.display(), "the record of a command is not where it is wanted");
+    }
 }
 
 fn log_record(finished: &Finished, ending: &Ending) -> LogRecord {
@@ -194,7 +210,7 @@ fn log_record(finished: &Finished, ending: &Ending) -> LogRecord {
         ended: finished.ended,
         remote,
         local: LocalMetadata {
-            executed_locally: !was_asked,
+            executed_locally: !was_asked && finished.not_executed.is_none(),
             valid_cache_hit: finished.is_cache_hit,
             ..LocalMetadata::default()
         },
