@@ -274,13 +274,13 @@ mod tests {
     fn variables_that_are_set_for_elsewhere() {
         let check =
             |pairs: &[(&str, &str)], not_done: Option<&str>, keeps_own: bool, expected: &[(&str, &str)]| {
-                let pairs = |pairs: &[(&str, &str)]| -> Vec<(OsString, OsString)> {
-                    let pairs = pairs.iter();
-                    pairs.map(|(name, value)| (name.into(), value.into())).collect()
-                }(pairs);
+                let set: Vec<(OsString, OsString)> = pairs
+                    .iter()
+                    .map(|(name, value)| (name.into(), value.into()))
+                    .collect();
                 let wanted = wanted(|settings| {
                     settings.env_allow = Some(vec!["FARRIER_BUILD".into()]);
-                    settings.env_set = pairs;
+                    settings.env_set = set;
                 });
                 assert_eq!(wanted.first_not_done(), not_done, "{expected:?}");
                 assert_eq!(wanted.keeps_own(), keeps_own, "{expected:?}");

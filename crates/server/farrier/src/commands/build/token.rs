@@ -66,11 +66,11 @@ mod tests {
         assert!(of(None, None, "grpc://s:1").unwrap().is_none());
         assert!(matches!(
             of(Some("t"), None, "grpcs://s:1"),
-            Ok(Some(TokenSource::File(path))) if path == PathBuf::from("t")
+            Ok(Some(TokenSource::File(path))) if path.as_os_str() == "t"
         ));
         assert!(matches!(
             of(None, Some("h"), "https://s:1"),
-            Ok(Some(TokenSource::Program { path, arguments })) if path == PathBuf::from("h") && arguments == ["x"]
+            Ok(Some(TokenSource::Program { path, arguments })) if path.as_os_str() == "h" && arguments == ["x"]
         ));
         for endpoint in ["grpc://s:1", "http://s:1", "s:1"] {
             let error = of(Some("t"), None, endpoint).unwrap_err();
