@@ -432,6 +432,8 @@ mod tests {
             .unwrap();
         assert_eq!(memory.recall(&KEY).as_deref(), Some(&b"first"[..]));
         assert_eq!(memory.recall(&[2; 32]), None);
+        // By the scene's clock all of this is old, so what changes next must have another time.
+        std::thread::sleep(Duration::from_millis(20));
         (scene, memory)
     }
 
