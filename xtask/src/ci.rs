@@ -3,17 +3,17 @@
 //! Most of its time goes into building. So every step that builds selects the whole workspace, which gives all of them the
 //! same features of the same dependencies: a package selected alone would have most of its dependencies built once more.
 
+mod installation;
 mod real_clients;
 
 use std::env;
-use std::fs::{self, File};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::thread::{self, JoinHandle};
+use std::process::Command;
 use std::time::Instant;
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
+use self::installation::Installation;
 use crate::tidy::root;
 
 /// The release of cargo-deny that CI uses.
@@ -161,67 +161,6 @@ fn target() -> Result<PathBuf> {
     Ok(target
         .context("this program lies in no target folder")?
         .to_owned())
-}
-
-/// The rest of `e2e/install`, beside steps that do not need it: it waits for the network while they wait for the
-/// processor.
-struct Installation {
-    thread: Option<JoinHandle<Result<()>>>,
-    log: PathBuf,
-    started: Instant,
-}
-
-impl Installation {
-    fn start() -> Result<Self> {
-        let log = target()?.join("install.log");
-        let file = File::create(&log).with_context(|| log.display().to_string())?;
-        let mut command = command("e2e/install")?;
-        command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone()?)
-            .stderr(file);
-        println!(
-            "\n=== install: e2e/install, beside what follows; it writes to {}",
-            log.display()
-        );
-        let thread = thread::spawn(move || {
-            let status = command.status().context("install: cannot start")?;
-            ensure!(status.success(), "install failed: {status}");
-            Ok(())
-        });
-        Ok(Installation {
-            thread: Some(thread),
-            log,
-            started: Instant::now(),
-        })
-    }
-
-    fn has_ended(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
-
-    fn end(mut self) -> Result<()> {
-        let thread = self.thread.take().context("install has ended before")?;
-        let outcome = thread.join().map_err(|_panic| anyhow!("install panicked"))?;
-        if outcome.is_err() {
-            eprintln!("{}", fs::read_to_string(&self.log).unwrap_or_default());
-        }
-        outcome?;
-        println!(
-            "\n=== install: ended; it began {} s ago",
-            self.started.elapsed().as_secs()
-        );
-        Ok(())
-    }
-}
-
-impl Drop for Installation {
-    /// Where a step fails meanwhile: nothing is left half-installed.
-    fn drop(&mut self) {
-        if let Some(Err(_panic)) = self.thread.take().map(JoinHandle::join) {
-            eprintln!("install panicked");
-        }
-    }
 }
 
 /// Licences, bans and sources of everything that comes from outside. The advisory database is not fetched: what CI

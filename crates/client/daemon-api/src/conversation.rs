@@ -10,7 +10,7 @@ use crate::frame::{FrameError, Message};
 /// Grows with every change of a message. Another version is another language: the wrapper then does without the daemon.
 pub(crate) const VERSION: u32 = 2;
 
-/// What a front end wants besides the defaults: `NAME=VALUE`, in the order given; names are in `daemon/src/settings.rs`.
+/// What a front end wants besides the defaults: `NAME=VALUE`, in the order given; names are those of the crate `settings`.
 pub type Settings = Vec<(OsString, OsString)>;
 
 /// A command that wants to be done.

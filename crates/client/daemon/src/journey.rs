@@ -1,5 +1,7 @@
 //! One command, from the wrapper's request to its end.
 
+mod compared;
+
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -10,11 +12,9 @@ use settings::Strategy;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::attempt::compared::Results;
 use crate::attempt::{Fetched, cached, here, remote, show};
 use crate::counts::{How, Record};
 use crate::daemon::{Asked, Daemon, Finished};
-use crate::limits::RERUNS_MAX;
 use crate::link::Link;
 use crate::not_executed::NotExecuted;
 use crate::plan::{Plan, Subject, Why, reads_input};
@@ -189,7 +189,7 @@ async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io:
     };
     let outcome = match known {
         Some(outcome) => outcome,
-        None if wanted.settings.compare => compared(daemon, asked, &plan, link).await?,
+        None if wanted.settings.compare => compared::run(daemon, asked, &plan, link).await?,
         None => done(daemon, asked, &plan, link).await?,
     };
     Ok(Done {
@@ -230,74 +230,6 @@ async fn known(
         daemon.uploads.send(service, None, upload);
     }
     shown(link, wanted, subject, fetched, How::Hit).await.map(Some)
-}
-
-/// All of it, to see whether it always comes out the same: what is known, what workers make, what this machine makes. The
-/// build gets what was made here.
-async fn compared(
-    daemon: &Arc<Daemon>,
-    asked: &Asked,
-    plan: &Arc<Plan>,
-    link: &mut Link,
-) -> io::Result<Outcome> {
-    let (service, wanted) = (&daemon.service, &*asked.wanted);
-    let mut results = Results::default();
-    let mut fallback = None;
-    let server = link.meanwhile(service.server(&wanted.build)).await?;
-    if wanted.takes_known() {
-        let known = async {
-            if let Some(here) = &daemon.here
-                && let Some(result) = here.result(&plan.subject).await
-            {
-                return Some(result);
-            }
-            cached::result(service, server.as_ref()?, &plan.subject).await
-        };
-        if let Some(result) = link.meanwhile(known).await? {
-            results.add(&plan.subject, &result);
-        }
-    }
-    let reruns = match wanted.strategy {
-        Strategy::Local => 0,
-        _ => wanted.settings.remote_reruns.clamp(1, RERUNS_MAX),
-    };
-    for _ in 0..reruns {
-        let Some(server) = &server else { break };
-        match worker(daemon, server, wanted, plan, true, link).await? {
-            Ok(executed) if executed.fetched.exit_code != 0 => {
-                fallback = Some(format!("a worker's exit code was {}", executed.fetched.exit_code))
-            }
-            Ok(executed) => match executed.upload {
-                Ok(upload) => results.add(&plan.subject, &upload.result),
-                Err(why) => fallback = Some(why.to_owned()),
-            },
-            Err(why) => fallback = Some(why.to_string()),
-        }
-    }
-    let ran = here::run(link, plan, daemon.action_now(asked), &daemon.host_name).await?;
-    let (how, different) = match ran.upload {
-        Ok(upload) => {
-            results.add(&plan.subject, &upload.result);
-            let different = results.different();
-            let is_new = different.is_none();
-            // What is known stays as it is: whoever looks into a difference wants to have both.
-            let is_kept = is_new && wanted.keeps_own() && daemon.uploads.send(service, server, upload);
-            let how = match is_kept {
-                true => How::Local,
-                false => How::LocalOnly("it was compared".to_owned()),
-            };
-            (how, different)
-        }
-        Err(why) => (How::LocalOnly(why.to_owned()), None),
-    };
-    Ok(Outcome {
-        how,
-        fallback,
-        different,
-        spared: Duration::ZERO,
-        not_executed: None,
-        end: Some(ran.end),
-    })
 }
 
 /// A worker or this machine.
@@ -366,12 +298,8 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
         Err(why) => How::LocalOnly(why.to_owned()),
     };
     Ok(Outcome {
-        how,
         fallback,
-        different: None,
-        spared: Duration::ZERO,
-        not_executed: None,
-        end: Some(ran.end),
+        ..Outcome::of(how, Some(ran.end))
     })
 }
 
@@ -438,24 +366,14 @@ async fn shown(
     };
     match show(link, fetched, wanted.manner()).await? {
         Ok(()) => Ok(Outcome {
-            how,
-            fallback: None,
-            different: None,
             spared,
-            not_executed: None,
-            end,
+            ..Outcome::of(how, end)
         }),
         // The real tool finds the same obstacle, or none, and has words for it.
         Err(not_written) => {
             let end = real_tool(link, Some(wanted), &subject.program).await?;
-            Ok(Outcome {
-                how: How::Real(format!("cannot write an output: {not_written}")),
-                fallback: None,
-                different: None,
-                spared: Duration::ZERO,
-                not_executed: None,
-                end,
-            })
+            let how = How::Real(format!("cannot write an output: {not_written}"));
+            Ok(Outcome::of(how, end))
         }
     }
 }

@@ -62,10 +62,12 @@ impl LocalCache {
     /// The known result of a command that ended well.
     pub(crate) async fn result(&self, subject: &Subject) -> Option<ActionResult> {
         let known = self.results.get(&subject.action_digest).await;
-        known.unwrap_or_else(|error| {
+        let known = known.unwrap_or_else(|error| {
             tracing::debug!(step = subject.name, %error, "a result of this machine cannot be read");
             None
-        })
+        });
+        // Others may write here too, what has failed as well (`farrier daemon start --listen`).
+        known.filter(|result| result.exit_code == 0)
     }
 
     /// The same with everything that it refers to.

@@ -11,6 +11,7 @@ mod given;
 mod layout;
 mod link;
 mod make_rule;
+mod memo;
 mod mentions;
 mod moved;
 mod permitted;

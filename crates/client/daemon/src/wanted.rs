@@ -25,8 +25,8 @@ pub(crate) struct Wanted {
     pub(crate) unlike_here: Unlike,
 }
 
-/// How variables that are set for elsewhere differ from those of this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How variables that are set for elsewhere differ from those of this machine, the gravest last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Unlike {
     /// Not at all.
     No,
@@ -180,21 +180,12 @@ fn unlike_here(settings: &Settings, request: &Request) -> Unlike {
     // A tool that is found by `PATH` is part of the toolchain, whose fingerprint is part of the action.
     let is_read =
         |(name, _): &(OsString, OsString)| name != "PATH" && environment_names().any(|read| name == read);
-    settings
-        .env_set
-        .iter()
-        .filter(differs)
-        .map(|pair| {
-            if is_read(pair) {
-                Unlike::Read
-            } else {
-                Unlike::Unread
-            }
-        })
-        .fold(Unlike::No, |worst, next| match (worst, next) {
-            (Unlike::Read, _) | (_, Unlike::Read) => Unlike::Read,
-            (_, next) => next,
-        })
+    let how = |pair| match is_read(pair) {
+        true => Unlike::Read,
+        false => Unlike::Unread,
+    };
+    let different = settings.env_set.iter().filter(differs);
+    different.map(how).max().unwrap_or(Unlike::No)
 }
 
 /// What switches something on; `farrier run` refuses what is neither this nor its opposite.

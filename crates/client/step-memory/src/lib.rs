@@ -8,8 +8,9 @@
 //! A file counts by its contents: one that was touched, or changed and changed back, is the same. Several findings for
 //! one key are kept, so that going back to an earlier state of the sources finds what was known then.
 //!
-//! Read `grounds.rs` first, then `check.rs` (when grounds hold), `memory.rs` and `log.rs` (what outlives the process).
+//! Read `grounds.rs` first, then `absent.rs` and `check.rs` (when grounds hold), `memory.rs` and `log.rs` (what outlives the process).
 
+mod absent;
 mod check;
 mod grounds;
 mod limits;

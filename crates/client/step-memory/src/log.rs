@@ -13,6 +13,7 @@ use std::path::Path;
 use blob::{Digest, DigestFunction};
 use parking_lot::Mutex;
 use prost::Message;
+use rustix::fs::{FlockOperation, flock};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::limits::{LOG_BYTES_MAX, RECORD_BYTES_MAX, VARIANTS_MAX};
@@ -82,7 +83,7 @@ struct AbsencesRecord {
 }
 
 impl Log {
-    /// Reads what is there into `state`, and goes on behind it.
+    /// Reads what is there into `state`, and goes on behind it. Fails where another log of this file is open.
     pub(crate) fn open(path: &Path, state: &mut State) -> io::Result<Self> {
         let mut file = OpenOptions::new()
             .read(true)
@@ -91,6 +92,8 @@ impl Log {
             .truncate(false)
             .mode(0o600)
             .open(path)?;
+        // What two would write at once, each with numbers of its own, nobody could read.
+        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
         let mut bytes = Vec::new();
         if file.metadata()?.len() <= LOG_BYTES_MAX {
             file.read_to_end(&mut bytes)?;
@@ -305,6 +308,7 @@ mod tests {
             log.string(OsStr::new(name));
         }
         log.flush();
+        drop(log);
         let whole = std::fs::read(&path).unwrap();
         let strings = |bytes: &[u8]| {
             std::fs::write(&path, bytes).unwrap();
@@ -319,6 +323,18 @@ mod tests {
         assert_eq!(strings(&damaged), 0);
         assert_eq!(strings(b"another version"), 0);
         assert_eq!(strings(&whole), 2, "what was damaged can be written again");
+    }
+
+    #[test]
+    fn one_writes_at_a_time() {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("log");
+        let open = || Log::open(&path, &mut State::default());
+        let first = open().unwrap();
+        let error = open().map(drop).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        drop(first);
+        open().unwrap();
     }
 
     #[test]

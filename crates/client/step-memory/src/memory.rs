@@ -12,6 +12,7 @@ use file_digests::{FileDigests, Stamp};
 use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
+use crate::absent::Absent;
 use crate::check::{There, groups, has_none, there};
 use crate::grounds::Grounds;
 use crate::limits::{GROUNDS_MAX, KEYS_MAX, STRINGS_MAX, VALUE_BYTES_MAX, VARIANTS_MAX};
@@ -98,7 +99,7 @@ impl Memory {
     }
 
     /// Remembers what is in the log at `path`, and writes down there what comes. What is damaged at its end is as good
-    /// as never written. The log is for one process at a time.
+    /// as never written. The log is for one at a time: while another has it open, this fails.
     pub fn open(path: &Path, digests: Arc<FileDigests>) -> io::Result<Self> {
         let mut state = State::default();
         let log = Log::open(path, &mut state)?;
@@ -148,7 +149,7 @@ impl Memory {
             return Err(Forgotten::TooLarge);
         }
         let files = self.files(grounds, begun)?;
-        let absences = absences(&grounds.absent, begun)?;
+        let absent = Absent::of(&grounds.absent, begun)?;
         let groups = groups(grounds.directories.iter().map(PathBuf::as_path));
 
         let mut state = self.state.write();
@@ -173,12 +174,12 @@ impl Memory {
         let directories = directories
             .map(|(path, group)| (number(path.clone().into()), group.unwrap_or(NO_DIRECTORY)))
             .collect();
-        let others = absences
+        let others = absent
             .others
             .into_iter()
             .map(|path| number(path.into()))
             .collect();
-        let absences = absences
+        let absences = absent
             .within
             .into_iter()
             .map(|(directory, (names, seen))| Absences {
@@ -314,244 +315,5 @@ impl Finding {
     }
 }
 
-/// What is not there, by the directory that would have to change for it to come.
-struct Absent {
-    within: HashMap<PathBuf, (Vec<OsString>, Option<Stamp>)>,
-    others: Vec<PathBuf>,
-}
-
-fn absences(paths: &[PathBuf], begun: SystemTime) -> Result<Absent, Forgotten> {
-    let mut within: HashMap<PathBuf, (Vec<OsString>, Option<Stamp>)> = HashMap::new();
-    let mut others = Vec::new();
-    let mut known: HashMap<PathBuf, bool> = HashMap::new();
-    for path in paths {
-        match nearest(path, &mut known) {
-            Some((directory, name)) => within.entry(directory).or_default().0.push(name),
-            None => others.push(path.clone()),
-        }
-    }
-    for (path, (names, seen)) in &mut within {
-        names.sort_unstable();
-        names.dedup();
-        // A state that is younger than the finding may have had one of the names in between, and so is not relied on.
-        if !has_none(path, names.iter().map(OsString::as_os_str), seen, begun) {
-            return Err(Forgotten::Changed(path.clone()));
-        }
-    }
-    if let Some(path) = others
-        .iter()
-        .find(|path| !matches!(there(path), There::Nothing | There::Other))
-    {
-        return Err(Forgotten::Changed(path.clone()));
-    }
-    Ok(Absent { within, others })
-}
-
-/// The directory on the way to `path` that is there, and the name in it that is not. `None` where the path must be looked
-/// at itself: it goes through something that is no directory.
-fn nearest(path: &Path, known: &mut HashMap<PathBuf, bool>) -> Option<(PathBuf, OsString)> {
-    let mut at = path;
-    loop {
-        let parent = at.parent()?;
-        let is_directory = match known.get(parent) {
-            Some(known) => *known,
-            None => {
-                let is_directory = parent.is_dir();
-                known.insert(parent.to_owned(), is_directory);
-                is_directory
-            }
-        };
-        if is_directory {
-            return Some((parent.to_owned(), at.file_name()?.to_owned()));
-        }
-        at = parent;
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::time::Duration;
-
-    use blob::DigestFunction;
-
-    use super::*;
-
-    const KEY: Key = [1; 32];
-
-    /// A directory, and a clock by which everything in it is old.
-    struct Scene {
-        directory: tempfile::TempDir,
-        begun: SystemTime,
-    }
-
-    impl Scene {
-        fn new() -> Self {
-            Scene {
-                directory: tempfile::tempdir().unwrap(),
-                begun: SystemTime::now() + Duration::from_secs(1000),
-            }
-        }
-
-        fn path(&self, name: &str) -> PathBuf {
-            self.directory.path().join(name)
-        }
-
-        fn write(&self, name: &str, contents: &str) {
-            fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
-            fs::write(self.path(name), contents).unwrap();
-        }
-
-        fn grounds(&self) -> Grounds {
-            let mut grounds = Grounds::default();
-            grounds.file(self.path("a.c"));
-            grounds.file(self.path("include/../include/a.h"));
-            grounds.absent(self.path("a.h"));
-            grounds.absent(self.path("other/sys/a.h"));
-            grounds.directory(self.path("include"));
-            grounds.directory(self.path("other"));
-            grounds
-        }
-
-        fn memory(&self) -> Memory {
-            Memory::open(&self.path("log"), digests()).unwrap()
-        }
-    }
-
-    fn digests() -> Arc<FileDigests> {
-        Arc::new(FileDigests::new(DigestFunction::Sha256))
-    }
-
-    fn remembered() -> (Scene, Memory) {
-        let scene = Scene::new();
-        scene.write("a.c", "int a;");
-        scene.write("include/a.h", "int h;");
-        let memory = scene.memory();
-        memory
-            .remember(KEY, scene.begun, &scene.grounds(), b"first")
-            .unwrap();
-        assert_eq!(memory.recall(&KEY).as_deref(), Some(&b"first"[..]));
-        assert_eq!(memory.recall(&[2; 32]), None);
-        // By the scene's clock all of this is old, so what changes next must have another time.
-        std::thread::sleep(Duration::from_millis(20));
-        (scene, memory)
-    }
-
-    #[test]
-    fn any_change_of_the_grounds_ends_it_and_undoing_it_brings_it_back() {
-        let (scene, memory) = remembered();
-        type Change = fn(&Scene);
-        let cases: [(&str, Change, Change); 5] = [
-            (
-                "another content",
-                |scene| scene.write("a.c", "int b;"),
-                |scene| scene.write("a.c", "int a;"),
-            ),
-            (
-                "a file fewer",
-                |scene| fs::remove_file(scene.path("include/a.h")).unwrap(),
-                |scene| scene.write("include/a.h", "int h;"),
-            ),
-            (
-                "a header before the other",
-                |scene| scene.write("a.h", ""),
-                |scene| fs::remove_file(scene.path("a.h")).unwrap(),
-            ),
-            (
-                "a header where not even a directory was",
-                |scene| scene.write("other/sys/a.h", ""),
-                |scene| fs::remove_dir_all(scene.path("other")).unwrap(),
-            ),
-            (
-                "two names of one directory",
-                |scene| std::os::unix::fs::symlink("include", scene.path("other")).unwrap(),
-                |scene| fs::remove_file(scene.path("other")).unwrap(),
-            ),
-        ];
-        for (name, change, undo) in cases {
-            change(&scene);
-            assert_eq!(memory.recall(&KEY), None, "{name}");
-            undo(&scene);
-            assert_eq!(memory.recall(&KEY).as_deref(), Some(&b"first"[..]), "{name}");
-        }
-    }
-
-    #[test]
-    fn several_states_are_known_and_the_oldest_goes_first() {
-        let (scene, memory) = remembered();
-        for number in 0..VARIANTS_MAX {
-            scene.write("a.c", &format!("int a = {number};"));
-            assert_eq!(memory.recall(&KEY), None);
-            let value = [number as u8];
-            memory
-                .remember(KEY, scene.begun, &scene.grounds(), &value)
-                .unwrap();
-        }
-        for number in 0..VARIANTS_MAX {
-            scene.write("a.c", &format!("int a = {number};"));
-            assert_eq!(memory.recall(&KEY).as_deref(), Some(&[number as u8][..]));
-        }
-        scene.write("a.c", "int a;");
-        assert_eq!(memory.recall(&KEY), None);
-    }
-
-    #[test]
-    fn it_outlives_the_process() {
-        let (scene, memory) = remembered();
-        scene.write("a.c", "int a = 2;");
-        memory
-            .remember(KEY, scene.begun, &scene.grounds(), b"second")
-            .unwrap();
-        memory.flush();
-        drop(memory);
-        let memory = scene.memory();
-        assert_eq!(memory.recall(&KEY).as_deref(), Some(&b"second"[..]));
-        scene.write("a.h", "");
-        assert_eq!(memory.recall(&KEY), None);
-        fs::remove_file(scene.path("a.h")).unwrap();
-        scene.write("a.c", "int a;");
-        assert_eq!(memory.recall(&KEY).as_deref(), Some(&b"first"[..]));
-    }
-
-    #[test]
-    fn a_log_with_more_dead_than_alive_is_written_anew() {
-        let (scene, memory) = remembered();
-        for number in 0..20 * VARIANTS_MAX {
-            scene.write("a.c", &format!("int a = {number};"));
-            memory
-                .remember(KEY, scene.begun, &scene.grounds(), b"some")
-                .unwrap();
-        }
-        drop(memory);
-        let before = fs::metadata(scene.path("log")).unwrap().len();
-        let memory = scene.memory();
-        let after = fs::metadata(scene.path("log")).unwrap().len();
-        assert!(after < before, "{after} {before}");
-        assert_eq!(memory.recall(&KEY).as_deref(), Some(&b"some"[..]));
-        drop(memory);
-        assert_eq!(scene.memory().recall(&KEY).as_deref(), Some(&b"some"[..]));
-    }
-
-    #[test]
-    fn what_may_have_been_seen_in_two_states_is_not_kept() {
-        let (scene, memory) = remembered();
-        let check = |grounds: &Grounds, begun, expected| {
-            assert_eq!(memory.remember([3; 32], begun, grounds, b""), expected);
-        };
-        let grounds = scene.grounds();
-        let now = SystemTime::now();
-        check(&grounds, now, Err(Forgotten::TooNew(scene.path("a.c"))));
-        let mut unknown = scene.grounds();
-        unknown.unknown("what a compiler said");
-        check(
-            &unknown,
-            scene.begun,
-            Err(Forgotten::Unknown("what a compiler said")),
-        );
-        let mut wrong = scene.grounds();
-        wrong.absent(scene.path("a.c"));
-        let here = scene.directory.path().to_owned();
-        check(&wrong, scene.begun, Err(Forgotten::Changed(here)));
-        assert_eq!(memory.recall(&[3; 32]), None);
-    }
-}
+mod tests;

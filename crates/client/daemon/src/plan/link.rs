@@ -8,7 +8,7 @@ mod direct;
 mod driver;
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -18,9 +18,9 @@ use compiler::linker_script::{Reference, ScriptError, references};
 use compiler::thin_archive::{Archive, members};
 use compiler::{LinkItem, LinkLine, Step, Tool};
 use daemon_api::Request;
-use parking_lot::Mutex;
 use step_memory::Grounds;
 
+use super::memo::Memo;
 use super::toolchains::Toolchain;
 use super::why::Why;
 use crate::tool::variable;
@@ -33,12 +33,20 @@ const TEXT_BYTES_MAX: u64 = 64 << 20;
 const LINKERS_MAX: usize = 64;
 
 /// What is known about linkers.
-#[derive(Default)]
 pub(crate) struct Links {
     /// Where each looks for libraries by itself.
-    directories: Mutex<HashMap<Linker, Vec<PathBuf>>>,
+    directories: Memo<Linker, Vec<PathBuf>>,
     /// Where each driver looks for what it adds itself.
-    driver_directories: Mutex<HashMap<Driver, Vec<PathBuf>>>,
+    driver_directories: Memo<Driver, Vec<PathBuf>>,
+}
+
+impl Default for Links {
+    fn default() -> Self {
+        Links {
+            directories: Memo::new(LINKERS_MAX),
+            driver_directories: Memo::new(LINKERS_MAX),
+        }
+    }
 }
 
 /// The fingerprint of its toolchain, and where it is: it finds its own directories from there.
@@ -127,16 +135,8 @@ impl Links {
         toolchain: &Toolchain,
     ) -> Result<Vec<PathBuf>, Why> {
         let key = (toolchain.fingerprint, program.to_owned());
-        if let Some(known) = self.driver_directories.lock().get(&key) {
-            return Ok(known.clone());
-        }
-        let directories = driver::own_directories(request, program)?;
-        let mut known = self.driver_directories.lock();
-        if known.len() >= LINKERS_MAX {
-            known.clear();
-        }
-        known.insert(key, directories.clone());
-        Ok(directories)
+        let known = &self.driver_directories;
+        known.get_or_find(key, |_| driver::own_directories(request, program))
     }
 
     fn standard(
@@ -148,20 +148,13 @@ impl Links {
         emulation: Option<String>,
     ) -> Result<Vec<PathBuf>, Why> {
         let key = (toolchain.fingerprint, emulation);
-        if let Some(known) = self.directories.lock().get(&key) {
-            return Ok(known.clone());
-        }
-        let linker = match tool {
-            Tool::Ld => program.to_owned(),
-            _ => driver::linker_of(request, program)?,
-        };
-        let directories = direct::standard_directories(request, &linker, key.1.as_deref())?;
-        let mut known = self.directories.lock();
-        if known.len() >= LINKERS_MAX {
-            known.clear();
-        }
-        known.insert(key, directories.clone());
-        Ok(directories)
+        self.directories.get_or_find(key, |(_, emulation)| {
+            let linker = match tool {
+                Tool::Ld => program.to_owned(),
+                _ => driver::linker_of(request, program)?,
+            };
+            direct::standard_directories(request, &linker, emulation.as_deref())
+        })
     }
 }
 

@@ -1,24 +1,30 @@
 //! Which files say where the tree is. What is made of them may say so too, whatever the compiler is told.
 
-use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use blob::{Blob, Digest};
 use file_digests::FileDigests;
-use parking_lot::Mutex;
 
+use super::memo::Memo;
 use super::moved::names;
 use super::why::Why;
 use crate::limits::{MENTIONING_BYTES_MAX, MENTIONS_MAX};
 use crate::service::FUNCTION;
 
 /// What has been looked for.
-#[derive(Default)]
 pub(super) struct Mentions {
     /// By root and contents.
-    known: Mutex<HashMap<(String, Digest), bool>>,
+    known: Memo<(String, Digest), bool>,
+}
+
+impl Default for Mentions {
+    fn default() -> Self {
+        Mentions {
+            known: Memo::new(MENTIONS_MAX),
+        }
+    }
 }
 
 impl Mentions {
@@ -38,7 +44,7 @@ impl Mentions {
                 .get(path)
                 .map_err(|error| unreadable(error.to_string()))?
                 .digest;
-            let known = self.known.lock().get(&(root.to_owned(), digest)).copied();
+            let known = self.known.get(&(root.to_owned(), digest));
             let mentions = match known {
                 Some(known) => known,
                 None => self
@@ -62,11 +68,7 @@ impl Mentions {
         let mentions = names(&bytes, root);
         // It may have changed since anybody asked for its digest.
         let digest = Blob::from_bytes(FUNCTION, bytes).digest();
-        let mut known = self.known.lock();
-        if known.len() >= MENTIONS_MAX {
-            known.clear();
-        }
-        known.insert((root.to_owned(), digest), mentions);
+        self.known.insert((root.to_owned(), digest), mentions);
         Ok(mentions)
     }
 }
@@ -90,7 +92,7 @@ mod tests {
         }
         let first = |root: &str| mentions.first(&digests, root, &files).unwrap().cloned();
         assert_eq!(first("/home/u/p"), None);
-        assert_eq!(mentions.known.lock().len(), 2);
+        assert_eq!(mentions.known.len(), 2);
         assert_eq!(first("/home/u/pp"), Some(path("b.h")));
         std::fs::write(path("copy.h"), "#line 1 \"/home/u/p/gen.y\"").unwrap();
         assert_eq!(first("/home/u/p"), Some(path("copy.h")));

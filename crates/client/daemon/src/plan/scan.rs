@@ -1,6 +1,5 @@
 //! Which headers a source includes, by the scanner: what it has to know of the compiler is asked once.
 
-use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -16,6 +15,7 @@ use step_memory::Grounds;
 use toolchain::{ENVIRONMENT, Facts, Probe, UserDirectory, ask, probe, search_path};
 
 use super::given::GivenSource;
+use super::memo::Memo;
 use super::toolchains::Toolchain;
 use super::why::Why;
 use crate::limits::FACTS_MAX;
@@ -25,10 +25,18 @@ use crate::tool::environment_of;
 const ROUNDS_MAX: usize = 8;
 
 /// What scans know of files and compilers.
-#[derive(Default)]
 pub(crate) struct Scans {
     store: Arc<Store>,
-    known: Mutex<HashMap<Key, Arc<Known>>>,
+    known: Memo<Key, Arc<Known>>,
+}
+
+impl Default for Scans {
+    fn default() -> Self {
+        Scans {
+            store: Arc::default(),
+            known: Memo::new(FACTS_MAX),
+        }
+    }
 }
 
 /// Everything that facts depend on.
@@ -198,7 +206,7 @@ impl Scans {
                 .cloned()
                 .collect(),
         };
-        let known = self.known.lock().get(&key).cloned();
+        let known = self.known.get(&key);
         // A directory that was not there when the compiler was asked would be searched now.
         let holds = |known: &Arc<Known>| {
             known
@@ -222,11 +230,7 @@ impl Scans {
             facts,
             answers: Mutex::default(),
         });
-        let mut known = self.known.lock();
-        if known.len() >= FACTS_MAX {
-            known.clear();
-        }
-        known.insert(key, found.clone());
+        self.known.insert(key, found.clone());
         Ok(found)
     }
 }

@@ -1,6 +1,5 @@
 //! What a command is made with: the driver and every program that it starts, by their contents.
 
-use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,11 +7,11 @@ use std::sync::Arc;
 use compiler::Tool;
 use daemon_api::Request;
 use file_digests::{FileDigests, Stamp};
-use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use toolchain::{ENVIRONMENT, FileDigests as FileDigestsOnce, FingerprintError};
 
 use super::layout::is_host;
+use super::memo::Memo;
 use super::why::Why;
 use crate::limits::TOOLCHAINS_MAX;
 use crate::tool::{environment_of, path_of};
@@ -29,7 +28,7 @@ pub(crate) struct Toolchain {
 /// The toolchains that have been asked for.
 pub(crate) struct Toolchains {
     digests: Arc<FileDigests>,
-    parts: Mutex<HashMap<Key, Arc<[PathBuf]>>>,
+    parts: Memo<Key, Arc<[PathBuf]>>,
 }
 
 /// Everything that decides where the parts are.
@@ -53,7 +52,7 @@ impl Toolchains {
     pub(crate) fn new(digests: Arc<FileDigests>) -> Self {
         Toolchains {
             digests,
-            parts: Mutex::default(),
+            parts: Memo::new(TOOLCHAINS_MAX),
         }
     }
 
@@ -61,32 +60,18 @@ impl Toolchains {
     /// they have changed.
     pub(crate) fn of(&self, request: &Request, program: &Path) -> Result<Toolchain, Why> {
         let key = key(request, program).map_err(|error| unknown(program, &error))?;
-        let known = self.parts.lock().get(&key).cloned();
-        let parts = match known {
-            Some(parts) => parts,
-            None => self.find(&key, request)?,
-        };
+        let find = |key: &Key| parts(key, request).map(Arc::from);
+        let parts = self.parts.get_or_find(key.clone(), find);
+        let parts = parts.map_err(|error| unknown(&key.program, &error))?;
         let fingerprint = self.fingerprint(&parts);
         if fingerprint.is_err() {
             // One of them has gone: the next who asks learns where they are now.
-            self.parts.lock().remove(&key);
+            self.parts.forget(&key);
         }
         Ok(Toolchain {
             fingerprint: fingerprint?,
             elsewhere: parts.iter().find(|part| !is_host(part)).cloned(),
         })
-    }
-
-    fn find(&self, key: &Key, request: &Request) -> Result<Arc<[PathBuf]>, Why> {
-        let parts: Arc<[PathBuf]> = parts(key, request)
-            .map_err(|error| unknown(&key.program, &error))?
-            .into();
-        let mut known = self.parts.lock();
-        if known.len() >= TOOLCHAINS_MAX {
-            known.clear();
-        }
-        known.insert(key.clone(), parts.clone());
-        Ok(parts)
     }
 
     fn fingerprint(&self, parts: &[PathBuf]) -> Result<[u8; 32], Why> {

@@ -1,14 +1,13 @@
 //! What builds that are independent of paths need to know of files and compilers: whether a step is the same in every tree.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use daemon_api::Request;
 use file_digests::FileDigests;
-use parking_lot::Mutex;
 use toolchain::ProbeError;
 
+use super::memo::Memo;
 use super::mentions::Mentions;
 use super::moved::{Candidate, Moved};
 use super::toolchains::Toolchain;
@@ -21,7 +20,7 @@ pub(super) struct Trees {
     digests: Arc<FileDigests>,
     mentions: Mentions,
     /// Which drivers can be told to map paths: by where they are, and the fingerprint of their toolchain.
-    mapping: Mutex<HashMap<([u8; 32], PathBuf), bool>>,
+    mapping: Memo<([u8; 32], PathBuf), bool>,
 }
 
 impl Trees {
@@ -29,7 +28,7 @@ impl Trees {
         Trees {
             digests,
             mentions: Mentions::default(),
-            mapping: Mutex::default(),
+            mapping: Memo::new(MAPPING_MAX),
         }
     }
 
@@ -63,9 +62,6 @@ impl Trees {
     /// Whether a driver takes `-ffile-prefix-map` (gcc since 8, clang since 10).
     fn maps(&self, request: &Request, program: &Path, toolchain: &Toolchain) -> Result<bool, Why> {
         let key = (toolchain.fingerprint, program.to_owned());
-        if let Some(known) = self.mapping.lock().get(&key) {
-            return Ok(*known);
-        }
         let words = [
             "-ffile-prefix-map=/no/such=.",
             "-fsyntax-only",
@@ -73,17 +69,12 @@ impl Trees {
             "c",
             "/dev/null",
         ];
-        let maps = match ask(request, program, &words.map(Into::into)) {
-            Ok(_) => true,
-            Err(ProbeError::Refused { .. }) => false,
-            Err(error) => return Err(Why::Toolchain(error.to_string())),
-        };
-        let mut mapping = self.mapping.lock();
-        if mapping.len() >= MAPPING_MAX {
-            mapping.clear();
-        }
-        mapping.insert(key, maps);
-        Ok(maps)
+        self.mapping
+            .get_or_find(key, |_| match ask(request, program, &words.map(Into::into)) {
+                Ok(_) => Ok(true),
+                Err(ProbeError::Refused { .. }) => Ok(false),
+                Err(error) => Err(Why::Toolchain(error.to_string())),
+            })
     }
 }
 

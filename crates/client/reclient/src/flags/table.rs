@@ -55,11 +55,8 @@ impl Flag {
         reason: &'static str,
     ) -> Self {
         Flag {
-            name,
-            kind,
-            default,
-            meaning: reason,
             effect: Effect::Refused(reason),
+            ..Flag::new(name, kind, default, reason)
         }
     }
 
@@ -71,11 +68,8 @@ impl Flag {
         reason: &'static str,
     ) -> Self {
         Flag {
-            name,
-            kind,
-            default,
-            meaning: reason,
             effect: Effect::None(reason),
+            ..Flag::new(name, kind, default, reason)
         }
     }
 }

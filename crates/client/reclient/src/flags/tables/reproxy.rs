@@ -128,7 +128,7 @@ pub const REPROXY: &[Flag] = &[
         "racing_bias",
         Float,
         "0.75",
-        "racing is remote_local_fallback, for now",
+        "racing is done as remote_local_fallback",
     ),
     Flag::idle(
         "download_tmp_dir",
@@ -156,7 +156,7 @@ pub const REPROXY: &[Flag] = &[
         "auxiliary_metadata_path",
         Path,
         "",
-        "what servers add to results is not in the logs, for now",
+        "what servers add to results is not in the logs",
     ),
     Flag::idle("bq_project", Text, "", NO_CLOUD),
     Flag::idle("bq_table", Text, "", NO_CLOUD),

@@ -67,13 +67,14 @@ pub(crate) struct StartOptions {
     /// 0 takes none.
     #[arg(long, env = "FARRIER_CACHE_SIZE", default_value = "5GiB", value_name = "SIZE")]
     cache_size: ByteSize,
-    /// Also show what the daemon keeps, and what the server has, to other clients of the Remote Execution API on this machine
-    /// (Bazel's --remote_cache, recc): a cache without execution.
-    #[arg(long, value_name = "ADDRESS:PORT")]
-    listen: Option<SocketAddr>,
     /// Where they are, with what the daemon remembers of commands; for one daemon at a time [default: with its other things].
     #[arg(long, env = "FARRIER_CACHE_DIR", value_name = "DIR")]
     cache_dir: Option<PathBuf>,
+    /// Also show what the daemon keeps, and what the server has, to other clients of the Remote Execution API on this machine
+    /// (Bazel's --remote_cache, recc): a cache without execution. Whoever
+    /// can reach it can write it.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<SocketAddr>,
     #[command(flatten)]
     token: TokenOptions,
     #[command(flatten)]

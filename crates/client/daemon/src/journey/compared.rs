@@ -1,0 +1,80 @@
+//! A command that is done again to see whether it always comes out the same.
+
+use std::io;
+use std::sync::Arc;
+
+use settings::Strategy;
+
+use super::{Outcome, worker};
+use crate::attempt::compared::Results;
+use crate::attempt::{cached, here};
+use crate::counts::How;
+use crate::daemon::{Asked, Daemon};
+use crate::limits::RERUNS_MAX;
+use crate::link::Link;
+use crate::plan::Plan;
+
+/// All of it, to see whether it always comes out the same: what is known, what workers make, what this machine makes. The
+/// build gets what was made here.
+pub(super) async fn run(
+    daemon: &Arc<Daemon>,
+    asked: &Asked,
+    plan: &Arc<Plan>,
+    link: &mut Link,
+) -> io::Result<Outcome> {
+    let (service, wanted) = (&daemon.service, &*asked.wanted);
+    let mut results = Results::default();
+    let mut fallback = None;
+    let server = link.meanwhile(service.server(&wanted.build)).await?;
+    if wanted.takes_known() {
+        let known = async {
+            if let Some(here) = &daemon.here
+                && let Some(result) = here.result(&plan.subject).await
+            {
+                return Some(result);
+            }
+            cached::result(service, server.as_ref()?, &plan.subject).await
+        };
+        if let Some(result) = link.meanwhile(known).await? {
+            results.add(&plan.subject, &result);
+        }
+    }
+    let reruns = match wanted.strategy {
+        Strategy::Local => 0,
+        _ => wanted.settings.remote_reruns.clamp(1, RERUNS_MAX),
+    };
+    for _ in 0..reruns {
+        let Some(server) = &server else { break };
+        match worker(daemon, server, wanted, plan, true, link).await? {
+            Ok(executed) if executed.fetched.exit_code != 0 => {
+                fallback = Some(format!("a worker's exit code was {}", executed.fetched.exit_code))
+            }
+            Ok(executed) => match executed.upload {
+                Ok(upload) => results.add(&plan.subject, &upload.result),
+                Err(why) => fallback = Some(why.to_owned()),
+            },
+            Err(why) => fallback = Some(why.to_string()),
+        }
+    }
+    let ran = here::run(link, plan, daemon.action_now(asked), &daemon.host_name).await?;
+    let (how, different) = match ran.upload {
+        Ok(upload) => {
+            results.add(&plan.subject, &upload.result);
+            let different = results.different();
+            let is_new = different.is_none();
+            // What is known stays as it is: whoever looks into a difference wants to have both.
+            let is_kept = is_new && wanted.keeps_own() && daemon.uploads.send(service, server, upload);
+            let how = match is_kept {
+                true => How::Local,
+                false => How::LocalOnly("it was compared".to_owned()),
+            };
+            (how, different)
+        }
+        Err(why) => (How::LocalOnly(why.to_owned()), None),
+    };
+    Ok(Outcome {
+        fallback,
+        different,
+        ..Outcome::of(how, Some(ran.end))
+    })
+}
