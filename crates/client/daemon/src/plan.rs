@@ -7,6 +7,7 @@
 mod build;
 mod dated;
 mod discover;
+mod environment;
 mod given;
 mod layout;
 mod link;
@@ -37,9 +38,10 @@ use host_tools::{Fingerprint, HostTools};
 use parking_lot::Mutex;
 use remote_action::Sources;
 use settings::{Settings, Strategy};
-use step_memory::Memory;
+use step_memory::{Grounds, Memory};
 
 use self::build::{ActionBuilder, Words, text};
+use self::environment::Environment;
 use self::layout::{Layout, Place};
 use self::link::Links;
 pub(crate) use self::moved::Moved;
@@ -49,7 +51,7 @@ pub(crate) use self::subject::{Subject, recall};
 use self::toolchains::{Toolchain, Toolchains};
 use self::trees::Trees;
 pub(crate) use self::why::Why;
-use crate::tool::{first_words, path_of, variable};
+use crate::tool::{first_words, variable};
 use crate::wanted::Wanted;
 
 /// What is known across commands.
@@ -97,10 +99,6 @@ pub(crate) struct PlannedOutput {
 const ROOT_PROPERTY: &str = "InputRootAbsolutePath";
 /// Which tools a worker's host has.
 const HOST_TOOLS_PROPERTY: &str = "host-tools";
-/// Where tools are looked for by a command whose tools all come with the host.
-const HOST_PATH: &str = "/usr/bin:/bin";
-/// Variables that only matter on a terminal, which no command that is kept has.
-const ONLY_ON_TERMINALS: [&str; 3] = ["TERM", "TERM_URLS", "GCC_URLS"];
 
 impl Knowledge {
     pub(crate) fn new(digests: Arc<FileDigests>, memory: Memory, platform: Vec<(String, String)>) -> Self {
@@ -196,48 +194,28 @@ pub(crate) fn plan(
     }
 
     let needs_root = step.embeds_directory || names_tree(&layout, &step);
-    let mut environment = environment(request, &step, &toolchain, needs_root)?;
+    let mut environment = Environment::of(request, &step, &toolchain, needs_root)?;
     environment.set(wanted.variables(request))?;
     let mut arguments = arguments(renamed.as_deref().unwrap_or(&request.arguments), program)?;
+    let looked = Looked {
+        knowledge,
+        request,
+        program,
+        wanted,
+        toolchain: &toolchain,
+        layout: &layout,
+        step: &step,
+        needs_root,
+    };
     let is_plain = !is_outside
         && !probe::is_probe(&step)
         && environment.other_name.is_none()
         && asked.output_files.is_empty();
     let moved = match wanted.is_path_independent && needs_root && is_plain {
-        true => {
-            let opened = read.files.iter().filter(|path| layout.place(path) != Place::Host);
-            let opened: Vec<_> = opened.map(|path| request.directory.join(path)).collect();
-            let candidate = Candidate {
-                root: text(layout.root())?,
-                step: &step,
-                arguments: &arguments,
-                environment: &environment.variables,
-                files: &read
-                    .files
-                    .iter()
-                    .map(|path| layout.absolute(path))
-                    .collect::<Vec<_>>(),
-            };
-            let trees = &knowledge.trees;
-            let moved = trees.moved(request, program, &toolchain, &candidate, &opened)?;
-            let told = |why: &_| tracing::debug!(step = name(&step, request), why, "it is known by its root");
-            moved.inspect_err(told).ok()
-        }
+        true => looked.moved(&read.files, &arguments, &environment.variables)?,
         false => None,
     };
-    let mut platform = platform(knowledge, asked, step.kind);
-    let mut worker = match wanted.strategy {
-        Strategy::Local => Vec::new(),
-        _ => knowledge.worker(),
-    };
-    if needs_root {
-        let root = (ROOT_PROPERTY.to_owned(), text(layout.root())?.to_owned());
-        match moved {
-            // It has to be made there, and is the same as anywhere.
-            Some(_) => worker.push(root),
-            None => platform.push(root),
-        }
-    }
+    let (platform, worker) = looked.properties(moved.is_some())?;
     let map = moved
         .as_ref()
         .filter(|_| !step.sources.is_empty())
@@ -290,13 +268,7 @@ pub(crate) fn plan(
     };
     // The name of what a probe makes will not come again, and neither will a step that has the time in it.
     if renamed.is_none() && dated.is_none() {
-        let key = subject::question(knowledge, request, program, wanted, &toolchain);
-        let remembered = knowledge
-            .memory
-            .remember(key, begun, &read.grounds, &subject.encode());
-        if let Err(why) = remembered {
-            tracing::debug!(step = subject.name, %why, "it is found out again the next time");
-        }
+        looked.remember(begun, &read.grounds, &subject);
     }
     Ok(Plan {
         subject,
@@ -306,6 +278,83 @@ pub(crate) fn plan(
         is_probe: probe::is_probe(&step),
         more: map.into_iter().map(OsString::from).collect(),
     })
+}
+
+/// A command, and what has been found out about it on the way.
+struct Looked<'a> {
+    knowledge: &'a Knowledge,
+    request: &'a Request,
+    program: &'a Path,
+    wanted: &'a Wanted,
+    toolchain: &'a Toolchain,
+    layout: &'a Layout,
+    step: &'a Step,
+    /// Its result depends on where its tree is, unless that is mapped away.
+    needs_root: bool,
+}
+
+/// Properties by name.
+type Properties = Vec<(String, String)>;
+
+impl Looked<'_> {
+    /// The step, if its result is the same wherever its tree is.
+    fn moved(
+        &self,
+        files: &[PathBuf],
+        arguments: &[String],
+        environment: &[(String, String)],
+    ) -> Result<Option<Moved>, Why> {
+        let opened = files.iter().filter(|path| self.layout.place(path) != Place::Host);
+        let opened: Vec<_> = opened.map(|path| self.request.directory.join(path)).collect();
+        let named: Vec<_> = files.iter().map(|path| self.layout.absolute(path)).collect();
+        let candidate = Candidate {
+            root: text(self.layout.root())?,
+            step: self.step,
+            arguments,
+            environment,
+            files: &named,
+        };
+        let trees = &self.knowledge.trees;
+        let moved = trees.moved(self.request, self.program, self.toolchain, &candidate, &opened)?;
+        let step = name(self.step, self.request);
+        let told = |why: &_| tracing::debug!(step, why, "it is known by its root");
+        Ok(moved.inspect_err(told).ok())
+    }
+
+    /// What the result is known by, and what a worker must have besides.
+    fn properties(&self, is_moved: bool) -> Result<(Properties, Properties), Why> {
+        let mut platform = platform(self.knowledge, &self.wanted.settings, self.step.kind);
+        let mut worker = match self.wanted.strategy {
+            Strategy::Local => Vec::new(),
+            _ => self.knowledge.worker(),
+        };
+        if self.needs_root {
+            let root = (ROOT_PROPERTY.to_owned(), text(self.layout.root())?.to_owned());
+            match is_moved {
+                // It has to be made there, and is the same as anywhere.
+                true => worker.push(root),
+                false => platform.push(root),
+            }
+        }
+        Ok((platform, worker))
+    }
+
+    /// Keeps what the command is known by for as long as what that rests on stays as it is.
+    fn remember(&self, begun: SystemTime, grounds: &Grounds, subject: &Subject) {
+        let Looked {
+            knowledge,
+            request,
+            program,
+            wanted,
+            toolchain,
+            ..
+        } = self;
+        let key = subject::question(knowledge, request, program, wanted, toolchain);
+        let remembered = knowledge.memory.remember(key, begun, grounds, &subject.encode());
+        if let Err(why) = remembered {
+            tracing::debug!(step = subject.name, %why, "it is found out again the next time");
+        }
+    }
 }
 
 /// Whether a command is one that could be kept if its standard input were known.
@@ -398,69 +447,6 @@ fn arguments(words: &[OsString], program: &Path) -> Result<Vec<String>, Why> {
         .chain(words.map(OsString::as_os_str))
         .map(|word| text(Path::new(word)).map(str::to_owned))
         .collect()
-}
-
-/// What the command gets of the environment.
-struct Environment {
-    /// The variables that it may read, sorted.
-    variables: Vec<(String, String)>,
-    /// Another name of the working directory, where it has one that gets into the result.
-    other_name: Option<PathBuf>,
-}
-
-impl Environment {
-    /// Gives variables other values, or their first.
-    fn set(&mut self, variables: Vec<(OsString, OsString)>) -> Result<(), Why> {
-        for (name, value) in variables {
-            let (name, value) = (
-                text(Path::new(&name))?.to_owned(),
-                text(Path::new(&value))?.to_owned(),
-            );
-            self.variables.retain(|(known, _)| *known != name);
-            self.variables.push((name, value));
-        }
-        self.variables.sort();
-        Ok(())
-    }
-}
-
-fn environment(
-    request: &Request,
-    step: &Step,
-    toolchain: &Toolchain,
-    needs_root: bool,
-) -> Result<Environment, Why> {
-    let mut variables = Vec::new();
-    let mut other_name = None;
-    for name in step
-        .environment
-        .iter()
-        .filter(|name| !ONLY_ON_TERMINALS.contains(name))
-    {
-        let Some(value) = variable(request, name) else {
-            continue;
-        };
-        if *name == "PWD" {
-            // Debug information takes it, if it is another name of the directory where the command runs.
-            let path = Path::new(value);
-            if !needs_root || !subject::is_other_name(path, &request.directory) {
-                continue;
-            }
-            other_name = Some(path.to_owned());
-        }
-        variables.push(((*name).to_owned(), text(Path::new(value))?.to_owned()));
-    }
-    let path = match toolchain.elsewhere {
-        None => HOST_PATH.to_owned(),
-        Some(_) => text(Path::new(&path_of(request)))?.to_owned(),
-    };
-    variables.retain(|(name, _)| name != "PATH");
-    variables.push(("PATH".to_owned(), path));
-    variables.sort();
-    Ok(Environment {
-        variables,
-        other_name,
-    })
 }
 
 fn name(step: &Step, request: &Request) -> String {

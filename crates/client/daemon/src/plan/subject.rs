@@ -15,9 +15,10 @@ use step_memory::Key;
 use toolchain::ENVIRONMENT;
 
 use super::build::SALT_VERSION;
+use super::environment::{ONLY_ON_TERMINALS, is_other_name};
 use super::moved::MARK;
 use super::toolchains::{LIBRARIES, Toolchain};
-use super::{Knowledge, Moved, ONLY_ON_TERMINALS, PlannedOutput};
+use super::{Knowledge, Moved, PlannedOutput};
 use crate::service::FUNCTION;
 use crate::tool::{path_of, variable};
 use crate::wanted::Wanted;
@@ -127,11 +128,6 @@ pub(super) fn question(
 /// Where a driver puts what it makes on the way.
 const TEMPORARY: &str = "TMPDIR";
 
-/// Whether `path` leads to the working directory, by another name.
-pub(super) fn is_other_name(path: &Path, directory: &Path) -> bool {
-    path != directory && path.canonicalize().is_ok_and(|real| real == directory)
-}
-
 #[derive(Clone, PartialEq, Message)]
 struct SubjectRecord {
     #[prost(string, tag = "1")]
@@ -228,18 +224,5 @@ mod tests {
             assert_eq!(decoded, Some(subject));
         }
         assert_eq!(Subject::decode(b"\xff", Path::new("/")), None);
-    }
-
-    #[test]
-    fn another_name_of_the_directory_is_told_from_another_directory() {
-        let scratch = tempfile::tempdir().unwrap();
-        let real = scratch.path().canonicalize().unwrap().join("real");
-        std::fs::create_dir(&real).unwrap();
-        let link = real.with_file_name("link");
-        std::os::unix::fs::symlink("real", &link).unwrap();
-        assert!(is_other_name(&link, &real));
-        assert!(!is_other_name(&real, &real));
-        assert!(!is_other_name(scratch.path(), &real));
-        assert!(!is_other_name(Path::new("/no/such"), &real));
     }
 }
