@@ -43,7 +43,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("worker-api", &["reapi"]),
     ("journal", &["scheduler", "worker-api", "action", "blob", "reapi"]),
     ("runner-api", &[]),
-    ("runner", &["runner-api"]),
+    ("observation", &[]),
+    ("runner", &["runner-api", "observation"]),
     ("lazy-root", &["merkle", "blob", "tasks"]),
     (
         "worker",
@@ -105,6 +106,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "toolchain",
             "file-digests",
             "step-memory",
+            "observation",
             "remote-action",
             "host-tools",
             "action-cache",

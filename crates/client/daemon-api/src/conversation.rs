@@ -8,7 +8,7 @@ use crate::fields::{Reader, Writer};
 use crate::frame::{FrameError, Message};
 
 /// Grows with every change of a message. Another version is another language: the wrapper then does without the daemon.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// What a front end wants besides the defaults: `NAME=VALUE`, in the order given; names are those of the crate `settings`.
 pub type Settings = Vec<(OsString, OsString)>;
@@ -40,6 +40,9 @@ pub enum Answer {
     Run {
         /// The real tool.
         program: PathBuf,
+        /// A program to run instead, with its first arguments; the real tool and all words of the command follow. None where
+        /// the real tool runs by itself.
+        through: Vec<OsString>,
         /// Words that it gets after those of the command.
         more: Vec<OsString>,
     },
@@ -155,9 +158,14 @@ impl Message for Answer {
         let path = |path: &PathBuf| path.as_os_str().as_bytes().to_vec();
         match self {
             Answer::Execute { program } => (0, path(program)),
-            Answer::Run { program, more } => {
+            Answer::Run {
+                program,
+                through,
+                more,
+            } => {
                 let mut body = Writer::default();
                 body.string(program.as_os_str().as_bytes());
+                body.strings(through);
                 body.strings(more);
                 (1, body.bytes)
             }
@@ -180,9 +188,13 @@ impl Message for Answer {
             0 => Answer::Execute { program: path() },
             1 => {
                 let mut body = Reader::new(body);
-                let (program, more) = (body.os_string()?.into(), body.strings()?);
+                let (program, through, more) = (body.os_string()?.into(), body.strings()?, body.strings()?);
                 body.end()?;
-                Answer::Run { program, more }
+                Answer::Run {
+                    program,
+                    through,
+                    more,
+                }
             }
             2 => Answer::Waiting,
             3 => Answer::SendInput,

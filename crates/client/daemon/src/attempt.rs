@@ -4,7 +4,9 @@ pub(crate) mod cached;
 pub(crate) mod compared;
 pub(crate) mod here;
 mod kept;
+pub(crate) mod observed;
 pub(crate) mod remote;
 mod shown;
 
+pub(crate) use kept::{Whole, kept};
 pub(crate) use shown::{Fetched, fetch, show};

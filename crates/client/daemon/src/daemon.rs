@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use action::ActionDigest;
 use daemon_api::{Answer, End, Request};
 use file_digests::FileDigests;
+use observation::Deeds;
 use parking_lot::Mutex;
 use serde_json::json;
 use settings::Strategy;
@@ -18,6 +19,7 @@ use tokio::net::UnixStream;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
+use crate::attempt::observed::Observer;
 use crate::counts::Counts;
 use crate::door::Door;
 use crate::failures::Failures;
@@ -26,7 +28,7 @@ use crate::limits::{EXECUTIONS_MAX, REQUEST_WITHIN, SESSIONS_MAX};
 use crate::link::Link;
 use crate::local_cache::{Kept, LocalCache, LocalCacheOptions};
 use crate::not_executed::NotExecuted;
-use crate::plan::{Knowledge, Plan, Subject, Why, plan, recall};
+use crate::plan::{Knowledge, Plan, Prediction, Question, Subject, Why, plan, recall};
 use crate::rules::Rules;
 use crate::service::{FUNCTION, Service, ServiceOptions};
 use crate::uploads::Uploads;
@@ -54,6 +56,8 @@ pub struct DaemonOptions {
     pub rules: Rules,
     /// A cache on this machine.
     pub here: Option<LocalCacheOptions>,
+    /// How commands of unknown tools are watched; `None` if they are not.
+    pub observer: Option<Observer>,
     /// The file in which what was found out about commands outlives the daemon.
     pub memory: Option<PathBuf>,
 }
@@ -109,6 +113,7 @@ pub struct Daemon {
     pub(crate) strategy: Strategy,
     pub(crate) rules: Rules,
     pub(crate) witness: Option<Witness>,
+    pub(crate) observer: Option<Observer>,
     knowledge: Arc<Knowledge>,
     /// Commands that are looked at: no more than there are processors, or they would only wait for each other.
     planners: Semaphore,
@@ -162,6 +167,7 @@ impl Daemon {
             strategy: options.strategy,
             rules: options.rules,
             witness: options.witness,
+            observer: options.observer,
             idle: options.idle,
             last_asked: Mutex::new(Instant::now()),
             under_way: AtomicU64::new(0),
@@ -229,6 +235,43 @@ impl Daemon {
             recall(knowledge, &asked.request, &asked.program, &asked.wanted)
         });
         recalled.await.ok().flatten()
+    }
+
+    /// What a command of an unknown tool is before anybody knows what it looks at.
+    pub(crate) async fn question_of(&self, asked: &Asked) -> Result<Question, Why> {
+        let question = self.look(asked, |knowledge, asked| {
+            Question::of(knowledge, &asked.request, &asked.program, &asked.wanted)
+        });
+        question.await.unwrap_or_else(|panic| Err(Why::Action(panic)))
+    }
+
+    /// What it is as an action if it looks at what is predicted.
+    pub(crate) async fn predicted(
+        &self,
+        asked: &Asked,
+        question: &Arc<Question>,
+        prediction: &Prediction,
+    ) -> Result<Plan, Why> {
+        let (question, prediction) = (question.clone(), prediction.clone());
+        let predicted = self.look(asked, move |knowledge, asked| {
+            question.predicted(knowledge, &asked.wanted, &prediction)
+        });
+        predicted.await.unwrap_or_else(|panic| Err(Why::Action(panic)))
+    }
+
+    /// What it was as an action when it was seen to do this.
+    pub(crate) async fn seen(
+        &self,
+        asked: &Asked,
+        question: &Arc<Question>,
+        deeds: Deeds,
+        begun: SystemTime,
+    ) -> Result<(Plan, Prediction), Why> {
+        let question = question.clone();
+        let seen = self.look(asked, move |knowledge, asked| {
+            question.seen(knowledge, &asked.wanted, &deeds, begun)
+        });
+        seen.await.unwrap_or_else(|panic| Err(Why::Action(panic)))
     }
 
     /// Which action a command is now.

@@ -1,6 +1,7 @@
 //! One command, from the wrapper's request to its end.
 
 mod compared;
+mod observed;
 
 use std::io;
 use std::path::Path;
@@ -12,6 +13,7 @@ use settings::Strategy;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use crate::attempt::observed::Observer;
 use crate::attempt::{Fetched, cached, here, remote, show};
 use crate::counts::{How, Record};
 use crate::daemon::{Asked, Daemon, Finished};
@@ -73,7 +75,10 @@ pub(crate) async fn command(
                 wanted,
                 execution_id: execution_id.clone(),
             };
-            understood(daemon, &asked, link).await?
+            match observer_of(daemon, &asked) {
+                Some(observer) => observed::done(daemon, &asked, observer, link).await?,
+                None => understood(daemon, &asked, link).await?,
+            }
         }
         (wanted, not_done) => {
             let why = Why::Setting(not_done.unwrap_or_default());
@@ -119,6 +124,12 @@ pub(crate) async fn command(
         link.say(&Answer::Ended(end)).await?;
     }
     Ok(Some(finished))
+}
+
+/// Who is to watch the command, where its tool is one that is to be watched.
+fn observer_of<'a>(daemon: &'a Daemon, asked: &Asked) -> Option<&'a Observer> {
+    let observer = daemon.observer.as_ref()?;
+    asked.wanted.is_observed(&asked.program).then_some(observer)
 }
 
 /// Asks for standard input where the command reads it. No worker gets any, so where one is to run the command it is left
@@ -206,10 +217,23 @@ async fn known(
     subject: &Subject,
     link: &mut Link,
 ) -> io::Result<Option<Outcome>> {
+    match fetched(daemon, wanted, subject, link).await? {
+        Some(fetched) => shown(link, wanted, subject, fetched, How::Hit).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// What the cache knows of a command, all of it here.
+async fn fetched(
+    daemon: &Arc<Daemon>,
+    wanted: &Wanted,
+    subject: &Subject,
+    link: &mut Link,
+) -> io::Result<Option<Fetched>> {
     if let Some(here) = &daemon.here
         && let Some(fetched) = link.meanwhile(here.known(subject)).await?
     {
-        return shown(link, wanted, subject, fetched, How::Hit).await.map(Some);
+        return Ok(Some(fetched));
     }
     let service = &daemon.service;
     let Some(server) = link.meanwhile(service.server(&wanted.build)).await? else {
@@ -229,7 +253,7 @@ async fn known(
         // Where too much waits, the server will be asked again.
         daemon.uploads.send(service, None, upload);
     }
-    shown(link, wanted, subject, fetched, How::Hit).await.map(Some)
+    Ok(Some(fetched))
 }
 
 /// A worker or this machine.

@@ -29,6 +29,7 @@ mod uploads;
 mod view;
 mod wanted;
 
+pub use attempt::observed::Observer;
 pub use daemon::{Daemon, DaemonOptions, Finished, Witness};
 pub use door::{Door, DoorError, open_door};
 pub use local_cache::{Kept, LocalCacheOptions};

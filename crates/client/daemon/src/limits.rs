@@ -16,6 +16,11 @@ pub(crate) const FAILURE_BYTES_MAX: usize = 8 << 10;
 /// A response file that is read.
 pub(crate) const RESPONSE_FILE_BYTES_MAX: u64 = 16 << 20;
 
+/// Ways in which a command of an unknown tool is expected to behave.
+pub(crate) const PREDICTIONS_MAX: usize = 4;
+/// Places that it may look at.
+pub(crate) const PREDICTED_PLACES_MAX: usize = 100_000;
+
 /// How long a connection to the server may take to be made.
 pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// How long the action cache may take to answer. A build that waits longer for it would be faster without.

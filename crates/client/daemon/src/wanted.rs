@@ -1,7 +1,8 @@
 //! What a front end or the environment wants of one command, and what of it is done here.
 
 use std::ffi::{OsStr, OsString};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use compiler::environment_names;
 use daemon_api::Request;
@@ -21,6 +22,8 @@ pub(crate) struct Wanted {
     pub(crate) input: Option<Vec<u8>>,
     /// Results are to be the same in every directory, see `plan/moved.rs`.
     pub(crate) is_path_independent: bool,
+    /// Names of tools that nobody knows and that are to be watched, so that their results can be kept.
+    pub(crate) observed: Vec<OsString>,
     /// What differs between the variables that are set for elsewhere and those that are here.
     pub(crate) unlike_here: Unlike,
 }
@@ -108,6 +111,7 @@ impl Wanted {
                 .unwrap_or_else(|| NO_BUILD.to_owned()),
             input: None,
             is_path_independent: from_environment("FARRIER_PATH_INDEPENDENT").is_some_and(is_yes),
+            observed: from_environment("FARRIER_OBSERVE").map(names).unwrap_or_default(),
             unlike_here: unlike_here(&settings, request),
             settings,
         })
@@ -130,6 +134,12 @@ impl Wanted {
         // Words of a record that only a front end writes.
         rest.log_env = false;
         rest.first_beyond(&DONE)
+    }
+
+    /// Whether commands of this program are to be watched.
+    pub(crate) fn is_observed(&self, program: &Path) -> bool {
+        let name = program.file_name();
+        self.observed.iter().any(|observed| Some(observed.as_os_str()) == name)
     }
 
     /// Whether a known result is taken.
@@ -188,6 +198,13 @@ fn unlike_here(settings: &Settings, request: &Request) -> Unlike {
     different.map(how).max().unwrap_or(Unlike::No)
 }
 
+/// Names, with commas between them.
+fn names(list: &OsStr) -> Vec<OsString> {
+    let names = list.as_bytes().split(|byte| *byte == b',');
+    let names = names.map(<[u8]>::trim_ascii).filter(|name| !name.is_empty());
+    names.map(|name| OsStr::from_bytes(name).to_owned()).collect()
+}
+
 /// What switches something on; `farrier run` refuses what is neither this nor its opposite.
 fn is_yes(value: &OsStr) -> bool {
     ["1", "true", "yes", "on", "y", "t"]
@@ -210,6 +227,7 @@ mod tests {
                 ("FARRIER_STRATEGY".into(), "remote".into()),
                 ("FARRIER_BUILD".into(), "build".into()),
                 ("FARRIER_PATH_INDEPENDENT".into(), "1".into()),
+                ("FARRIER_OBSERVE".into(), "bison, protoc,,".into()),
             ],
             settings: settings.to_pairs(),
             is_terminal: false,
@@ -225,6 +243,9 @@ mod tests {
             (Strategy::Remote, "build")
         );
         assert_eq!(plain.root, Some("/root".into()));
+        let is_observed = ["/usr/bin/bison", "/opt/protoc", "/usr/bin/flex", "/"]
+            .map(|program| plain.is_observed(Path::new(program)));
+        assert_eq!(is_observed, [true, true, false, false]);
         assert!(plain.is_path_independent && is_yes("Yes".as_ref()) && !is_yes("0".as_ref()));
         let said = wanted(|settings| {
             settings.strategy = Some(Strategy::Racing);

@@ -64,12 +64,16 @@ pub async fn relay(
                 });
             }
             Answer::Execute { program } => {
-                let mut running = Running::start(request, &program, &[], local_wrapper)?;
+                let mut running = Running::start(request, &program, &[], &[], local_wrapper)?;
                 let end = running.finish(&mut output, &mut error_output).await?;
                 return Ok(relayed(end, output, error_output));
             }
-            Answer::Run { program, more } => {
-                let mut running = Running::start(request, &program, &more, local_wrapper)?;
+            Answer::Run {
+                program,
+                through,
+                more,
+            } => {
+                let mut running = Running::start(request, &program, &through, &more, local_wrapper)?;
                 if let Some(process) = running.child.id() {
                     say(&mut daemon, &Report::Started { process }).await?;
                 }
@@ -168,17 +172,24 @@ impl Running {
     fn start(
         request: &Request,
         program: &Path,
+        through: &[OsString],
         more: &[OsString],
         local_wrapper: &[OsString],
     ) -> io::Result<Self> {
-        let mut words = local_wrapper.iter().chain(&request.arguments).chain(more);
-        let name = words
-            .next()
-            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let program = match local_wrapper.first() {
             Some(wrapper) => find(wrapper, request),
             None => program.to_owned(),
         };
+        let path = program.as_os_str().to_owned();
+        let watched = through.iter().chain(through.first().map(|_| &path));
+        let mut words = watched
+            .chain(local_wrapper)
+            .chain(&request.arguments)
+            .chain(more);
+        let name = words
+            .next()
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let program = through.first().map_or(program.clone(), PathBuf::from);
         let mut command = Command::new(program);
         command
             .arg0(name)

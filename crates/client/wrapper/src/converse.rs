@@ -155,23 +155,42 @@ impl Conversation<'_> {
                         }
                     };
                 }
-                Answer::Run { program, more } => {
+                Answer::Run {
+                    program,
+                    through,
+                    more,
+                } => {
                     job_server.take_back();
-                    return self.run_here(&program, &more, seen.input.take(), daemon);
+                    let words = self.words(&program, &through, &more)?;
+                    return Self::run_here(words, seen.input.take(), daemon);
                 }
             }
         }
     }
 
-    fn run_here(
+    /// The program that is to run here, and its arguments, its name first.
+    fn words(
         &self,
         program: &Path,
+        through: &[OsString],
         more: &[OsString],
+    ) -> io::Result<(PathBuf, Vec<OsString>)> {
+        let (program, mut arguments) = self.with_local_wrapper(program)?;
+        arguments.extend_from_slice(more);
+        Ok(match through.first() {
+            None => (program, arguments),
+            Some(first) => {
+                let program = [program.into_os_string()];
+                (first.into(), [through, &program, &arguments].concat())
+            }
+        })
+    }
+
+    fn run_here(
+        (program, arguments): (PathBuf, Vec<OsString>),
         input: Option<Input>,
         daemon: &mut UnixStream,
     ) -> io::Result<Outcome> {
-        let (program, mut arguments) = self.with_local_wrapper(program)?;
-        arguments.extend_from_slice(more);
         let ran = run_here::run(&program, &arguments, input, |process| {
             // A daemon that has gone is noticed below; the command runs all the same.
             let _ = write_frame(daemon, &Report::Started { process });

@@ -31,6 +31,11 @@
 //! commands run as the runner's own id inside a user namespace. Inside they are uid 1000 either way. What the kernel
 //! does not give is found by `probe.rs` at start and reported; [`Sandbox::Require`] then refuses to serve.
 //!
+//! # Observing
+//!
+//! `farrier-runner observe` is something else: a command of this machine's own user, not confined, of which is written down
+//! what it does with files (`observe.rs`). It is here because it takes the same system calls.
+//!
 //! Read `serve.rs` first, then `supervise.rs`, then `init.rs`.
 
 mod args;
@@ -50,6 +55,7 @@ mod masks;
 mod mount_table;
 mod mounts;
 mod namespaces;
+mod observe;
 mod options;
 mod overlay;
 mod privileges;
@@ -67,8 +73,41 @@ mod sys;
 mod system_calls;
 mod undead;
 
+use std::ffi::OsString;
+use std::process::ExitCode;
+
 pub use args::{USAGE, UsageError, parse_args};
 pub use limits::{ACTION_ID, DEATH_TIMEOUT, RUNS_MAX};
 pub use mounts::HOST_PATHS;
+pub use observe::{OBSERVE_USAGE, ObserveOptions, observe};
 pub use options::{RunnerOptions, Sandbox};
 pub use serve::serve;
+
+/// Exit code for a command line that is not understood.
+const EXIT_USAGE: u8 = 2;
+
+/// The runner as a program, called `name`: serves, or with `observe` as its first argument watches one command.
+pub fn main(name: &str, arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.next_if(|word| word == "observe").is_some() {
+        let Some(options) = ObserveOptions::parse(arguments) else {
+            eprint!("{name}: {OBSERVE_USAGE}");
+            return ExitCode::from(EXIT_USAGE);
+        };
+        return observe(&options);
+    }
+    let options = match parse_args(arguments) {
+        Ok(options) => options,
+        Err(error) => {
+            eprint!("{name}: {error}\n\n{USAGE}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    match serve(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -2,6 +2,7 @@
 #![allow(unsafe_code, reason = "raw system calls; each block says why it is sound")]
 
 mod landlock;
+mod notify;
 
 use std::ffi::{CStr, CString, c_char, c_int, c_long, c_void};
 use std::io;
@@ -13,6 +14,7 @@ use rustix::io::Errno;
 pub(crate) use landlock::{
     RulesetAttributes, landlock_abi, landlock_allow, landlock_create, landlock_restrict,
 };
+pub(crate) use notify::{Notice, filter_with_listener, is_waiting, let_happen, next_notice, read_memory};
 
 fn last_errno() -> Errno {
     Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
@@ -203,6 +205,17 @@ pub(crate) fn kill(pid: libc::pid_t, signal: c_int) -> Result<(), Errno> {
     match unsafe { libc::kill(pid, signal) } {
         0 => Ok(()),
         _ => Err(last_errno()),
+    }
+}
+
+/// Ends this process by a signal, as if it had been sent by somebody else.
+pub(crate) fn die_by(signal: c_int) {
+    let only = signal_set(&[signal]);
+    // SAFETY: plain system calls with a valid set; the default action needs no handler.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+        libc::sigprocmask(libc::SIG_UNBLOCK, &raw const only, ptr::null_mut());
     }
 }
 

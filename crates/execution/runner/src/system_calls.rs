@@ -111,15 +111,15 @@ const SOCKETS: Verdict = OnlyFor {
 };
 
 /// As the kernel names architectures in what a filter sees.
-const ARCH_X86_64: u32 = 0xc000_003e;
+pub(crate) const ARCH_X86_64: u32 = 0xc000_003e;
 const ARCH_I386: u32 = 0x4000_0003;
 /// Numbers from here on are x32's.
-const X32: u32 = 0x4000_0000;
+pub(crate) const X32: u32 = 0x4000_0000;
 
 /// Where a filter finds things in what it sees of a call.
-const NUMBER_AT: u32 = 0;
-const ARCH_AT: u32 = 4;
-const FIRST_ARGUMENT_AT: u32 = 16;
+pub(crate) const NUMBER_AT: u32 = 0;
+pub(crate) const ARCH_AT: u32 = 4;
+pub(crate) const FIRST_ARGUMENT_AT: u32 = 16;
 
 /// From here on this process and all that it starts do without what the table refuses. They must not be able to get
 /// rights (`no_new_privs`).
@@ -175,24 +175,24 @@ fn rule(number: u32, verdict: Verdict) -> Vec<Instruction> {
     rule
 }
 
-fn load(at: u32) -> Instruction {
+pub(crate) fn load(at: u32) -> Instruction {
     Instruction::new(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, at)
 }
 
-fn skip(count: usize) -> Instruction {
+pub(crate) fn skip(count: usize) -> Instruction {
     let count = u32::try_from(count).expect("a filter is short");
     Instruction::new(libc::BPF_JMP | libc::BPF_JA, count)
 }
 
-fn skip_if(value: u32, count: usize) -> Instruction {
+pub(crate) fn skip_if(value: u32, count: usize) -> Instruction {
     Instruction::new(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value).skipping(count, 0)
 }
 
-fn skip_unless(value: u32, count: usize) -> Instruction {
+pub(crate) fn skip_unless(value: u32, count: usize) -> Instruction {
     Instruction::new(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value).skipping(0, count)
 }
 
-fn skip_unless_at_least(value: u32, count: usize) -> Instruction {
+pub(crate) fn skip_unless_at_least(value: u32, count: usize) -> Instruction {
     Instruction::new(libc::BPF_JMP | libc::BPF_JGE | libc::BPF_K, value).skipping(0, count)
 }
 
@@ -200,12 +200,12 @@ fn skip_unless_any(bits: u32, count: usize) -> Instruction {
     Instruction::new(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, bits).skipping(0, count)
 }
 
-fn refused(errno: Errno) -> Instruction {
+pub(crate) fn refused(errno: Errno) -> Instruction {
     let errno = errno.raw_os_error().cast_unsigned() & libc::SECCOMP_RET_DATA;
     Instruction::new(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | errno)
 }
 
-fn allowed() -> Instruction {
+pub(crate) fn allowed() -> Instruction {
     Instruction::new(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW)
 }
 

@@ -14,7 +14,7 @@ mod slots;
 mod wire;
 mod worker_token;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -28,11 +28,17 @@ fn main() -> ExitCode {
         return wrapper::main(std::env::args_os().collect());
     }
     if arguments.next().as_deref() == Some(OsStr::new("runner")) {
-        return run_runner(arguments);
+        return runner::main("farrier runner", arguments);
     }
     // While there is one thread.
     lazy_root::keep_large_buffers_apart();
     cli::run()
+}
+
+/// Whether this is a name that `farrier run --observe` was given.
+fn is_observed(tool: &str) -> bool {
+    let names = std::env::var("FARRIER_OBSERVE").unwrap_or_default();
+    names.split(',').any(|name| name.trim() == tool)
 }
 
 /// Whether this program was called as a link named as a tool: it stands in for it, where `farrier-cc` is not at hand.
@@ -41,19 +47,5 @@ fn stands_for_tool(called: &Path) -> bool {
         return false;
     };
     let tool = name.strip_prefix("farrier-").unwrap_or(name);
-    name == wrapper::WRAPPER_NAME || compiler::is_tool_name(tool).is_some()
-}
-
-fn run_runner(arguments: impl Iterator<Item = OsString>) -> ExitCode {
-    let outcome = match runner::parse_args(arguments) {
-        Ok(options) => runner::serve(options).map_err(|error| error.to_string()),
-        Err(error) => Err(format!("{error}\n\n{}", runner::USAGE)),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => {
-            eprintln!("farrier runner: {message}");
-            ExitCode::FAILURE
-        }
-    }
+    name == wrapper::WRAPPER_NAME || compiler::is_tool_name(tool).is_some() || is_observed(tool)
 }

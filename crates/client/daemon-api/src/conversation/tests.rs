@@ -38,8 +38,11 @@ fn every_message_comes_back_as_it_was_sent_or_not_at_all() {
         Vec::new(),
         vec!["-one".into(), OsString::from_vec(b"\xff two".to_vec())],
     ] {
-        let program = program();
-        check_round_trip(Answer::Run { program, more });
+        check_round_trip(Answer::Run {
+            program: program(),
+            through: more.iter().rev().cloned().collect(),
+            more,
+        });
     }
     check_round_trip(Answer::Waiting);
     check_round_trip(Answer::SendInput);

@@ -51,6 +51,7 @@ pub(crate) async fn run(
     let begun = SystemTime::now();
     let answer = Answer::Run {
         program: plan.subject.program.clone(),
+        through: Vec::new(),
         more: plan.more.clone(),
     };
     let (end, output, error_output) = watched(link, &answer).await?;
@@ -103,6 +104,7 @@ pub(crate) async fn run(
 pub(crate) async fn watch(link: &mut Link, program: &Path) -> io::Result<End> {
     let answer = Answer::Run {
         program: program.to_owned(),
+        through: Vec::new(),
         more: Vec::new(),
     };
     let (end, ..) = watched(link, &answer).await?;
@@ -110,7 +112,7 @@ pub(crate) async fn watch(link: &mut Link, program: &Path) -> io::Result<End> {
 }
 
 /// The end of what the wrapper was told to run, and what it printed, as far as that is kept.
-async fn watched(link: &mut Link, answer: &Answer) -> io::Result<(End, Option<Vec<u8>>, Option<Vec<u8>>)> {
+pub(super) async fn watched(link: &mut Link, answer: &Answer) -> io::Result<(End, Option<Vec<u8>>, Option<Vec<u8>>)> {
     link.say(answer).await?;
     let mut child = None;
     loop {

@@ -9,19 +9,31 @@ use crate::plan::Subject;
 use crate::service::FUNCTION;
 
 /// What a command prints stays in its result as long as it is small.
-pub(super) const INLINE_BYTES_MAX: usize = 16 << 10;
+pub(crate) const INLINE_BYTES_MAX: usize = 16 << 10;
 
 /// What a command that ended well has made and printed.
-pub(super) struct Whole {
+pub(crate) struct Whole {
     /// In the order of their names.
-    pub(super) files: Vec<Made>,
-    pub(super) output: Bytes,
-    pub(super) error_output: Bytes,
-    pub(super) execution_metadata: Option<ExecutedActionMetadata>,
+    pub(crate) files: Vec<Made>,
+    pub(crate) output: Bytes,
+    pub(crate) error_output: Bytes,
+    pub(crate) execution_metadata: Option<ExecutedActionMetadata>,
+}
+
+impl Whole {
+    /// No more than a text.
+    pub(crate) fn printed(text: Vec<u8>) -> Self {
+        Whole {
+            files: Vec::new(),
+            output: text.into(),
+            error_output: Bytes::new(),
+            execution_metadata: None,
+        }
+    }
 }
 
 /// The result and what it refers to; or why it cannot be kept.
-pub(super) fn kept(subject: &Subject, whole: Whole) -> Result<(ActionResult, Vec<Blob>), &'static str> {
+pub(crate) fn kept(subject: &Subject, whole: Whole) -> Result<(ActionResult, Vec<Blob>), &'static str> {
     let mut blobs = Vec::new();
     let mut refer = |bytes: Bytes| {
         let blob = Blob::from_bytes(FUNCTION, bytes);

@@ -72,6 +72,11 @@ impl Fetched {
             .collect()
     }
 
+    /// What the command printed.
+    pub(crate) fn output(&self) -> &[u8] {
+        &self.output
+    }
+
     /// The result of a worker as it is kept; or why it cannot be.
     pub(super) fn kept(
         &self,

@@ -121,6 +121,7 @@ fn what_runs_here_runs_behind_the_local_wrapper() {
     let daemon = place.reproxy(vec![
         Answer::Run {
             program: "/bin/sh".into(),
+            through: Vec::new(),
             more: vec!["one more".into()],
         },
         Answer::Alive,

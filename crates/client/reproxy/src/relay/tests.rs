@@ -81,6 +81,7 @@ async fn what_runs_here_has_the_request_s_surroundings() {
         vec![
             Answer::Run {
                 program: program.clone(),
+                through: Vec::new(),
                 more: Vec::new(),
             },
             Answer::Alive,
@@ -115,13 +116,19 @@ async fn a_local_wrapper_comes_first_and_what_the_daemon_adds_last() {
     let wrapper = ["env", "ADDED=yes"].map(OsString::from);
     let program = PathBuf::from("/bin/sh");
     let more = vec!["one more".into()];
-    let (relayed, _) = with(
-        &request,
-        &wrapper,
-        vec![Answer::Run { program, more }, Answer::Alive],
-    )
-    .await;
+    let run = |through: &[&str]| Answer::Run {
+        program: program.clone(),
+        through: through.iter().map(OsString::from).collect(),
+        more: more.clone(),
+    };
+    let (relayed, _) = with(&request, &wrapper, vec![run(&[]), Answer::Alive]).await;
     assert_eq!(relayed.unwrap().output, b"yes one more\n");
+    // Somebody who watches stands before all of them.
+    let (relayed, _) = with(&request, &[], vec![run(&["/bin/echo", "seen:"]), Answer::Alive]).await;
+    assert_eq!(
+        String::from_utf8(relayed.unwrap().output).unwrap(),
+        "seen: /bin/sh sh -c echo $ADDED $0 one more\n"
+    );
 }
 
 #[tokio::test]
@@ -163,7 +170,7 @@ async fn a_caller_that_goes_takes_everything_along() {
     };
     let child = tokio::select! {
         relayed = relay(ours, &request, &[]) => panic!("{relayed:?}"),
-        reports = async { scripted(theirs, vec![Answer::Run { program, more: Vec::new() }]).await } => panic!("{reports:?}"),
+        reports = async { scripted(theirs, vec![Answer::Run { program, through: Vec::new(), more: Vec::new() }]).await } => panic!("{reports:?}"),
         child = child => child,
     };
     let is_alive = || {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use blob::InstanceName;
 use clap::{Args, Subcommand};
-use daemon::{Daemon, DaemonOptions, DoorError, LocalCacheOptions, ServiceOptions, Strategy, open_door};
+use daemon::{Daemon, DaemonOptions, DoorError, LocalCacheOptions, Observer, ServiceOptions, Strategy, open_door};
 use tasks::Group;
 
 use super::ask::stop;
@@ -161,6 +161,7 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
                 directory: kept_in(state.cache(), "cache"),
                 capacity_bytes: options.cache_size.0,
             }),
+            observer: Some(observer(&state)?),
             memory: Some(kept_in(state.steps(), "steps")),
             host_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
         },
@@ -188,6 +189,15 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
     let ended = tokio::task::spawn_blocking(move || drop(own_server));
     ended.await.context("ending the server")?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// This program, which is the runner too.
+fn observer(state: &State) -> Result<Observer> {
+    let program = std::env::current_exe().context("cannot find this program")?;
+    Ok(Observer {
+        words: vec![program.into(), "runner".into(), "observe".into()],
+        notes: state.notes()?,
+    })
 }
 
 fn parse_strategy(name: &str) -> Result<Strategy, String> {

@@ -1,6 +1,6 @@
 //! `farrier run`: a build as it is, with its compilers behind the daemon.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, Stdio};
@@ -37,6 +37,11 @@ pub(crate) struct RunOptions {
     /// differ from those that are known.
     #[arg(long)]
     compare: bool,
+    /// Tools that farrier does not know and whose results are to be kept all the same: bison,protoc,python3. What such a tool
+    /// reads and writes is watched when it runs, and its result is taken whenever all it read is the same again. Not for
+    /// tools that ask the time, a random number or the network for something that ends up in what they make.
+    #[arg(long, env = OBSERVE_VARIABLE, value_name = "NAME[,NAME]...", value_delimiter = ',')]
+    observe: Vec<OsString>,
     /// Sets what makes builds leave out when, where and by whom they were done, unless it is set: SOURCE_DATE_EPOCH, and
     /// KBUILD_BUILD_TIMESTAMP, _USER, _HOST and _VERSION of the Linux kernel.
     #[arg(long)]
@@ -56,6 +61,7 @@ pub(crate) struct RunOptions {
 
 /// What tells the daemon so.
 const PATH_INDEPENDENT_VARIABLE: &str = "FARRIER_PATH_INDEPENDENT";
+const OBSERVE_VARIABLE: &str = "FARRIER_OBSERVE";
 /// How long the daemon may take to be there; it may have to start a server first.
 const DAEMON_WITHIN: Duration = Duration::from_secs(75);
 /// How often it is looked for meanwhile.
@@ -72,7 +78,7 @@ pub(crate) async fn run(options: RunOptions) -> Result<ExitCode> {
     ensure_daemon(&options.client, &state, &socket)?;
     let path = std::env::var_os("PATH").unwrap_or_default();
     let links = state.tools();
-    tools::link(&links, &path, &tools::wrapper()?)?;
+    tools::link(&links, &path, &options.observe, &tools::wrapper()?)?;
 
     let build = Uuid::new_v4().to_string();
     let root = root(options.root.as_deref())?;
@@ -93,6 +99,7 @@ pub(crate) async fn run(options: RunOptions) -> Result<ExitCode> {
             u8::from(options.path_independent).to_string(),
         )
         .stdin(Stdio::inherit());
+    command.env(OBSERVE_VARIABLE, options.observe.join(OsStr::new(",")));
     if options.compare {
         command.env("FARRIER_COMPARE", "1");
     }

@@ -53,6 +53,19 @@ impl State {
         self.directory.join("steps")
     }
 
+    /// What is noted of commands that are watched, while they run; emptied of what an earlier daemon has left.
+    pub(super) fn notes(&self) -> Result<PathBuf> {
+        let notes = self.directory.join("notes");
+        match std::fs::remove_dir_all(&notes) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error).with_context(|| format!("cannot empty {}", notes.display()));
+            }
+            _ => {}
+        }
+        std::fs::create_dir(&notes).with_context(|| format!("cannot make {}", notes.display()))?;
+        Ok(notes)
+    }
+
     /// What a program in the background has to say.
     pub(super) fn log(&self, name: &str) -> PathBuf {
         self.directory.join(format!("{name}.log"))

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use compiler::Tool;
 
 /// Most tools that are linked; a `PATH` has a few dozen.
@@ -20,11 +20,16 @@ pub(super) fn wrapper() -> Result<PathBuf> {
     Ok(if beside.is_file() { beside } else { this })
 }
 
-/// Makes the links for the tools of a `PATH` in `directory`. Those of earlier builds stay: somebody may have written
+/// Makes the links for the tools of a `PATH` in `directory`, and for `more` names. Those of earlier builds stay: somebody may have written
 /// them down. `farrier-cc` is there too, for launchers.
-pub(super) fn link(directory: &Path, path: &OsStr, wrapper: &Path) -> Result<()> {
+pub(super) fn link(directory: &Path, path: &OsStr, more: &[OsString], wrapper: &Path) -> Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let mut names = tools_of(path, directory);
+    for name in more.iter().filter(|name| !name.is_empty()) {
+        let is_name = Path::new(name).file_name() == Some(name);
+        ensure!(is_name, "`{}` is a path; tools are named by their names alone", name.display());
+        names.insert(name.clone());
+    }
     names.insert(wrapper::WRAPPER_NAME.into());
     for name in names {
         let link = directory.join(&name);
@@ -92,9 +97,13 @@ mod tests {
         };
         let wanted = ["clang-15", "farrier-cc", "gcc", "ld", "x86_64-linux-gnu-g++-12"].map(OsString::from);
         for wrapper in ["/one/farrier-cc", "/two/farrier-cc", "/two/farrier-cc"] {
-            link(&links, &path, Path::new(wrapper)).unwrap();
+            link(&links, &path, &[], Path::new(wrapper)).unwrap();
             assert_eq!(linked(), BTreeSet::from(wanted.clone()));
             assert_eq!(fs::read_link(links.join("gcc")).unwrap(), Path::new(wrapper));
         }
+        let more = |name: &str| link(&links, &path, &[name.into()], Path::new("/two/farrier-cc"));
+        more("bison").unwrap();
+        assert_eq!(fs::read_link(links.join("bison")).unwrap(), Path::new("/two/farrier-cc"));
+        assert!(more("/usr/bin/bison").is_err());
     }
 }

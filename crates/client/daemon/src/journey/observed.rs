@@ -1,0 +1,190 @@
+//! A command of a tool that nobody knows: watched when it runs, expected to look at the same things the next time.
+
+use std::fs;
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use daemon_api::End;
+use reapi::execution::ExecutedActionMetadata;
+
+use super::{Done, Outcome, fetched, shown};
+use crate::attempt::observed::{self, Watched};
+use crate::attempt::{Whole, cached, kept};
+use crate::counts::How;
+use crate::daemon::{Asked, Daemon};
+use crate::earlier::Earlier;
+use crate::link::Link;
+use crate::outputs;
+use crate::plan::{Plan, PlannedOutput, Predictions, Question, Subject};
+use crate::uploads::Upload;
+
+/// From the cache if it looked at the same things before, else by this machine, watched.
+pub(super) async fn done(
+    daemon: &Arc<Daemon>,
+    asked: &Asked,
+    observer: &observed::Observer,
+    link: &mut Link,
+) -> io::Result<Done> {
+    let begun = Instant::now();
+    let wanted = &asked.wanted;
+    let question = match link.meanwhile(daemon.question_of(asked)).await? {
+        Ok(question) => Arc::new(question),
+        Err(why) => return Done::real(link, Some(&**wanted), &asked.program, &why, begun.elapsed()).await,
+    };
+    let predictions = link.meanwhile(predictions(daemon, asked, &question.subject)).await?;
+    if wanted.takes_known() {
+        for prediction in predictions.likely() {
+            let plan = match link.meanwhile(daemon.predicted(asked, &question, prediction)).await? {
+                Ok(plan) => plan,
+                // It would look at something else this time.
+                Err(why) => {
+                    tracing::debug!(step = question.subject.name, %why, "a prediction does not hold");
+                    continue;
+                }
+            };
+            let planning = begun.elapsed();
+            if let Some(fetched) = fetched(daemon, wanted, &plan.subject, link).await? {
+                for directory in prediction.directories_to_make() {
+                    // If it cannot be made, neither can what belongs there, and that is told.
+                    let _ = fs::create_dir_all(directory);
+                }
+                let outcome = shown(link, wanted, &plan.subject, fetched, How::Hit).await?;
+                return Ok(Done {
+                    subject: Some(plan.subject),
+                    planning,
+                    outcome,
+                });
+            }
+        }
+    }
+    let planning = begun.elapsed();
+    let watched = observed::run(link, observer, &asked.program, &asked.execution_id).await?;
+    let end = watched.end;
+    let kept = match end {
+        End::Exited(0) => keep(daemon, asked, &question, &predictions, watched, link).await?,
+        _ => Err("the command failed".to_owned()),
+    };
+    let (subject, how) = match kept {
+        Ok(subject) => (subject, How::Local),
+        Err(why) => (question.subject.clone(), How::LocalOnly(why)),
+    };
+    Ok(Done {
+        subject: Some(subject),
+        planning,
+        outcome: Outcome::of(how, Some(end)),
+    })
+}
+
+/// What is known of how the command behaves: on this machine, else at the server.
+async fn predictions(daemon: &Arc<Daemon>, asked: &Asked, question: &Subject) -> Predictions {
+    let fetched = async {
+        if let Some(here) = &daemon.here
+            && let Some(fetched) = here.known(question).await
+        {
+            return Some(fetched);
+        }
+        let server = daemon.service.server(&asked.wanted.build).await?;
+        let (_, fetched) = cached::known(&daemon.service, &server, question).await?;
+        Some(fetched)
+    };
+    let fetched = fetched.await;
+    fetched.map_or_else(Predictions::default, |fetched| Predictions::read(fetched.output()))
+}
+
+/// Keeps what came of the run, and what it looked at; or says why not.
+async fn keep(
+    daemon: &Arc<Daemon>,
+    asked: &Asked,
+    question: &Arc<Question>,
+    predictions: &Predictions,
+    watched: Watched,
+    link: &mut Link,
+) -> io::Result<Result<Subject, String>> {
+    let Watched {
+        begun,
+        ended,
+        output: Some(output),
+        error_output: Some(error_output),
+        deeds,
+        ..
+    } = watched
+    else {
+        return Ok(Err("the command prints more than is kept".to_owned()));
+    };
+    let deeds = match deeds {
+        Ok(deeds) => deeds,
+        Err(why) => return Ok(Err(why)),
+    };
+    let (plan, prediction) = match link.meanwhile(daemon.seen(asked, question, deeds, begun)).await? {
+        Ok(seen) => seen,
+        Err(why) => return Ok(Err(why.to_string())),
+    };
+    if !asked.wanted.keeps_own() {
+        return Ok(Err("it is not to be kept".to_owned()));
+    }
+    let metadata = ExecutedActionMetadata {
+        worker: daemon.host_name.clone(),
+        execution_start_timestamp: Some(begun.into()),
+        execution_completed_timestamp: Some(ended.into()),
+        ..ExecutedActionMetadata::default()
+    };
+    let subject = plan.subject.clone();
+    let printed = (output, error_output);
+    let collecting = tokio::task::spawn_blocking(move || collect(&plan, printed, metadata));
+    let upload = match link.meanwhile(collecting).await?? {
+        Ok(upload) => upload,
+        Err(why) => return Ok(Err(why.to_owned())),
+    };
+    let whole = Whole::printed(predictions.with(prediction));
+    let (result, blobs) = match kept(&question.subject, whole) {
+        Ok(kept) => kept,
+        Err(why) => return Ok(Err(why.to_owned())),
+    };
+    let predicted = Upload {
+        action: question.subject.action_digest,
+        result,
+        blobs,
+        messages: Vec::new(),
+        is_at_server: false,
+    };
+    let service = &daemon.service;
+    let server = link.meanwhile(service.server(&asked.wanted.build)).await?;
+    let is_sent = daemon.uploads.send(service, server.clone(), upload)
+        && daemon.uploads.send(service, server, predicted);
+    Ok(match is_sent {
+        true => Ok(subject),
+        false => Err("too much waits to be uploaded".to_owned()),
+    })
+}
+
+/// What the run made, all of it plain files.
+fn collect(
+    plan: &Plan,
+    (output, error_output): (Vec<u8>, Vec<u8>),
+    metadata: ExecutedActionMetadata,
+) -> Result<Upload, &'static str> {
+    let is_file = |output: &PlannedOutput| {
+        fs::symlink_metadata(&output.path).is_ok_and(|found| found.is_file())
+    };
+    if !plan.subject.outputs.iter().all(is_file) {
+        return Err("an output is missing, or is no file");
+    }
+    // Whatever is there was made by this run: it was seen.
+    let made = outputs::read(&plan.subject.outputs, &Earlier::default());
+    let made = made.map_err(|_| "an output cannot be read")?;
+    let whole = Whole {
+        files: made.ok_or("an output is missing, or is too large, or is no file")?,
+        output: output.into(),
+        error_output: error_output.into(),
+        execution_metadata: Some(metadata),
+    };
+    let (result, blobs) = kept(&plan.subject, whole)?;
+    Ok(Upload {
+        action: plan.subject.action_digest,
+        result,
+        blobs,
+        messages: plan.messages(),
+        is_at_server: false,
+    })
+}

@@ -1,0 +1,535 @@
+//! What a system call is about to do: its arguments, and a look at what is there.
+
+use std::ffi::{CStr, OsString};
+use std::fs::{self, File, Metadata};
+use std::io::{ErrorKind, Read};
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use observation::{At, Event};
+
+use super::filter::FCHMODAT2;
+use super::notes::Notes;
+use crate::sys::{self, Notice};
+use crate::system_calls::{ARCH_X86_64, X32};
+
+/// The longest path that the kernel takes, with the zero behind it.
+const PATH_BYTES_MAX: usize = 4096;
+/// Programs that name a program to run them, one after the other, as the kernel follows them.
+const INTERPRETERS_MAX: usize = 5;
+/// Enough of a program to see what runs it.
+const PROGRAM_HEAD_BYTES: u64 = 4096;
+/// Most names of a directory that are noted.
+const NAMES_MAX: usize = 100_000;
+/// The machine's null device, as its number says it.
+const NULL_DEVICE: u64 = 0x103;
+/// Other names of standard input.
+const INPUT_NAMES: [&str; 3] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
+
+/// One call, being decoded.
+struct Call<'a> {
+    notice: &'a Notice,
+    notes: &'a mut Notes,
+}
+
+/// Why a call is not understood.
+struct Unseen(&'static str);
+
+/// Notes what the call is about to do. `is_waiting` says whether its process still is the one that made it: what was read
+/// of another process's memory means nothing.
+pub(super) fn note(notice: &Notice, notes: &mut Notes, is_waiting: &dyn Fn() -> bool) {
+    let mut call = Call { notice, notes };
+    if let Err(Unseen(why)) = call.note()
+        && is_waiting()
+    {
+        call.notes.add(Event::Unknown(why.to_owned()));
+    }
+}
+
+const AT_FDCWD: i32 = libc::AT_FDCWD;
+
+impl Call<'_> {
+    fn note(&mut self) -> Result<(), Unseen> {
+        let number = i64::from(self.notice.number);
+        let foreign = self.notice.architecture != ARCH_X86_64
+            || u32::try_from(self.notice.number).is_ok_and(|number| number >= X32);
+        if foreign {
+            return Err(Unseen("it runs a program of another architecture"));
+        }
+        match number {
+            libc::SYS_open => self.open(AT_FDCWD, 0, self.word(1)),
+            libc::SYS_openat => self.open(self.descriptor(0), 1, self.word(2)),
+            libc::SYS_openat2 => {
+                let how = self.bytes(2, 8)?;
+                let flags = how.try_into().map_or(0, u64::from_ne_bytes);
+                self.open(self.descriptor(0), 1, flags as i32)
+            }
+            libc::SYS_creat => self.open(AT_FDCWD, 0, libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC),
+            libc::SYS_stat | libc::SYS_access => self.look(AT_FDCWD, 0, true),
+            libc::SYS_lstat => self.look(AT_FDCWD, 0, false),
+            libc::SYS_newfstatat => self.look(self.descriptor(0), 1, self.follows(3)),
+            libc::SYS_statx => self.look(self.descriptor(0), 1, self.follows(2)),
+            libc::SYS_faccessat => self.look(self.descriptor(0), 1, true),
+            libc::SYS_faccessat2 => self.look(self.descriptor(0), 1, self.follows(3)),
+            libc::SYS_chdir => self.look(AT_FDCWD, 0, true),
+            libc::SYS_readlink => self.look(AT_FDCWD, 0, false),
+            libc::SYS_readlinkat => self.look(self.descriptor(0), 1, false),
+            libc::SYS_execve => self.execute(AT_FDCWD, 0),
+            libc::SYS_execveat => self.execute(self.descriptor(0), 1),
+            libc::SYS_getdents | libc::SYS_getdents64 => self.list(),
+            libc::SYS_rename => self.rename((AT_FDCWD, 0), (AT_FDCWD, 1)),
+            libc::SYS_renameat => self.rename((self.descriptor(0), 1), (self.descriptor(2), 3)),
+            libc::SYS_renameat2 if self.word(4).cast_unsigned() & !libc::RENAME_NOREPLACE == 0 => {
+                self.rename((self.descriptor(0), 1), (self.descriptor(2), 3))
+            }
+            libc::SYS_renameat2 => Err(Unseen("it changes places of files")),
+            libc::SYS_link => self.link((AT_FDCWD, 0), (AT_FDCWD, 1)),
+            libc::SYS_linkat => self.link((self.descriptor(0), 1), (self.descriptor(2), 3)),
+            libc::SYS_symlink | libc::SYS_symlinkat => Err(Unseen("it makes a symlink")),
+            libc::SYS_mknod | libc::SYS_mknodat => Err(Unseen("it makes a special file")),
+            libc::SYS_unlink => self.remove(AT_FDCWD, 0),
+            libc::SYS_unlinkat if self.word(2) & libc::AT_REMOVEDIR != 0 => {
+                self.remove_directory(self.descriptor(0), 1)
+            }
+            libc::SYS_unlinkat => self.remove(self.descriptor(0), 1),
+            libc::SYS_rmdir => self.remove_directory(AT_FDCWD, 0),
+            libc::SYS_mkdir => self.make_directory(AT_FDCWD, 0),
+            libc::SYS_mkdirat => self.make_directory(self.descriptor(0), 1),
+            libc::SYS_truncate => self.truncate(),
+            libc::SYS_chmod | libc::SYS_chown | libc::SYS_utime | libc::SYS_utimes => {
+                self.change(AT_FDCWD, 0, true)
+            }
+            libc::SYS_setxattr | libc::SYS_removexattr => self.change(AT_FDCWD, 0, true),
+            libc::SYS_lchown | libc::SYS_lsetxattr | libc::SYS_lremovexattr => self.change(AT_FDCWD, 0, false),
+            libc::SYS_fchmod | libc::SYS_fchown | libc::SYS_fsetxattr | libc::SYS_fremovexattr => {
+                self.change_open(0)
+            }
+            libc::SYS_fchmodat | FCHMODAT2 | libc::SYS_futimesat => self.change(self.descriptor(0), 1, true),
+            libc::SYS_fchownat => self.change(self.descriptor(0), 1, self.follows(4)),
+            // Without a path it means the descriptor.
+            libc::SYS_utimensat if self.notice.arguments[1] == 0 => self.change_open(0),
+            libc::SYS_utimensat => self.change(self.descriptor(0), 1, self.follows(3)),
+            libc::SYS_connect => self.connect(),
+            libc::SYS_socket | libc::SYS_bind => Err(Unseen("it talks to others")),
+            libc::SYS_read
+            | libc::SYS_readv
+            | libc::SYS_pread64
+            | libc::SYS_preadv
+            | libc::SYS_preadv2
+            | libc::SYS_copy_file_range
+            | libc::SYS_splice
+            | libc::SYS_tee
+            | libc::SYS_sendfile => self.input(true),
+            libc::SYS_dup | libc::SYS_dup2 | libc::SYS_dup3 => self.input(false),
+            libc::SYS_fcntl if matches!(self.word(1), libc::F_DUPFD | libc::F_DUPFD_CLOEXEC) => {
+                self.input(false)
+            }
+            libc::SYS_fcntl => Ok(()),
+            libc::SYS_shmat | libc::SYS_msgrcv | libc::SYS_mq_open | libc::SYS_semop => {
+                Err(Unseen("it shares memory or messages with others"))
+            }
+            _ => Err(Unseen("it has a file system of its own")),
+        }
+    }
+
+    fn word(&self, argument: usize) -> i32 {
+        self.notice.arguments[argument] as i32
+    }
+
+    fn descriptor(&self, argument: usize) -> i32 {
+        self.word(argument)
+    }
+
+    fn follows(&self, argument: usize) -> bool {
+        self.word(argument) & libc::AT_SYMLINK_NOFOLLOW == 0
+    }
+
+    fn bytes(&self, argument: usize, length: usize) -> Result<Vec<u8>, Unseen> {
+        let mut bytes = vec![0; length];
+        let read = sys::read_memory(self.notice.process, self.notice.arguments[argument], &mut bytes)
+            .map_err(|_| Unseen("its memory cannot be read"))?;
+        bytes.truncate(read);
+        Ok(bytes)
+    }
+
+    /// `None` where the call will fail, because there is no such memory.
+    fn text(&self, argument: usize) -> Result<Option<OsString>, Unseen> {
+        let address = self.notice.arguments[argument];
+        // What lies behind the end of a page may not be there.
+        let page = PATH_BYTES_MAX as u64;
+        let first = usize::try_from(page - address % page).unwrap_or(PATH_BYTES_MAX);
+        let mut bytes = vec![0; PATH_BYTES_MAX];
+        let read = |from: u64, to: &mut [u8]| match sys::read_memory(self.notice.process, from, to) {
+            Ok(read) => Ok(read),
+            Err(rustix::io::Errno::FAULT) => Ok(0),
+            Err(_) => Err(Unseen("its memory cannot be read")),
+        };
+        let mut length = read(address, &mut bytes[..first])?;
+        if length == first && !bytes[..first].contains(&0) {
+            length += read(address + first as u64, &mut bytes[first..])?;
+        }
+        let text = CStr::from_bytes_until_nul(&bytes[..length]);
+        Ok(text.ok().map(|text| OsString::from_vec(text.to_bytes().to_vec())))
+    }
+
+    /// The path of an argument, made absolute. `None` where the call will fail, or is about something that has no path.
+    fn path(&self, directory: i32, argument: usize) -> Result<Option<PathBuf>, Unseen> {
+        let Some(text) = self.text(argument)? else {
+            return Ok(None);
+        };
+        let path = Path::new(&text);
+        // It means the descriptor: whatever that is was noted when it was opened.
+        if text.is_empty() {
+            return Ok(None);
+        }
+        if path.is_absolute() {
+            return Ok(Some(path.components().collect()));
+        }
+        let of_process = |what: &str| fs::read_link(format!("/proc/{}/{what}", self.notice.process));
+        let base = match directory {
+            AT_FDCWD => of_process("cwd").map_err(|_| Unseen("its directory cannot be told"))?,
+            descriptor => match of_process(&format!("fd/{descriptor}")) {
+                Ok(base) => base,
+                // No such descriptor: the call fails.
+                Err(_) => return Ok(None),
+            },
+        };
+        // Pipes and the like, and what has been removed.
+        if !base.is_absolute() || base.as_os_str().as_encoded_bytes().ends_with(b" (deleted)") {
+            return Ok(None);
+        }
+        Ok(Some(base.join(path).components().collect()))
+    }
+
+    fn at(&mut self, directory: i32, argument: usize, follows: bool) -> Result<Option<At>, Unseen> {
+        let path = self.path(directory, argument)?;
+        Ok(path.map(|path| self.notes.at(path, follows)))
+    }
+
+    fn open(&mut self, directory: i32, argument: usize, flags: i32) -> Result<(), Unseen> {
+        let follows = flags & libc::O_NOFOLLOW == 0;
+        let Some(at) = self.at(directory, argument, follows)? else {
+            return Ok(());
+        };
+        if INPUT_NAMES.iter().any(|name| at.path == Path::new(name)) {
+            return self.input(true);
+        }
+        if at.path == Path::new("/dev/tty") {
+            return Err(Unseen("it asks the terminal"));
+        }
+        let writes = flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_TRUNC != 0;
+        let is_nameless = flags & libc::O_TMPFILE == libc::O_TMPFILE;
+        let creates = flags & libc::O_CREAT != 0 && !is_nameless;
+        let found = there(&at.path, follows)?;
+        let fails = flags & libc::O_EXCL != 0 && creates;
+        match found {
+            None if creates => {
+                self.notes.add(Event::Absent(at.clone()));
+                self.notes.add(Event::Written { at, keeps: false });
+            }
+            None => self.notes.add(Event::Absent(at)),
+            Some(found) if found.is_dir() => self.notes.add(Event::Directory(at)),
+            Some(_) if fails || flags & libc::O_PATH != 0 => self.looked(at, follows),
+            Some(found) if writes && found.is_file() => {
+                let keeps = flags & libc::O_TRUNC == 0;
+                self.notes.add(Event::Written { at, keeps });
+            }
+            Some(found) if found.file_type().is_socket() || found.file_type().is_fifo() => {
+                return Err(Unseen("it talks to others through a named pipe"));
+            }
+            Some(_) => self.notes.add(Event::Read(at)),
+        }
+        Ok(())
+    }
+
+    fn look(&mut self, directory: i32, argument: usize, follows: bool) -> Result<(), Unseen> {
+        if let Some(at) = self.at(directory, argument, true)? {
+            self.looked_at(at, follows)?;
+        }
+        Ok(())
+    }
+
+    fn looked_at(&mut self, at: At, follows: bool) -> Result<(), Unseen> {
+        match there(&at.path, true)? {
+            None => {
+                // A link that leads nowhere is still a link.
+                self.link_itself(&at, follows);
+                self.notes.add(Event::Absent(at));
+            }
+            Some(found) if found.is_dir() => {
+                self.link_itself(&at, follows);
+                self.notes.add(Event::Directory(at));
+            }
+            Some(_) => self.looked(at, follows),
+        }
+        Ok(())
+    }
+
+    fn looked(&mut self, at: At, follows: bool) {
+        self.link_itself(&at, follows);
+        self.notes.add(Event::Looked(at));
+    }
+
+    /// Where the call is about a link and not about what that leads to.
+    fn link_itself(&mut self, at: &At, follows: bool) {
+        if !follows && let Ok(target) = fs::read_link(&at.path) {
+            let at = self.notes.at(at.path.clone(), false);
+            self.notes.add(Event::Link { at, target });
+        }
+    }
+
+    fn execute(&mut self, directory: i32, argument: usize) -> Result<(), Unseen> {
+        let Some(at) = self.at(directory, argument, true)? else {
+            return Ok(());
+        };
+        let mut next = Some(at);
+        for _ in 0..INTERPRETERS_MAX {
+            let Some(at) = next.take() else { break };
+            match there(&at.path, true)? {
+                None => self.notes.add(Event::Absent(at)),
+                Some(found) if found.is_file() => {
+                    next = interpreter(&at.path).map(|path| self.notes.at(path, true));
+                    self.notes.add(Event::Read(at));
+                }
+                Some(_) => self.notes.add(Event::Looked(at)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The names in a directory as they are when it is first listed.
+    fn list(&mut self) -> Result<(), Unseen> {
+        let Some(path) = self.opened(0) else { return Ok(()) };
+        let at = self.notes.at(path, true);
+        if self.notes.has_listed(&at.path) {
+            return Ok(());
+        }
+        let listed = fs::read_dir(&at.path).map_err(|_| Unseen("it lists a directory that cannot be listed"))?;
+        let names = listed.take(NAMES_MAX + 1).map(|entry| Ok(entry?.file_name()));
+        let mut names: Vec<_> = names
+            .collect::<std::io::Result<_>>()
+            .map_err(|_| Unseen("it lists a directory that cannot be listed"))?;
+        if names.len() > NAMES_MAX {
+            return Err(Unseen("it lists a directory with too many names"));
+        }
+        names.sort_unstable();
+        self.notes.add(Event::Listed { at, names });
+        Ok(())
+    }
+
+    /// The path of an open file, if it has one.
+    fn opened(&self, argument: usize) -> Option<PathBuf> {
+        let descriptor = self.descriptor(argument);
+        let path = fs::read_link(format!("/proc/{}/fd/{descriptor}", self.notice.process)).ok()?;
+        let is_there = path.is_absolute() && !path.as_os_str().as_encoded_bytes().ends_with(b" (deleted)");
+        is_there.then_some(path)
+    }
+
+    fn rename(&mut self, from: (i32, usize), to: (i32, usize)) -> Result<(), Unseen> {
+        let (Some(from), Some(to)) = (self.at(from.0, from.1, false)?, self.at(to.0, to.1, false)?) else {
+            return Ok(());
+        };
+        match there(&from.path, false)? {
+            None => self.notes.add(Event::Absent(from)),
+            Some(found) if found.is_file() => self.notes.add(Event::Renamed { from, to }),
+            Some(_) => return Err(Unseen("it moves a directory")),
+        }
+        Ok(())
+    }
+
+    fn link(&mut self, from: (i32, usize), to: (i32, usize)) -> Result<(), Unseen> {
+        let (Some(from), Some(to)) = (self.at(from.0, from.1, false)?, self.at(to.0, to.1, false)?) else {
+            return Err(Unseen("it gives a name to a file that had none"));
+        };
+        match (there(&from.path, false)?, there(&to.path, false)?) {
+            (None, _) => self.notes.add(Event::Absent(from)),
+            (_, Some(_)) => self.notes.add(Event::Looked(to)),
+            (Some(_), None) => self.notes.add(Event::Linked { from, to }),
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, directory: i32, argument: usize) -> Result<(), Unseen> {
+        let Some(at) = self.at(directory, argument, false)? else {
+            return Ok(());
+        };
+        match there(&at.path, false)? {
+            None => self.notes.add(Event::Absent(at)),
+            Some(found) if found.is_dir() => self.notes.add(Event::Directory(at)),
+            Some(_) => self.notes.add(Event::Removed(at)),
+        }
+        Ok(())
+    }
+
+    fn remove_directory(&mut self, directory: i32, argument: usize) -> Result<(), Unseen> {
+        let Some(at) = self.at(directory, argument, false)? else {
+            return Ok(());
+        };
+        match there(&at.path, false)? {
+            None => self.notes.add(Event::Absent(at)),
+            Some(found) if !found.is_dir() => self.notes.add(Event::Looked(at)),
+            // Otherwise the call will fail.
+            Some(_) if fs::read_dir(&at.path).is_ok_and(|mut entries| entries.next().is_none()) => {
+                self.notes.add(Event::RemovedDirectory(at));
+            }
+            Some(_) => self.notes.add(Event::Directory(at)),
+        }
+        Ok(())
+    }
+
+    fn make_directory(&mut self, directory: i32, argument: usize) -> Result<(), Unseen> {
+        let Some(at) = self.at(directory, argument, false)? else {
+            return Ok(());
+        };
+        match there(&at.path, true)? {
+            Some(found) if found.is_dir() => self.notes.add(Event::Directory(at)),
+            Some(_) => self.notes.add(Event::Looked(at)),
+            // Where the directory above is not there either, the call will fail.
+            None if at.path.parent().is_some_and(Path::is_dir) => self.notes.add(Event::MadeDirectory(at)),
+            None => self.notes.add(Event::Absent(at)),
+        }
+        Ok(())
+    }
+
+    fn truncate(&mut self) -> Result<(), Unseen> {
+        if let Some(at) = self.at(AT_FDCWD, 0, true)? {
+            self.notes.add(Event::Written { at, keeps: true });
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, directory: i32, argument: usize, follows: bool) -> Result<(), Unseen> {
+        let Some(at) = self.at(directory, argument, follows)? else {
+            return Ok(());
+        };
+        match there(&at.path, follows)? {
+            None => self.notes.add(Event::Absent(at)),
+            Some(_) => self.notes.add(Event::Changed(at)),
+        }
+        Ok(())
+    }
+
+    fn change_open(&mut self, argument: usize) -> Result<(), Unseen> {
+        if let Some(path) = self.opened(argument) {
+            let at = self.notes.at(path, true);
+            self.notes.add(Event::Changed(at));
+        }
+        Ok(())
+    }
+
+    /// A socket of this machine at which nobody listens is no more than a file that is not there; libraries look for many.
+    fn connect(&mut self) -> Result<(), Unseen> {
+        let talks = Err(Unseen("it talks to others"));
+        let length = usize::try_from(self.notice.arguments[2]).unwrap_or_default();
+        let address = self.bytes(1, length.min(size_of::<libc::sockaddr_un>()))?;
+        let family = address.get(..2).map(|family| u16::from_ne_bytes([family[0], family[1]]));
+        let name = address.get(2..).unwrap_or_default();
+        let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
+        if family != Some(libc::AF_UNIX as u16) || name.is_empty() {
+            return talks;
+        }
+        let path = PathBuf::from(OsString::from_vec(name.to_vec()));
+        if !path.is_absolute() || there(&path, true)?.is_some() {
+            return talks;
+        }
+        let at = self.notes.at(path, true);
+        self.notes.add(Event::Absent(at));
+        Ok(())
+    }
+
+    /// Standard input, read or (not `reads`) copied. It may be something of the command's own by now, or nothing at all.
+    fn input(&mut self, reads: bool) -> Result<(), Unseen> {
+        let now = fs::metadata(format!("/proc/{}/fd/0", self.notice.process));
+        let (Ok(now), Ok(first)) = (now, fs::metadata("/proc/self/fd/0")) else {
+            return Ok(());
+        };
+        let is_first = (now.dev(), now.ino()) == (first.dev(), first.ino());
+        let is_null = first.file_type().is_char_device() && first.rdev() == NULL_DEVICE;
+        // Shells put it aside and take it back again. Whoever reads a terminal by another number does so on purpose.
+        let is_put_aside = !reads && first.file_type().is_char_device();
+        match is_first && !is_null && !is_put_aside {
+            true => Err(Unseen("it reads standard input")),
+            false => Ok(()),
+        }
+    }
+}
+
+/// What is at a path; `None` if nothing is.
+fn there(path: &Path, follows: bool) -> Result<Option<Metadata>, Unseen> {
+    let found = match follows {
+        true => fs::metadata(path),
+        false => fs::symlink_metadata(path),
+    };
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(_) => Err(Unseen("it looks where nobody may look")),
+    }
+}
+
+/// The program that runs a program: of a script, and of whatever is linked at its start.
+fn interpreter(path: &Path) -> Option<PathBuf> {
+    let mut head = Vec::new();
+    let mut file = File::open(path).ok()?.take(PROGRAM_HEAD_BYTES);
+    file.read_to_end(&mut head).ok()?;
+    let path = match head.strip_prefix(b"#!") {
+        Some(line) => {
+            let line = line.split(|byte| *byte == b'\n').next()?;
+            let mut words = line.split(|byte| matches!(byte, b' ' | b'\t' | b'\r'));
+            words.find(|word| !word.is_empty())?
+        }
+        None => linked_at_start(&head)?,
+    };
+    let path = PathBuf::from(OsString::from_vec(path.to_vec()));
+    path.is_absolute().then_some(path)
+}
+
+/// The loader that a program of 64 bits names, at the place that its table of segments says.
+fn linked_at_start(head: &[u8]) -> Option<&[u8]> {
+    const INTERPRETER: u32 = 3;
+    if !head.starts_with(b"\x7fELF\x02\x01") {
+        return None;
+    }
+    let half = |at: usize| Some(u16::from_le_bytes(head.get(at..at + 2)?.try_into().ok()?));
+    let word = |at: usize| Some(u32::from_le_bytes(head.get(at..at + 4)?.try_into().ok()?));
+    let long = |at: usize| {
+        let bytes = head.get(at..at.checked_add(8)?)?.try_into().ok()?;
+        usize::try_from(u64::from_le_bytes(bytes)).ok()
+    };
+    let (table, size, count) = (long(32)?, usize::from(half(54)?), usize::from(half(56)?));
+    for entry in 0..count {
+        let at = table.checked_add(entry.checked_mul(size)?)?;
+        if word(at)? == INTERPRETER {
+            let (offset, length) = (long(at.checked_add(8)?)?, long(at.checked_add(32)?)?);
+            let name = head.get(offset..offset.checked_add(length)?)?;
+            return name.strip_suffix(b"\0");
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_a_program_is_found() {
+        let scratch = tempfile::tempdir().unwrap();
+        let check = |text: &[u8], expected: Option<&str>| {
+            let path = scratch.path().join("program");
+            fs::write(&path, text).unwrap();
+            assert_eq!(interpreter(&path), expected.map(PathBuf::from));
+        };
+        check(b"#!/bin/sh -e\n", Some("/bin/sh"));
+        check(b"#! /usr/bin/env python3", Some("/usr/bin/env"));
+        check(b"#!relative\n", None);
+        check(b"echo\n", None);
+        check(b"", None);
+        check(b"\x7fELF\x02\x01\x01", None);
+        let shell = fs::canonicalize("/bin/sh").unwrap();
+        let loader = interpreter(&shell).unwrap();
+        assert!(loader.to_string_lossy().contains("ld-linux"), "{loader:?}");
+        assert_eq!(interpreter(&loader), None);
+    }
+}
