@@ -139,7 +139,9 @@ impl Wanted {
     /// Whether commands of this program are to be watched.
     pub(crate) fn is_observed(&self, program: &Path) -> bool {
         let name = program.file_name();
-        self.observed.iter().any(|observed| Some(observed.as_os_str()) == name)
+        self.observed
+            .iter()
+            .any(|observed| Some(observed.as_os_str()) == name)
     }
 
     /// Whether a known result is taken.

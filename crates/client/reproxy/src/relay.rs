@@ -182,10 +182,7 @@ impl Running {
         };
         let path = program.as_os_str().to_owned();
         let watched = through.iter().chain(through.first().map(|_| &path));
-        let mut words = watched
-            .chain(local_wrapper)
-            .chain(&request.arguments)
-            .chain(more);
+        let mut words = watched.chain(local_wrapper).chain(&request.arguments).chain(more);
         let name = words
             .next()
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;

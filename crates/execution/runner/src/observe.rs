@@ -25,7 +25,9 @@ use observation::Event;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use rustix::process::{Resource, Rlimit, Signal, set_child_subreaper, set_parent_process_death_signal, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, set_child_subreaper, set_parent_process_death_signal, setrlimit,
+};
 
 use self::notes::Notes;
 use crate::descriptors;
@@ -191,7 +193,11 @@ fn attend(child: libc::pid_t, listener: &OwnedFd, notes: &mut Notes) -> (i32, bo
     let signals = sys::signal_descriptor(&signals).ok();
     loop {
         let mut waits = vec![PollFd::new(listener, PollFlags::IN)];
-        waits.extend(signals.as_ref().map(|signals| PollFd::new(signals, PollFlags::IN)));
+        waits.extend(
+            signals
+                .as_ref()
+                .map(|signals| PollFd::new(signals, PollFlags::IN)),
+        );
         match poll(&mut waits, None) {
             Ok(_) | Err(Errno::INTR) => {}
             // Out of memory, at worst; the command must not wait for us.

@@ -64,6 +64,8 @@ struct Story {
     /// Places that the command has made something at, and the name it is to be found by; `None` where it is gone again.
     own: BTreeMap<PathBuf, Option<PathBuf>>,
     own_directories: BTreeSet<PathBuf>,
+    /// Files that were opened for writing with what they held, and have not been emptied yet.
+    in_place: BTreeSet<At>,
     /// What was there, and has been removed.
     removed: BTreeSet<PathBuf>,
 }
@@ -79,10 +81,18 @@ impl Story {
         };
         match event {
             Event::Unknown(what) => return Err(Unkept(what)),
-            Event::Read(at) | Event::Looked(at) | Event::Absent(at) | Event::Directory(at)
-            | Event::Removed(at) | Event::Changed(at) | Event::Written { at, .. }
+            Event::Read(at)
+            | Event::Looked(at)
+            | Event::Absent(at)
+            | Event::Directory(at)
+            | Event::Removed(at)
+            | Event::Changed(at)
+            | Event::Written { at, .. }
                 if is_of_the_machine(&at) => {}
             Event::Listed { at, .. } | Event::Link { at, .. } if is_of_the_machine(&at) => {}
+            Event::Read(at) if self.in_place.iter().any(|known| known.real == at.real) => {
+                return Err(unkept("reads what it then writes", &at.path));
+            }
             Event::Read(at) if !self.is_own(&at) => note(&mut self.read, at),
             Event::Looked(at) if !self.is_own(&at) => note(&mut self.looked, at),
             Event::Absent(at) if !self.is_own(&at) => note(&mut self.absent, at),
@@ -96,10 +106,15 @@ impl Story {
             Event::Read(_) | Event::Looked(_) | Event::Absent(_) | Event::Directory(_) => {}
             Event::Listed { .. } | Event::Link { .. } => {}
             Event::Written { at, keeps } => {
-                if !self.is_own(&at) && keeps {
-                    return Err(unkept("changes a file in place", &at.path));
+                match keeps {
+                    true if !self.is_own(&at) => _ = self.in_place.insert(at.clone()),
+                    true => {}
+                    false => self.in_place.retain(|known| known.real != at.real),
                 }
-                self.make(at)?;
+                // By the first name that it was called by.
+                if !self.is_there(&at) {
+                    self.make(at)?;
+                }
             }
             Event::Renamed { from, to } => {
                 if !self.is_there(&from) {
@@ -160,6 +175,9 @@ impl Story {
 
     fn end(self) -> Result<Deeds, Unkept> {
         let own = &self.own;
+        if let Some(at) = self.in_place.first() {
+            return Err(unkept("changes a file in place", &at.path));
+        }
         if let Some(gone) = self
             .removed
             .iter()
@@ -250,12 +268,14 @@ mod tests {
         // Its own file, read again.
         check(vec![written("/o"), Read(at("/o"))], deeds(&[], &[], &["/o"]));
         // Looked for before it is made, or there from before.
+        check(vec![Absent(at("/o")), written("/o")], deeds(&[], &[], &["/o"]));
         check(
-            vec![Absent(at("/o")), written("/o")],
-            deeds(&[], &[], &["/o"]),
-        );
-        check(
-            vec![Looked(at("/o")), Removed(at("/o")), Absent(at("/o")), written("/o")],
+            vec![
+                Looked(at("/o")),
+                Removed(at("/o")),
+                Absent(at("/o")),
+                written("/o"),
+            ],
             deeds(&[], &[], &["/o"]),
         );
         // A file for a while, and one that gets its name at the end.
@@ -264,7 +284,12 @@ mod tests {
             deeds(&[], &[], &[]),
         );
         check(
-            vec![written("/t"), Changed(at("/t")), renamed("/t", "/o"), Absent(at("/t"))],
+            vec![
+                written("/t"),
+                Changed(at("/t")),
+                renamed("/t", "/o"),
+                Absent(at("/t")),
+            ],
             deeds(&[], &[], &["/o"]),
         );
         let linked = Linked {
@@ -289,11 +314,18 @@ mod tests {
         );
         check(
             vec![Absent(at("/d")), MadeDirectory(at("/d")), written("/d/o")],
-            deeds(&[], &[], &["/d/o"]),
+            Deeds {
+                made_directories: BTreeSet::from(["/d".into()]),
+                ..deeds(&[], &[], &["/d/o"])
+            },
         );
         // What the machine is, is not looked at.
         check(
-            vec![Read(at("/proc/meminfo")), Absent(at("/sys/x")), written("/dev/null")],
+            vec![
+                Read(at("/proc/meminfo")),
+                Absent(at("/sys/x")),
+                written("/dev/null"),
+            ],
             deeds(&[], &[], &[]),
         );
     }
@@ -312,7 +344,13 @@ mod tests {
             Event::Read(at("/b/o")),
         ];
         assert_eq!(Deeds::of(events), Ok(deeds(&[], &[], &["/a/../b/o"])));
-        let events = [Event::Read(at("/b/o")), Event::Written { at: other, keeps: false }];
+        let events = [
+            Event::Read(at("/b/o")),
+            Event::Written {
+                at: other,
+                keeps: false,
+            },
+        ];
         assert_eq!(
             Deeds::of(events).unwrap_err().to_string(),
             "it reads what it then writes /a/../b/o"
@@ -344,7 +382,15 @@ mod tests {
             keeps: true,
         };
         check(vec![in_place.clone()], "it changes a file in place /f");
-        assert!(Deeds::of([written("/f"), in_place]).is_ok());
+        assert!(Deeds::of([written("/f"), in_place.clone()]).is_ok());
+        assert!(
+            Deeds::of([in_place.clone(), written("/f")]).is_ok(),
+            "it was emptied"
+        );
+        check(
+            vec![in_place, Event::Read(at("/f")), written("/f")],
+            "it reads what it then writes /f",
+        );
         check(
             vec![Event::Read(at("/f")), written("/f")],
             "it reads what it then writes /f",

@@ -52,7 +52,7 @@ pub enum Event {
         /// What it says.
         target: PathBuf,
     },
-    /// Opened for writing.
+    /// Opened for writing, or emptied.
     Written {
         /// The file.
         at: At,
@@ -96,7 +96,11 @@ pub fn encode(event: &Event, to: &mut Vec<u8>) {
     };
     let at = |at: &At| {
         // Most places have one name.
-        let real = if at.real == at.path { PathBuf::new() } else { at.real.clone() };
+        let real = if at.real == at.path {
+            PathBuf::new()
+        } else {
+            at.real.clone()
+        };
         [at.path.clone(), real].map(PathBuf::into_os_string)
     };
     let mut one = |letter, place: &At, more: &[&OsStr]| {
@@ -192,7 +196,11 @@ fn place(part: &mut dyn FnMut() -> Option<OsString>) -> Option<At> {
     let (path, real) = (PathBuf::from(part()?), PathBuf::from(part()?));
     let is_absolute = |path: &Path| path.is_absolute();
     is_absolute(&path).then(|| At {
-        real: if real.as_os_str().is_empty() { path.clone() } else { real },
+        real: if real.as_os_str().is_empty() {
+            path.clone()
+        } else {
+            real
+        },
         path,
     })
 }

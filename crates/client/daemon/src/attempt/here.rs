@@ -112,7 +112,10 @@ pub(crate) async fn watch(link: &mut Link, program: &Path) -> io::Result<End> {
 }
 
 /// The end of what the wrapper was told to run, and what it printed, as far as that is kept.
-pub(super) async fn watched(link: &mut Link, answer: &Answer) -> io::Result<(End, Option<Vec<u8>>, Option<Vec<u8>>)> {
+pub(super) async fn watched(
+    link: &mut Link,
+    answer: &Answer,
+) -> io::Result<(End, Option<Vec<u8>>, Option<Vec<u8>>)> {
     link.say(answer).await?;
     let mut child = None;
     loop {

@@ -32,10 +32,15 @@ pub(super) async fn done(
         Ok(question) => Arc::new(question),
         Err(why) => return Done::real(link, Some(&**wanted), &asked.program, &why, begun.elapsed()).await,
     };
-    let predictions = link.meanwhile(predictions(daemon, asked, &question.subject)).await?;
+    let predictions = link
+        .meanwhile(predictions(daemon, asked, &question.subject))
+        .await?;
     if wanted.takes_known() {
         for prediction in predictions.likely() {
-            let plan = match link.meanwhile(daemon.predicted(asked, &question, prediction)).await? {
+            let plan = match link
+                .meanwhile(daemon.predicted(asked, &question, prediction))
+                .await?
+            {
                 Ok(plan) => plan,
                 // It would look at something else this time.
                 Err(why) => {
@@ -89,7 +94,9 @@ async fn predictions(daemon: &Arc<Daemon>, asked: &Asked, question: &Subject) ->
         Some(fetched)
     };
     let fetched = fetched.await;
-    fetched.map_or_else(Predictions::default, |fetched| Predictions::read(fetched.output()))
+    fetched.map_or_else(Predictions::default, |fetched| {
+        Predictions::read(fetched.output())
+    })
 }
 
 /// Keeps what came of the run, and what it looked at; or says why not.
@@ -145,7 +152,7 @@ async fn keep(
         action: question.subject.action_digest,
         result,
         blobs,
-        messages: Vec::new(),
+        messages: question.messages(),
         is_at_server: false,
     };
     let service = &daemon.service;
@@ -164,9 +171,8 @@ fn collect(
     (output, error_output): (Vec<u8>, Vec<u8>),
     metadata: ExecutedActionMetadata,
 ) -> Result<Upload, &'static str> {
-    let is_file = |output: &PlannedOutput| {
-        fs::symlink_metadata(&output.path).is_ok_and(|found| found.is_file())
-    };
+    let is_file =
+        |output: &PlannedOutput| fs::symlink_metadata(&output.path).is_ok_and(|found| found.is_file());
     if !plan.subject.outputs.iter().all(is_file) {
         return Err("an output is missing, or is no file");
     }

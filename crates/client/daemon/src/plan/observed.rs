@@ -14,9 +14,11 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use blob::Blob;
 use daemon_api::Request;
 use observation::Deeds;
 use prost::Message;
+use remote_action::Sources;
 
 use super::build::{ActionBuilder, Built, Words, text};
 use super::layout::{Layout, Place};
@@ -107,6 +109,8 @@ impl Predictions {
 /// What a command is before anybody knows what it looks at: its predictions are known by this.
 pub(crate) struct Question {
     pub(crate) subject: Subject,
+    /// What its action refers to.
+    sources: Sources,
     layout: Layout,
     words: Words,
 }
@@ -147,9 +151,15 @@ impl Question {
         };
         Ok(Question {
             subject,
+            sources: asked.sources,
             layout,
             words,
         })
+    }
+
+    /// Action and Command, so that what is predicted can be kept by a server.
+    pub(crate) fn messages(&self) -> Vec<Blob> {
+        self.sources.in_memory().collect()
     }
 
     /// The action if the command looks at what is predicted, as that is now.
@@ -211,7 +221,10 @@ impl Question {
             executed_digest,
             sources,
             elsewhere,
-        } = builder.build(self.words.with(OBSERVED_MARK, &wanted.settings.salt, &facts(sights), names))?;
+        } = builder.build(
+            self.words
+                .with(OBSERVED_MARK, &wanted.settings.salt, &facts(sights), names),
+        )?;
         Ok(Plan {
             subject: Subject {
                 action_digest,
@@ -311,7 +324,11 @@ impl Prediction {
             sights.insert(("absent", path(place).to_owned(), what_is_at(path(place)).to_vec()));
         }
         for place in &self.directories {
-            sights.insert(("directory", path(place).to_owned(), what_is_at(path(place)).to_vec()));
+            sights.insert((
+                "directory",
+                path(place).to_owned(),
+                what_is_at(path(place)).to_vec(),
+            ));
         }
         for place in &self.listed {
             let names = self.names_in(path(place)).unwrap_or_else(|| NOTHING.to_vec());
@@ -319,7 +336,8 @@ impl Prediction {
         }
         for place in &self.links {
             let target = fs::read_link(path(place));
-            let target = target.map_or_else(|_| NOTHING.to_vec(), |target| target.into_os_string().into_vec());
+            let target =
+                target.map_or_else(|_| NOTHING.to_vec(), |target| target.into_os_string().into_vec());
             sights.insert(("link", path(place).to_owned(), target));
         }
         Ok(sights)
@@ -330,12 +348,17 @@ impl Prediction {
         let real = directory.canonicalize().ok()?;
         let own = self.products.iter().filter_map(|product| {
             let product = path(product);
-            let is_here = product.parent()?.canonicalize().is_ok_and(|parent| parent == real);
+            let is_here = product
+                .parent()?
+                .canonicalize()
+                .is_ok_and(|parent| parent == real);
             is_here.then(|| product.file_name()).flatten()
         });
         let made = self.made_directories.iter().filter_map(|made| {
             let made = path(made);
-            (made.parent() == Some(real.as_path())).then(|| made.file_name()).flatten()
+            (made.parent() == Some(real.as_path()))
+                .then(|| made.file_name())
+                .flatten()
         });
         let own: BTreeSet<&OsStr> = own.chain(made).collect();
         let entries = fs::read_dir(&real).ok()?;
@@ -348,7 +371,10 @@ impl Prediction {
 }
 
 fn sights_of(deeds: &Deeds) -> BTreeSet<Sight> {
-    let absent = deeds.absent.iter().map(|path| ("absent", path.clone(), NOTHING.to_vec()));
+    let absent = deeds
+        .absent
+        .iter()
+        .map(|path| ("absent", path.clone(), NOTHING.to_vec()));
     let directories = deeds
         .directories
         .iter()
@@ -408,7 +434,10 @@ fn environment(request: &Request) -> Result<Vec<(String, String)>, Why> {
     let others = request.environment.iter().filter(|(name, _)| counts(name));
     let mut variables = Vec::new();
     for (name, value) in others {
-        variables.push((text(Path::new(name))?.to_owned(), text(Path::new(value))?.to_owned()));
+        variables.push((
+            text(Path::new(name))?.to_owned(),
+            text(Path::new(value))?.to_owned(),
+        ));
     }
     variables.push(("PATH".to_owned(), text(Path::new(&path_of(request)))?.to_owned()));
     variables.sort();

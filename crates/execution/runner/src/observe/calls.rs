@@ -97,11 +97,14 @@ impl Call<'_> {
             libc::SYS_mkdir => self.make_directory(AT_FDCWD, 0),
             libc::SYS_mkdirat => self.make_directory(self.descriptor(0), 1),
             libc::SYS_truncate => self.truncate(),
+            libc::SYS_ftruncate => self.truncate_open(),
             libc::SYS_chmod | libc::SYS_chown | libc::SYS_utime | libc::SYS_utimes => {
                 self.change(AT_FDCWD, 0, true)
             }
             libc::SYS_setxattr | libc::SYS_removexattr => self.change(AT_FDCWD, 0, true),
-            libc::SYS_lchown | libc::SYS_lsetxattr | libc::SYS_lremovexattr => self.change(AT_FDCWD, 0, false),
+            libc::SYS_lchown | libc::SYS_lsetxattr | libc::SYS_lremovexattr => {
+                self.change(AT_FDCWD, 0, false)
+            }
             libc::SYS_fchmod | libc::SYS_fchown | libc::SYS_fsetxattr | libc::SYS_fremovexattr => {
                 self.change_open(0)
             }
@@ -122,9 +125,7 @@ impl Call<'_> {
             | libc::SYS_tee
             | libc::SYS_sendfile => self.input(true),
             libc::SYS_dup | libc::SYS_dup2 | libc::SYS_dup3 => self.input(false),
-            libc::SYS_fcntl if matches!(self.word(1), libc::F_DUPFD | libc::F_DUPFD_CLOEXEC) => {
-                self.input(false)
-            }
+            libc::SYS_fcntl if self.copies() => self.input(false),
             libc::SYS_fcntl => Ok(()),
             libc::SYS_shmat | libc::SYS_msgrcv | libc::SYS_mq_open | libc::SYS_semop => {
                 Err(Unseen("it shares memory or messages with others"))
@@ -139,6 +140,12 @@ impl Call<'_> {
 
     fn descriptor(&self, argument: usize) -> i32 {
         self.word(argument)
+    }
+
+    /// Shells put standard input aside, out of the way of what they start, and take it back again: to numbers from here on.
+    fn copies(&self) -> bool {
+        const PUT_ASIDE: i32 = 10;
+        matches!(self.word(1), libc::F_DUPFD | libc::F_DUPFD_CLOEXEC) && self.word(2) < PUT_ASIDE
     }
 
     fn follows(&self, argument: usize) -> bool {
@@ -215,9 +222,6 @@ impl Call<'_> {
         if INPUT_NAMES.iter().any(|name| at.path == Path::new(name)) {
             return self.input(true);
         }
-        if at.path == Path::new("/dev/tty") {
-            return Err(Unseen("it asks the terminal"));
-        }
         let writes = flags & libc::O_ACCMODE != libc::O_RDONLY || flags & libc::O_TRUNC != 0;
         let is_nameless = flags & libc::O_TMPFILE == libc::O_TMPFILE;
         let creates = flags & libc::O_CREAT != 0 && !is_nameless;
@@ -233,6 +237,9 @@ impl Call<'_> {
             Some(_) if fails || flags & libc::O_PATH != 0 => self.looked(at, follows),
             Some(found) if writes && found.is_file() => {
                 let keeps = flags & libc::O_TRUNC == 0;
+                if keeps && flags & libc::O_ACCMODE == libc::O_RDWR {
+                    self.notes.add(Event::Read(at.clone()));
+                }
                 self.notes.add(Event::Written { at, keeps });
             }
             Some(found) if found.file_type().is_socket() || found.file_type().is_fifo() => {
@@ -305,7 +312,8 @@ impl Call<'_> {
         if self.notes.has_listed(&at.path) {
             return Ok(());
         }
-        let listed = fs::read_dir(&at.path).map_err(|_| Unseen("it lists a directory that cannot be listed"))?;
+        let listed =
+            fs::read_dir(&at.path).map_err(|_| Unseen("it lists a directory that cannot be listed"))?;
         let names = listed.take(NAMES_MAX + 1).map(|entry| Ok(entry?.file_name()));
         let mut names: Vec<_> = names
             .collect::<std::io::Result<_>>()
@@ -394,7 +402,19 @@ impl Call<'_> {
 
     fn truncate(&mut self) -> Result<(), Unseen> {
         if let Some(at) = self.at(AT_FDCWD, 0, true)? {
-            self.notes.add(Event::Written { at, keeps: true });
+            let keeps = self.notice.arguments[1] != 0;
+            self.notes.add(Event::Written { at, keeps });
+        }
+        Ok(())
+    }
+
+    /// To nothing, so that what was there does not count. Any other length was told when it was opened.
+    fn truncate_open(&mut self) -> Result<(), Unseen> {
+        if self.notice.arguments[1] == 0
+            && let Some(path) = self.opened(0)
+        {
+            let at = self.notes.at(path, true);
+            self.notes.add(Event::Written { at, keeps: false });
         }
         Ok(())
     }
@@ -423,7 +443,9 @@ impl Call<'_> {
         let talks = Err(Unseen("it talks to others"));
         let length = usize::try_from(self.notice.arguments[2]).unwrap_or_default();
         let address = self.bytes(1, length.min(size_of::<libc::sockaddr_un>()))?;
-        let family = address.get(..2).map(|family| u16::from_ne_bytes([family[0], family[1]]));
+        let family = address
+            .get(..2)
+            .map(|family| u16::from_ne_bytes([family[0], family[1]]));
         let name = address.get(2..).unwrap_or_default();
         let name = name.split(|byte| *byte == 0).next().unwrap_or_default();
         if family != Some(libc::AF_UNIX as u16) || name.is_empty() {
@@ -446,9 +468,9 @@ impl Call<'_> {
         };
         let is_first = (now.dev(), now.ino()) == (first.dev(), first.ino());
         let is_null = first.file_type().is_char_device() && first.rdev() == NULL_DEVICE;
-        // Shells put it aside and take it back again. Whoever reads a terminal by another number does so on purpose.
-        let is_put_aside = !reads && first.file_type().is_char_device();
-        match is_first && !is_null && !is_put_aside {
+        // Whoever reads a terminal by another number does so on purpose.
+        let is_terminal = first.file_type().is_char_device();
+        match is_first && !is_null && (reads || !is_terminal) {
             true => Err(Unseen("it reads standard input")),
             false => Ok(()),
         }

@@ -4,8 +4,8 @@ use rustix::io::Errno;
 
 use crate::sys::Instruction;
 use crate::system_calls::{
-    ARCH_AT, ARCH_X86_64, FIRST_ARGUMENT_AT, NUMBER_AT, X32, allowed, load, refused, skip, skip_if, skip_unless,
-    skip_unless_at_least,
+    ARCH_AT, ARCH_X86_64, FIRST_ARGUMENT_AT, NUMBER_AT, X32, allowed, load, refused, skip, skip_if,
+    skip_unless, skip_unless_at_least,
 };
 
 /// Always.
@@ -46,6 +46,7 @@ pub(super) const ALWAYS: &[i64] = &[
     libc::SYS_mkdir,
     libc::SYS_mkdirat,
     libc::SYS_truncate,
+    libc::SYS_ftruncate,
     libc::SYS_chmod,
     libc::SYS_fchmod,
     libc::SYS_fchmodat,

@@ -18,6 +18,7 @@ mod limits;
 mod neighbours;
 mod network;
 mod neutral;
+mod observing;
 mod outcomes;
 mod overlays;
 mod places;

@@ -8,7 +8,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use blob::InstanceName;
 use clap::{Args, Subcommand};
-use daemon::{Daemon, DaemonOptions, DoorError, LocalCacheOptions, Observer, ServiceOptions, Strategy, open_door};
+use daemon::{
+    Daemon, DaemonOptions, DoorError, LocalCacheOptions, Observer, ServiceOptions, Strategy, open_door,
+};
 use tasks::Group;
 
 use super::ask::stop;

@@ -27,7 +27,11 @@ pub(super) fn link(directory: &Path, path: &OsStr, more: &[OsString], wrapper: &
     let mut names = tools_of(path, directory);
     for name in more.iter().filter(|name| !name.is_empty()) {
         let is_name = Path::new(name).file_name() == Some(name);
-        ensure!(is_name, "`{}` is a path; tools are named by their names alone", name.display());
+        ensure!(
+            is_name,
+            "`{}` is a path; tools are named by their names alone",
+            name.display()
+        );
         names.insert(name.clone());
     }
     names.insert(wrapper::WRAPPER_NAME.into());
@@ -103,7 +107,10 @@ mod tests {
         }
         let more = |name: &str| link(&links, &path, &[name.into()], Path::new("/two/farrier-cc"));
         more("bison").unwrap();
-        assert_eq!(fs::read_link(links.join("bison")).unwrap(), Path::new("/two/farrier-cc"));
+        assert_eq!(
+            fs::read_link(links.join("bison")).unwrap(),
+            Path::new("/two/farrier-cc")
+        );
         assert!(more("/usr/bin/bison").is_err());
     }
 }
