@@ -18,8 +18,8 @@ const FILES: [(&str, &str); 9] = [
         "all: out/gram.c out/lex.c out/table.h out/list.h\n\
          out/gram.c: gram.y\n\tmkdir -p out\n\tbison -d -o out/gram.c gram.y\n\
          out/lex.c: lex.l\n\tmkdir -p out\n\tflex -o out/lex.c lex.l\n\
-         out/table.h: gen/table.py data.txt\n\tpython3 -I gen/table.py > $@\n\
-         out/list.h: gen/list.py FORCE\n\tpython3 -I gen/list.py\n\
+         out/table.h: gen/table.py data.txt\n\tpython3 -I -S gen/table.py > $@\n\
+         out/list.h: gen/list.py FORCE\n\tpython3 -I -S gen/list.py\n\
          FORCE:\n\
          .PHONY: FORCE\n",
     ),
@@ -48,6 +48,14 @@ const OPTIONS: [&str; 2] = ["--observe", "bison,flex,python3"];
 
 /// Files are only believed to be what a command read when they are older than this, before it began.
 const SETTLED: Duration = Duration::from_millis(100);
+
+/// Who has the host's own tools and nothing else.
+fn user() -> Result<User> {
+    let mut user = User::new()?;
+    user.environment
+        .push(("PATH".to_owned(), "/usr/bin:/bin".to_owned()));
+    Ok(user)
+}
 
 struct Project {
     _directory: TempDir,
@@ -103,7 +111,11 @@ impl Project {
     /// All that the build makes without farrier, from nothing.
     fn plain(&self) -> Result<BTreeMap<PathBuf, Vec<u8>>> {
         self.clean()?;
-        let status = Command::new("make").arg("-s").current_dir(&self.root).status()?;
+        let status = Command::new("make")
+            .arg("-s")
+            .env("PATH", "/usr/bin:/bin")
+            .current_dir(&self.root)
+            .status()?;
         ensure!(status.success(), "make: {status}");
         self.made()
     }
@@ -122,7 +134,7 @@ fn check(project: &Project, user: &User, hits: u64, what: &str) -> Result<()> {
 #[test]
 fn results_of_unknown_tools_are_taken_as_long_as_all_they_looked_at_is_the_same() -> Result<()> {
     let project = Project::new()?;
-    let user = User::new()?;
+    let user = user()?;
     let cold = project.build(&user, &[])?;
     assert_eq!(cold.counts(), (4, 0, 0, 4), "{}", cold.text);
     check(&project, &user, 4, "nothing has changed")?;
@@ -167,16 +179,66 @@ fn others_find_them_through_the_server() -> Result<()> {
     let endpoint = farrier.http_url();
     let options = ["--endpoint", endpoint.as_str()];
     let project = Project::new()?;
-    let first = User::new()?;
+    let first = user()?;
     let cold = project.build(&first, &options)?;
     assert_eq!(cold.counts(), (4, 0, 0, 4), "{}", cold.text);
     let made = project.made()?;
 
     project.clean()?;
-    let other = User::new()?;
+    let other = user()?;
     let warm = project.build(&other, &options)?;
     assert_eq!(warm.counts(), (4, 4, 0, 0), "{}", warm.text);
     assert_eq!(project.made()?, made);
+    Ok(())
+}
+
+/// Somebody has seen once what the tools look at; from then on workers run them.
+#[test]
+fn workers_run_what_has_been_seen_once_and_say_what_was_missing() -> Result<()> {
+    let farrier = Farrier::start()?;
+    let endpoint = farrier.http_url();
+    let project = Project::new()?;
+    let first = user()?;
+    let cold = project.build(&first, &["--endpoint", &endpoint, "--strategy", "local"])?;
+    assert_eq!(cold.counts(), (4, 0, 0, 4), "{}", cold.text);
+
+    let user = user()?;
+    let options = [
+        "--endpoint",
+        endpoint.as_str(),
+        "--strategy",
+        "remote_local_fallback",
+    ];
+    let check = |remote: u64, what: &str| -> Result<()> {
+        project.clean()?;
+        let build = project.build(&user, &options)?;
+        assert_eq!(
+            build.counts(),
+            (4, 4 - remote, remote, 0),
+            "{what}: {}",
+            build.text
+        );
+        let made = project.made()?;
+        assert_eq!(made, project.plain()?, "{what}");
+        project.clean()?;
+        let again = project.build(&user, &options)?;
+        assert_eq!(again.counts(), (4, 4, 0, 0), "{what}, again: {}", again.text);
+        Ok(())
+    };
+    check(0, "nothing has changed")?;
+    project.write("gram.y", &FILES[1].1.replace("A x", "x A"))?;
+    check(1, "a source")?;
+    project.write("data.txt", "4\n")?;
+    check(1, "what a script reads")?;
+    // No worker was given it until one said that it was looked for.
+    project.write("more.txt", "// more\n")?;
+    check(1, "a file where none was")?;
+    project.write("data.txt", "5\n")?;
+    check(1, "what is read beside it")?;
+    fs::remove_file(project.root.join("more.txt"))?;
+    check(1, "no file again")?;
+    project.write("parts/three", "")?;
+    check(1, "a name in a directory that is listed")?;
     Ok(())
 }
 
@@ -187,7 +249,7 @@ fn script(user: &User, root: &Path, observed: &str, script: &str) -> Result<Summ
 #[test]
 fn what_cannot_be_kept_runs_each_time_and_is_told() -> Result<()> {
     let project = Project::new()?;
-    let user = User::new()?;
+    let user = user()?;
     let check = |command: &str, reason: &str| -> Result<()> {
         for _ in 0..2 {
             project.write("log", "a line\n")?;
@@ -198,19 +260,19 @@ fn what_cannot_be_kept_runs_each_time_and_is_told() -> Result<()> {
         Ok(())
     };
     check(
-        "python3 -I -c 'open(\"log\", \"a\").write(\"one more\\n\")'",
+        "python3 -I -S -c 'open(\"log\", \"a\").write(\"one more\\n\")'",
         "it changes a file in place",
     )?;
     check("echo text | sed s/t/T/", "it reads standard input")?;
-    check("python3 -I -c 'import os; os.remove(\"log\")'", "it removes")?;
+    check("python3 -I -S -c 'import os; os.remove(\"log\")'", "it removes")?;
     Ok(())
 }
 
 #[test]
 fn a_failure_is_shown_each_time_and_a_later_success_is_kept() -> Result<()> {
     let project = Project::new()?;
-    let user = User::new()?;
-    let command = "python3 -I -c 'import sys; sys.stdout.write(open(\"input\").read()); sys.stderr.write(\"said\\n\")' > output";
+    let user = user()?;
+    let command = "python3 -I -S -c 'import sys; sys.stdout.write(open(\"input\").read()); sys.stderr.write(\"said\\n\")' > output";
     for _ in 0..2 {
         let output = user.run(&project.root, &["--observe", "python3"], &["sh", "-c", command])?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();

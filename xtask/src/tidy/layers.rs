@@ -107,6 +107,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "file-digests",
             "step-memory",
             "observation",
+            // Words only: what a worker says it has seen.
+            "worker-api",
             "remote-action",
             "host-tools",
             "action-cache",

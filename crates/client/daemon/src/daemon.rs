@@ -259,6 +259,22 @@ impl Daemon {
         predicted.await.unwrap_or_else(|panic| Err(Why::Action(panic)))
     }
 
+    /// The same, and as a worker would execute it.
+    pub(crate) async fn executed(
+        &self,
+        asked: &Asked,
+        question: &Arc<Question>,
+        prediction: &Prediction,
+    ) -> Result<(Plan, Plan), Why> {
+        let (question, prediction) = (question.clone(), prediction.clone());
+        let executed = self.look(asked, move |knowledge, asked| {
+            let known = question.predicted(knowledge, &asked.wanted, &prediction)?;
+            let executed = question.executed(knowledge, &asked.wanted, &prediction, &known)?;
+            Ok((known, executed))
+        });
+        executed.await.unwrap_or_else(|panic| Err(Why::Action(panic)))
+    }
+
     /// What it was as an action when it was seen to do this.
     pub(crate) async fn seen(
         &self,

@@ -18,6 +18,8 @@ pub(crate) const RESPONSE_FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// Ways in which a command of an unknown tool is expected to behave.
 pub(crate) const PREDICTIONS_MAX: usize = 4;
+/// How often a worker may run a command anew because it looked at more than was expected.
+pub(crate) const CORRECTIONS_MAX: usize = 4;
 /// Places that it may look at.
 pub(crate) const PREDICTED_PLACES_MAX: usize = 100_000;
 

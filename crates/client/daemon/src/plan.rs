@@ -47,7 +47,7 @@ use self::layout::{Layout, Place};
 use self::link::Links;
 pub(crate) use self::moved::Moved;
 use self::moved::{Candidate, MARK};
-pub(crate) use self::observed::{Prediction, Predictions, Question};
+pub(crate) use self::observed::{CANNOT_TELL, Here, Prediction, Predictions, Question, Verdict, judge};
 use self::scan::Scans;
 pub(crate) use self::subject::{Subject, recall};
 use self::toolchains::{Toolchain, Toolchains};

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use blob::{DigestFunction, InstanceName};
 use cas_remote::{RemoteChannel, RemoteOptions, RemoteTls};
@@ -39,6 +40,8 @@ pub(crate) struct Service {
     servers: Mutex<VecDeque<(String, Server)>>,
     last_failure: Mutex<Option<String>>,
     token: Token,
+    /// A worker was asked what a command looks at, and could not tell.
+    cannot_observe: AtomicBool,
     tasks: Group,
 }
 
@@ -51,6 +54,7 @@ impl Service {
             is_up: watch::channel(true).0,
             servers: Mutex::default(),
             last_failure: Mutex::default(),
+            cannot_observe: AtomicBool::new(false),
             tasks,
         })
     }
@@ -128,6 +132,16 @@ impl Service {
     /// Whether it is asked.
     pub(crate) fn is_up(&self) -> bool {
         *self.is_up.borrow()
+    }
+
+    /// Whether a worker could not tell what a command looked at. The others are its like, as a rule.
+    pub(crate) fn cannot_observe(&self) -> bool {
+        self.cannot_observe.load(Ordering::Relaxed)
+    }
+
+    /// Takes note that a worker could not tell, if so.
+    pub(crate) fn note_unobserved(&self, is_so: bool) {
+        self.cannot_observe.fetch_or(is_so, Ordering::Relaxed);
     }
 
     async fn probe(self: Arc<Self>) {

@@ -1,12 +1,15 @@
 //! A command of a tool that nobody knows: watched when it runs, expected to look at the same things the next time.
 
+mod remotely;
+
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use daemon_api::End;
 use reapi::execution::ExecutedActionMetadata;
+use settings::Strategy;
 
 use super::{Done, Outcome, fetched, shown};
 use crate::attempt::observed::{self, Watched};
@@ -16,7 +19,7 @@ use crate::daemon::{Asked, Daemon};
 use crate::earlier::Earlier;
 use crate::link::Link;
 use crate::outputs;
-use crate::plan::{Plan, PlannedOutput, Predictions, Question, Subject};
+use crate::plan::{Plan, PlannedOutput, Prediction, Predictions, Question, Subject};
 use crate::uploads::Upload;
 
 /// From the cache if it looked at the same things before, else by this machine, watched.
@@ -64,6 +67,19 @@ pub(super) async fn done(
         }
     }
     let planning = begun.elapsed();
+    let mut fallback = None;
+    if wanted.strategy != Strategy::Local {
+        let ran = match predictions.likely().next() {
+            Some(expected) => remotely::run(daemon, asked, &question, expected, link).await?,
+            None => Err("nobody has seen yet what it looks at".to_owned()),
+        };
+        match ran {
+            Ok(ran) => {
+                return shown_of_worker(daemon, asked, &question, &predictions, ran, planning, link).await;
+            }
+            Err(why) => fallback = Some(why),
+        }
+    }
     let watched = observed::run(link, observer, &asked.program, &asked.execution_id).await?;
     let end = watched.end;
     let kept = match end {
@@ -77,7 +93,44 @@ pub(super) async fn done(
     Ok(Done {
         subject: Some(subject),
         planning,
-        outcome: Outcome::of(how, Some(end)),
+        outcome: Outcome {
+            fallback,
+            ..Outcome::of(how, Some(end))
+        },
+    })
+}
+
+/// Shows what a worker has made, and keeps it.
+async fn shown_of_worker(
+    daemon: &Arc<Daemon>,
+    asked: &Asked,
+    question: &Question,
+    predictions: &Predictions,
+    ran: remotely::Ran,
+    planning: Duration,
+    link: &mut Link,
+) -> io::Result<Done> {
+    let wanted = &asked.wanted;
+    for directory in ran.prediction.directories_to_make() {
+        // If it cannot be made, neither can what belongs there, and that is told.
+        let _ = fs::create_dir_all(directory);
+    }
+    let mut how = if ran.is_cached { How::Hit } else { How::Remote };
+    if !wanted.settings.uncacheable {
+        let sent = match predicted(question, predictions, ran.prediction) {
+            Ok(predicted) => send(daemon, asked, [ran.upload, predicted], link).await?,
+            Err(why) => Err(why),
+        };
+        match sent {
+            Err(why) if how == How::Remote => how = How::RemoteOnly(why),
+            _ => {}
+        }
+    }
+    let outcome = shown(link, wanted, &ran.subject, ran.fetched, how).await?;
+    Ok(Done {
+        subject: Some(ran.subject),
+        planning,
+        outcome,
     })
 }
 
@@ -143,26 +196,41 @@ async fn keep(
         Ok(upload) => upload,
         Err(why) => return Ok(Err(why.to_owned())),
     };
-    let whole = Whole::printed(predictions.with(prediction));
-    let (result, blobs) = match kept(&question.subject, whole) {
-        Ok(kept) => kept,
-        Err(why) => return Ok(Err(why.to_owned())),
+    let predicted = match predicted(question, predictions, prediction) {
+        Ok(predicted) => predicted,
+        Err(why) => return Ok(Err(why)),
     };
-    let predicted = Upload {
+    let sent = send(daemon, asked, [upload, predicted], link).await?;
+    Ok(sent.map(|()| subject))
+}
+
+/// What is now known of how the command behaves.
+fn predicted(question: &Question, predictions: &Predictions, latest: Prediction) -> Result<Upload, String> {
+    let (result, blobs) = kept(&question.subject, Whole::printed(predictions.with(latest)))?;
+    Ok(Upload {
         action: question.subject.action_digest,
         result,
         blobs,
         messages: question.messages(),
         is_at_server: false,
-    };
+    })
+}
+
+async fn send(
+    daemon: &Arc<Daemon>,
+    asked: &Asked,
+    uploads: [Upload; 2],
+    link: &mut Link,
+) -> io::Result<Result<(), String>> {
     let service = &daemon.service;
     let server = link.meanwhile(service.server(&asked.wanted.build)).await?;
-    let is_sent = daemon.uploads.send(service, server.clone(), upload)
-        && daemon.uploads.send(service, server, predicted);
-    Ok(match is_sent {
-        true => Ok(subject),
-        false => Err("too much waits to be uploaded".to_owned()),
-    })
+    let mut all = uploads.into_iter();
+    Ok(
+        match all.all(|upload| daemon.uploads.send(service, server.clone(), upload)) {
+            true => Ok(()),
+            false => Err("too much waits to be uploaded".to_owned()),
+        },
+    )
 }
 
 /// What the run made, all of it plain files.

@@ -104,6 +104,13 @@ impl<'a> ActionBuilder<'a> {
         Ok(file)
     }
 
+    /// Adds a file that is not in the tree and that every machine has one of.
+    pub(crate) fn host_file(&mut self, path: &Path) -> Result<FileDigest, Why> {
+        let file = self.digests.get(path).map_err(|error| unreadable(path, &error))?;
+        self.beside.push((path.to_owned(), file.digest));
+        Ok(file)
+    }
+
     /// Adds what the command reads on standard input. An action has no place for it, so only this machine can run it.
     pub(crate) fn input(&mut self, bytes: &[u8]) {
         let digest = self.sources.add(Blob::from_bytes(FUNCTION, bytes.to_vec()));

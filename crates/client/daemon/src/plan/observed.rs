@@ -7,24 +7,30 @@
 //!
 //! Predictions are kept as results are, under an action of their own ([`Question`]), so that others find them too.
 
+mod correction;
+mod prediction;
+
 use std::collections::BTreeSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::SystemTime;
 
 use blob::Blob;
 use daemon_api::Request;
+use file_digests::FileDigest;
 use observation::Deeds;
-use prost::Message;
 use remote_action::Sources;
 
+pub(crate) use self::correction::{CANNOT_TELL, Here, Verdict, judge};
+pub(crate) use self::prediction::{Prediction, Predictions};
+use self::prediction::{Sight, path, sights_of};
 use super::build::{ActionBuilder, Built, Words, text};
 use super::layout::{Layout, Place};
 use super::why::Why;
 use super::{Knowledge, Plan, PlannedOutput, ROOT_PROPERTY, Subject, arguments, platform};
-use crate::limits::{PREDICTED_PLACES_MAX, PREDICTIONS_MAX};
+use crate::limits::PREDICTED_PLACES_MAX;
 use crate::tool::{first_words, path_of};
 use crate::wanted::Wanted;
 
@@ -56,55 +62,6 @@ const PASSING: [&str; 20] = [
     "HISTFILE",
 ];
 const PASSING_PREFIXES: [&str; 5] = ["FARRIER_", "SSH_", "XDG_SESSION_", "DBUS_", "TERM_PROGRAM_"];
-
-/// What a command looked at when it ran, and what it made. Paths are absolute.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Prediction {
-    /// Whose contents count.
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    files: Vec<Vec<u8>>,
-    #[prost(bytes = "vec", repeated, tag = "2")]
-    absent: Vec<Vec<u8>>,
-    #[prost(bytes = "vec", repeated, tag = "3")]
-    directories: Vec<Vec<u8>>,
-    /// Directories whose names count.
-    #[prost(bytes = "vec", repeated, tag = "4")]
-    listed: Vec<Vec<u8>>,
-    #[prost(bytes = "vec", repeated, tag = "5")]
-    links: Vec<Vec<u8>>,
-    #[prost(bytes = "vec", repeated, tag = "6")]
-    products: Vec<Vec<u8>>,
-    #[prost(bytes = "vec", repeated, tag = "7")]
-    made_directories: Vec<Vec<u8>>,
-}
-
-/// The latest last.
-#[derive(Clone, PartialEq, Message)]
-pub(crate) struct Predictions {
-    #[prost(message, repeated, tag = "1")]
-    all: Vec<Prediction>,
-}
-
-impl Predictions {
-    /// From what [`Predictions::with`] made. What makes no sense predicts nothing.
-    pub(crate) fn read(bytes: &[u8]) -> Self {
-        Self::decode(bytes).unwrap_or_default()
-    }
-
-    /// The likeliest first.
-    pub(crate) fn likely(&self) -> impl Iterator<Item = &Prediction> {
-        self.all.iter().rev().take(PREDICTIONS_MAX)
-    }
-
-    /// With one more, as bytes to be kept.
-    pub(crate) fn with(&self, latest: Prediction) -> Vec<u8> {
-        let others = self.likely().filter(|known| **known != latest);
-        let mut all: Vec<_> = others.take(PREDICTIONS_MAX - 1).cloned().collect();
-        all.reverse();
-        all.push(latest);
-        Predictions { all }.encode_to_vec()
-    }
-}
 
 /// What a command is before anybody knows what it looks at: its predictions are known by this.
 pub(crate) struct Question {
@@ -172,7 +129,7 @@ impl Question {
         if prediction.places() > PREDICTED_PLACES_MAX {
             return Err(Why::Inputs("it looks at too much".to_owned()));
         }
-        let sights = prediction.sights_now()?;
+        let sights = prediction.sights_now();
         self.plan(knowledge, wanted, prediction, &sights, None)
     }
 
@@ -190,7 +147,7 @@ impl Question {
         }
         let sights = sights_of(deeds);
         // What has changed since the command looked at it would be something else under the same name.
-        if prediction.sights_now()? != sights {
+        if prediction.sights_now() != sights {
             return Err(Why::Inputs(CHANGED.to_owned()));
         }
         let plan = self.plan(knowledge, wanted, &prediction, &sights, Some(begun))?;
@@ -207,8 +164,7 @@ impl Question {
     ) -> Result<Plan, Why> {
         let mut builder = ActionBuilder::new(&self.layout, &knowledge.digests);
         for file in &prediction.files {
-            let path = path(file);
-            let found = builder.file(path)?;
+            let found = self.add(&mut builder, path(file))?;
             if begun.is_some_and(|begun| !found.stamp.is_settled(begun)) {
                 return Err(Why::Inputs(CHANGED.to_owned()));
             }
@@ -239,6 +195,93 @@ impl Question {
         })
     }
 
+    fn add(&self, builder: &mut ActionBuilder<'_>, file: &Path) -> Result<FileDigest, Why> {
+        match OF_EVERY_MACHINE.iter().any(|own| file == Path::new(own)) {
+            true => builder.host_file(file),
+            false => builder.file(file),
+        }
+    }
+
+    /// The same action for a worker: with everything there that the command would list, and a word to tell what it looked at.
+    pub(crate) fn executed(
+        &self,
+        knowledge: &Knowledge,
+        wanted: &Wanted,
+        prediction: &Prediction,
+        known: &Plan,
+    ) -> Result<Plan, Why> {
+        let is_ours = |place: &Path| matches!(self.layout.place(place), Place::Tree(_));
+        if let Some(link) = prediction
+            .links
+            .iter()
+            .map(|link| path(link))
+            .find(|link| is_ours(link))
+        {
+            return Err(Why::Inputs(format!("it reads the symlink {}", link.display())));
+        }
+        let mut builder = ActionBuilder::new(&self.layout, &knowledge.digests);
+        for file in &prediction.files {
+            self.add(&mut builder, path(file))?;
+        }
+        for directory in &prediction.directories {
+            builder.directory(path(directory))?;
+        }
+        for listed in prediction
+            .listed
+            .iter()
+            .map(|listed| path(listed))
+            .filter(|listed| is_ours(listed))
+        {
+            builder.directory(listed)?;
+            for name in prediction.names_in(listed).unwrap_or_default() {
+                let entry = listed.join(name);
+                let found = fs::symlink_metadata(&entry).map_err(|_| Why::Inputs(CHANGED.to_owned()))?;
+                match (found.is_dir(), found.is_file()) {
+                    (true, _) => builder.directory(&entry)?,
+                    (_, true) => _ = builder.file(&entry)?,
+                    _ => {
+                        return Err(Why::Inputs(format!(
+                            "it lists {}, which is no file",
+                            entry.display()
+                        )));
+                    }
+                }
+            }
+        }
+        for output in &known.subject.outputs {
+            let parent = output.path.parent().unwrap_or(Path::new("/"));
+            if !prediction.makes(parent) {
+                builder.directory(parent)?;
+            }
+        }
+        let names = known.subject.outputs.iter().map(|output| output.name.clone());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        let facts = facts(&prediction.sights_now());
+        let mut words = self
+            .words
+            .with(OBSERVED_MARK, &wanted.settings.salt, &facts, names);
+        words.worker = knowledge.worker();
+        words
+            .worker
+            .push((OBSERVE_PROPERTY.to_owned(), "true".to_owned()));
+        words.timeout = wanted.settings.exec_timeout;
+        let built = builder.build(words)?;
+        Ok(Plan {
+            subject: known.subject.clone(),
+            executed_digest: built.executed_digest,
+            sources: built.sources,
+            elsewhere: built.elsewhere,
+            is_probe: false,
+            more: Vec::new(),
+        })
+    }
+
+    /// Where the tree begins.
+    pub(crate) fn root(&self) -> &Path {
+        self.layout.root()
+    }
+
     /// What it makes has to be in the tree: nobody else's files are written.
     fn outputs(&self, prediction: &Prediction) -> Result<Vec<PlannedOutput>, Why> {
         let output = |product: &Vec<u8>| {
@@ -256,6 +299,19 @@ impl Question {
         prediction.products.iter().map(output).collect()
     }
 }
+
+/// Files of the host itself, outside of what its packages bring: every machine has its own, to the same end.
+const OF_EVERY_MACHINE: [&str; 7] = [
+    "/etc/ld.so.cache",
+    "/etc/locale.alias",
+    "/etc/localtime",
+    "/etc/nsswitch.conf",
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/magic",
+];
+/// What has a worker tell which inputs a command looked at.
+const OBSERVE_PROPERTY: &str = "observe-inputs";
 
 const CHANGED: &str = "what it looked at has changed since, or only just before";
 
@@ -276,133 +332,6 @@ impl Words {
     }
 }
 
-/// One look at something that is no file's contents: the kind, the place, and what was there.
-type Sight = (&'static str, PathBuf, Vec<u8>);
-
-const NOTHING: &[u8] = b"nothing";
-const DIRECTORY: &[u8] = b"a directory";
-const FILE: &[u8] = b"a file";
-
-impl Prediction {
-    fn of(deeds: &Deeds) -> Self {
-        let bytes = |paths: &mut dyn Iterator<Item = &PathBuf>| {
-            paths.map(|path| path.as_os_str().as_bytes().to_vec()).collect()
-        };
-        Prediction {
-            files: bytes(&mut deeds.files.iter()),
-            absent: bytes(&mut deeds.absent.iter()),
-            directories: bytes(&mut deeds.directories.iter()),
-            listed: bytes(&mut deeds.listed.keys()),
-            links: bytes(&mut deeds.links.keys()),
-            products: bytes(&mut deeds.products.iter()),
-            made_directories: bytes(&mut deeds.made_directories.iter()),
-        }
-    }
-
-    fn places(&self) -> usize {
-        let all = [
-            &self.files,
-            &self.absent,
-            &self.directories,
-            &self.listed,
-            &self.links,
-            &self.products,
-            &self.made_directories,
-        ];
-        all.iter().map(|places| places.len()).sum()
-    }
-
-    /// Directories that must be there before the products are.
-    pub(crate) fn directories_to_make(&self) -> impl Iterator<Item = &Path> {
-        self.made_directories.iter().map(|directory| path(directory))
-    }
-
-    /// What all these places look like now.
-    fn sights_now(&self) -> Result<BTreeSet<Sight>, Why> {
-        let mut sights = BTreeSet::new();
-        for place in &self.absent {
-            sights.insert(("absent", path(place).to_owned(), what_is_at(path(place)).to_vec()));
-        }
-        for place in &self.directories {
-            sights.insert((
-                "directory",
-                path(place).to_owned(),
-                what_is_at(path(place)).to_vec(),
-            ));
-        }
-        for place in &self.listed {
-            let names = self.names_in(path(place)).unwrap_or_else(|| NOTHING.to_vec());
-            sights.insert(("listed", path(place).to_owned(), names));
-        }
-        for place in &self.links {
-            let target = fs::read_link(path(place));
-            let target =
-                target.map_or_else(|_| NOTHING.to_vec(), |target| target.into_os_string().into_vec());
-            sights.insert(("link", path(place).to_owned(), target));
-        }
-        Ok(sights)
-    }
-
-    /// The names in a directory without those that the command makes there.
-    fn names_in(&self, directory: &Path) -> Option<Vec<u8>> {
-        let real = directory.canonicalize().ok()?;
-        let own = self.products.iter().filter_map(|product| {
-            let product = path(product);
-            let is_here = product
-                .parent()?
-                .canonicalize()
-                .is_ok_and(|parent| parent == real);
-            is_here.then(|| product.file_name()).flatten()
-        });
-        let made = self.made_directories.iter().filter_map(|made| {
-            let made = path(made);
-            (made.parent() == Some(real.as_path()))
-                .then(|| made.file_name())
-                .flatten()
-        });
-        let own: BTreeSet<&OsStr> = own.chain(made).collect();
-        let entries = fs::read_dir(&real).ok()?;
-        let names = entries.map(|entry| Ok(entry?.file_name()));
-        let mut names: Vec<OsString> = names.collect::<std::io::Result<_>>().ok()?;
-        names.retain(|name| !own.contains(name.as_os_str()));
-        names.sort_unstable();
-        Some(joined(&names))
-    }
-}
-
-fn sights_of(deeds: &Deeds) -> BTreeSet<Sight> {
-    let absent = deeds
-        .absent
-        .iter()
-        .map(|path| ("absent", path.clone(), NOTHING.to_vec()));
-    let directories = deeds
-        .directories
-        .iter()
-        .map(|path| ("directory", path.clone(), DIRECTORY.to_vec()));
-    let listed = deeds
-        .listed
-        .iter()
-        .map(|(path, names)| ("listed", path.clone(), joined(names)));
-    let links = deeds
-        .links
-        .iter()
-        .map(|(path, target)| ("link", path.clone(), target.as_os_str().as_bytes().to_vec()));
-    absent.chain(directories).chain(listed).chain(links).collect()
-}
-
-fn what_is_at(path: &Path) -> &'static [u8] {
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() => DIRECTORY,
-        Ok(_) => FILE,
-        Err(_) => NOTHING,
-    }
-}
-
-/// No name holds a slash.
-fn joined(names: &[OsString]) -> Vec<u8> {
-    names.join(OsStr::new("/")).into_vec()
-}
-
 /// What the looks come to, as part of the action.
 fn facts(sights: &BTreeSet<Sight>) -> Vec<u8> {
     let mut facts = Vec::new();
@@ -416,10 +345,6 @@ fn facts(sights: &BTreeSet<Sight>) -> Vec<u8> {
         field(seen);
     }
     facts
-}
-
-fn path(bytes: &[u8]) -> &Path {
-    Path::new(OsStr::from_bytes(bytes))
 }
 
 /// All variables that the command has and that may count.
