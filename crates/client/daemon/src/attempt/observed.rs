@@ -32,13 +32,18 @@ pub(crate) struct Watched {
     pub(crate) deeds: Result<Deeds, String>,
 }
 
+/// What the runner puts behind the name of notes that it has not finished.
+const UNFINISHED: &str = "part";
+
 /// Notes of one command, which go away with this.
 struct Notes(PathBuf);
 
 impl Drop for Notes {
     fn drop(&mut self) {
-        // There may be none.
-        let _ = std::fs::remove_file(&self.0);
+        // There may be none, or the beginning of some.
+        for notes in [&self.0, &self.0.with_extension(UNFINISHED)] {
+            let _ = std::fs::remove_file(notes);
+        }
     }
 }
 

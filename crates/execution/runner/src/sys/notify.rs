@@ -46,6 +46,8 @@ const NOTIF_RECV: c_ulong = 0xc050_2100;
 const NOTIF_SEND: c_ulong = 0xc018_2101;
 const NOTIF_ID_VALID: c_ulong = 0x4008_2102;
 const FLAG_CONTINUE: u32 = 1;
+/// `SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV`.
+const FLAG_WAIT_KILLABLE: c_ulong = 1 << 5;
 
 /// Has further system calls of this thread, and of all that it starts, pass a filter, and returns where those are told for
 /// which the filter says so.
@@ -56,19 +58,27 @@ pub(crate) fn filter_with_listener(program: &[Instruction]) -> Result<OwnedFd, E
         len: length,
         filter: steps.as_mut_ptr(),
     };
-    // SAFETY: the program points to `length` instructions that live until the call returns; the kernel copies them. A
-    // non-negative result is a fresh descriptor.
-    unsafe {
-        let listener = libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            libc::SECCOMP_FILTER_FLAG_NEW_LISTENER,
-            &raw const program,
-        );
-        match c_int::try_from(listener) {
-            Ok(listener) if listener >= 0 => Ok(OwnedFd::from_raw_fd(listener)),
-            _ => Err(last_errno()),
+    let install = |flags: libc::c_ulong| {
+        // SAFETY: the program points to `length` instructions that live until the call returns; the kernel copies them. A
+        // non-negative result is a fresh descriptor.
+        unsafe {
+            let listener = libc::syscall(
+                libc::SYS_seccomp,
+                libc::SECCOMP_SET_MODE_FILTER,
+                flags,
+                &raw const program,
+            );
+            match c_int::try_from(listener) {
+                Ok(listener) if listener >= 0 => Ok(OwnedFd::from_raw_fd(listener)),
+                _ => Err(last_errno()),
+            }
         }
+    };
+    // Once we have been asked, only death interrupts the call: a program that sends itself a signal every few microseconds
+    // would ask for ever. Kernels before 5.19 do not know this.
+    match install(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE) {
+        Err(Errno::INVAL) => install(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER),
+        installed => installed,
     }
 }
 
