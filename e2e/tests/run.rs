@@ -302,6 +302,46 @@ fn what_a_compiler_says_is_said_and_what_it_refuses_is_refused() -> Result<()> {
     Ok(())
 }
 
+/// `script` runs a build on a terminal of its own.
+#[test]
+fn on_a_terminal_messages_have_their_colours() -> Result<()> {
+    const COLOUR: &str = "\u{1b}[";
+    for cc in ["gcc", "clang"] {
+        let user = User::new()?;
+        let warns = project(&[("a.c", "int a(void) { int unused; return 0; }\n")])?;
+        let farrier = e2e::tools::farrier()?;
+        let build = format!("{} run --quiet -- {cc} -Wall -g -c a.c -o a.o", farrier.display());
+        let on_terminal = || -> Result<String> {
+            let output = Command::new("script")
+                .args(["--quiet", "--return", "--command", &build, "/dev/null"])
+                .current_dir(warns.path())
+                .env("FARRIER_STATE_DIR", user.state())
+                .env("TERM", "xterm")
+                .env_remove("FARRIER_SOCKET")
+                .env_remove("NO_COLOR")
+                .env_remove("GCC_COLORS")
+                .output()
+                .context("script does not start")?;
+            let said = String::from_utf8_lossy(&output.stdout).replace('\r', "");
+            ensure!(output.status.success() && said.contains("unused"), "{said}");
+            Ok(said)
+        };
+        let seen = on_terminal()?;
+        ensure!(seen.contains(COLOUR), "{cc}: {seen:?}");
+        let kept = on_terminal()?;
+        let object = fs::read(warns.path().join("a.o"))?;
+        let steps = user.steps()?;
+        ensure!(steps.iter().all(|(_, how)| how == "hit"), "{steps:?}");
+        let by_hand = Command::new(cc)
+            .args(["-Wall", "-g", "-c", "a.c", "-o", "a.o"])
+            .current_dir(warns.path())
+            .output()?;
+        assert_eq!(kept, String::from_utf8(by_hand.stderr)?);
+        ensure!(fs::read(warns.path().join("a.o"))? == object, "{cc}");
+    }
+    Ok(())
+}
+
 #[test]
 fn everything_else_is_as_it_was() -> Result<()> {
     let user = User::new()?;

@@ -8,6 +8,7 @@
 //! `attempt/` how it may be answered, `service.rs` what happens when the server does not. `limits.rs` has every bound.
 
 mod attempt;
+mod colours;
 mod counts;
 mod daemon;
 mod door;

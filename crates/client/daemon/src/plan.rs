@@ -53,6 +53,7 @@ pub(crate) use self::subject::{Subject, recall};
 use self::toolchains::{Toolchain, Toolchains};
 use self::trees::Trees;
 pub(crate) use self::why::Why;
+use crate::colours;
 use crate::tool::{first_words, variable};
 use crate::wanted::Wanted;
 
@@ -268,6 +269,8 @@ pub(crate) fn plan(
         unsure: read.unsure,
         dated,
     };
+    let is_seen = request.is_terminal && !probe::is_probe(&step);
+    let colours = colours::asked_for(&step, &request.arguments, is_seen, |name| variable(request, name));
     // The name of what a probe makes will not come again, and neither will a step that has the time in it.
     if renamed.is_none() && dated.is_none() {
         looked.remember(begun, &read.grounds, &subject);
@@ -278,7 +281,7 @@ pub(crate) fn plan(
         sources: built.sources,
         elsewhere,
         is_probe: probe::is_probe(&step),
-        more: map.into_iter().map(OsString::from).collect(),
+        more: map.into_iter().map(OsString::from).chain(colours).collect(),
     })
 }
 

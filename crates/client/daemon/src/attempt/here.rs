@@ -11,6 +11,7 @@ use reapi::execution::ExecutedActionMetadata;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::kept::{Whole, kept};
+use crate::colours;
 use crate::earlier::Earlier;
 use crate::failures::Failure;
 use crate::link::Link;
@@ -60,6 +61,14 @@ pub(crate) async fn run(
     }
     let (Some(output), Some(error_output)) = (output, error_output) else {
         return Ok(Ran::unkept(end, "the command prints more than is kept"));
+    };
+    // Colours that somebody else has asked for are part of what it prints.
+    let kept = match colours::are_asked_for(&plan.more) {
+        true => colours::without(error_output),
+        false => Some(error_output),
+    };
+    let Some(error_output) = kept else {
+        return Ok(Ran::unkept(end, "the command prints for a terminal"));
     };
     let ended = SystemTime::now();
     // Also notices a header that has come to stand before another one meanwhile.
