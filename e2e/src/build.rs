@@ -15,10 +15,26 @@ use crate::{tools, waiting};
 const END_AT_MOST: Duration = Duration::from_secs(30);
 
 /// A user, with a daemon of his own.
+#[derive(Debug)]
 pub struct User {
     state: TempDir,
     /// More variables of every build.
     pub environment: Vec<(String, String)>,
+}
+
+/// What became of one command of a build.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// What it makes, or its first words.
+    pub name: String,
+    /// `hit`, `local`, and so on.
+    pub how: String,
+    /// Why it is not kept, if it is not.
+    pub why: Option<String>,
+    /// Why no worker did it, where one was to.
+    pub fallback: Option<String>,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
 }
 
 /// What `farrier run` says at the end of a build.
@@ -79,6 +95,12 @@ impl User {
 
     /// The steps of the last build: what each makes, and how it was done.
     pub fn steps(&self) -> Result<Vec<(String, String)>> {
+        let steps = self.steps_told()?;
+        Ok(steps.into_iter().map(|step| (step.name, step.how)).collect())
+    }
+
+    /// The steps of the last build, with everything that is told of them.
+    pub fn steps_told(&self) -> Result<Vec<Step>> {
         let output = self.farrier(&["steps", "--json"])?.output()?;
         ensure!(output.status.success(), "{output:?}");
         let steps: Vec<serde_json::Value> = serde_json::from_slice(&output.stdout)?;
@@ -88,7 +110,15 @@ impl User {
         };
         steps
             .iter()
-            .map(|step| Ok((text(step, "name")?, text(step, "how")?)))
+            .map(|step| {
+                Ok(Step {
+                    name: text(step, "name")?,
+                    how: text(step, "how")?,
+                    why: step["why"].as_str().map(str::to_owned),
+                    fallback: step["fallback"].as_str().map(str::to_owned),
+                    took_us: step["took_us"].as_u64().context("no took_us")?,
+                })
+            })
             .collect()
     }
 
@@ -118,7 +148,7 @@ impl Drop for User {
 
 impl Summary {
     /// Out of the line `farrier: 4 steps in 0.1 s: 3 from the cache (75 %), 0 by workers, 1 here`.
-    fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let line = text
             .lines()
             .find(|line| line.starts_with("farrier: ") && line.contains(" steps in "));

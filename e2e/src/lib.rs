@@ -18,6 +18,7 @@ pub mod dialects;
 pub mod execution_log;
 pub mod farrier;
 pub mod joined;
+pub mod kernel;
 pub mod moto;
 pub mod process_tree;
 pub mod project;

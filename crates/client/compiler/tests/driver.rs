@@ -66,6 +66,7 @@ fn rules_beside_the_product() {
         gcc -c -MD -MF x.d -MT y -MQ z -MP a.c => Compile C | a.c | out a.o x.d | rule x.d
         gcc -c -Wp,-MD,d/.a.o.d -o d/a.o d/a.c => Compile C | d/a.c | out d/a.o d/.a.o.d | rule d/.a.o.d
         gcc -c -Wp,-MMD,d/.a.o.d -MMD -o d/a.o d/a.c => Compile C | d/a.c | out d/a.o d/.a.o.d | rule d/.a.o.d
+        gcc -c -Wp,-MD,d/.a.o.d -Wp,-MT,d/a.o -o d/a.o d/a.c => Compile C | d/a.c | out d/a.o d/.a.o.d | rule d/.a.o.d
         gcc -c -Xpreprocessor -MD -Xpreprocessor a.d a.c => Compile C | a.c | out a.o a.d | rule a.d
         gcc -c -Wp,-MD a.c => not ours: option `-MD` has no argument
         gcc -c -Wp,-MD,x.d -MF y.d a.c => not ours: two files for one rule

@@ -8,8 +8,10 @@ pub const FRAME_BYTES_MAX: usize = 16 << 20;
 pub const FIELDS_MAX: usize = 1 << 20;
 /// How much of an output or of standard input travels in one frame.
 pub const PIECE_BYTES_MAX: usize = 64 << 10;
-/// How much of each output of a command that ran here is kept for the cache. Who prints more is not cached.
-pub const CAPTURED_BYTES_MAX: usize = 2 << 20;
+/// How much of each output of a command that ran here is kept for the cache. Who prints more is not cached. Both travel in
+/// one frame. A source that a kernel's `MODVERSIONS` has preprocessed is 2 to 4 MiB of text.
+pub const CAPTURED_BYTES_MAX: usize = 7 << 20;
+const _: () = assert!(2 * CAPTURED_BYTES_MAX + (1 << 10) < FRAME_BYTES_MAX);
 /// How much of standard input is sent. A compiler that is asked something reads a line or two.
 pub const INPUT_BYTES_MAX: usize = 1 << 20;
 /// How long standard input may take to end. Beyond, the real tool reads it: it may not even want to.

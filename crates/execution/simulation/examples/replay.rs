@@ -1,6 +1,8 @@
 //! A recorded build on 1 to 500 workers, as a table and a picture.
 //!
 //! `cargo run --release -p simulation --example replay -- bench/recorded/openssl.csv docs`
+//!
+//! or the table alone, on farms that are named: `replay -- bench/recorded/linux.csv --workers 1,8,32`.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -10,24 +12,47 @@ use simulation::replay::{OVERHEAD, Recorded, Replayed, read, replay};
 
 const WORKERS: [usize; 9] = [1, 2, 5, 10, 20, 50, 100, 200, 500];
 
-const USAGE: &str = "usage: replay RECORD.csv DIRECTORY";
+/// The largest farm that is simulated.
+const WORKERS_MAX: usize = 10_000;
+
+const USAGE: &str = "usage: replay RECORD.csv DIRECTORY | replay RECORD.csv --workers NUMBER,NUMBER...";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let mut words = env::args().skip(1);
-    let (Some(record), Some(directory), None) = (words.next(), words.next(), words.next()) else {
-        return Err(USAGE.into());
-    };
-    let actions = read(&fs::read_to_string(&record).map_err(|error| format!("{record}: {error}"))?)?;
-    let runs = WORKERS.map(|workers| (workers, replay(&actions, workers)));
-    let directory = Path::new(&directory);
-    fs::write(directory.join("simulation.md"), page(&record, &actions, &runs)?)?;
-    fs::write(directory.join("simulation.svg"), picture(&runs)?)?;
+    let words: Vec<String> = env::args().skip(1).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words[..] {
+        [record, "--workers", workers] => {
+            let workers = workers.split(',').map(|number| match number.parse() {
+                Ok(number @ 1..=WORKERS_MAX) => Ok(number),
+                _ => Err(format!("{number} is no number of workers (1 to {WORKERS_MAX})")),
+            });
+            let workers = workers.collect::<Result<Vec<usize>, _>>()?;
+            print!("{}", table(&runs(&recorded(record)?, &workers))?);
+        }
+        [record, directory] => {
+            let actions = recorded(record)?;
+            let runs = runs(&actions, &WORKERS);
+            let directory = Path::new(directory);
+            fs::write(directory.join("simulation.md"), page(record, &actions, &runs)?)?;
+            fs::write(directory.join("simulation.svg"), picture(&runs)?)?;
+        }
+        _ => return Err(USAGE.into()),
+    }
     Ok(())
+}
+
+fn recorded(record: &str) -> Result<Vec<Recorded>, String> {
+    let csv = fs::read_to_string(record).map_err(|error| format!("{record}: {error}"))?;
+    read(&csv).map_err(|error| format!("{record}: {error}"))
+}
+
+fn runs(actions: &[Recorded], workers: &[usize]) -> Vec<(usize, Replayed)> {
+    let run = |workers: &usize| (*workers, replay(actions, *workers));
+    workers.iter().map(run).collect()
 }
 
 fn page(record: &str, actions: &[Recorded], runs: &[(usize, Replayed)]) -> Result<String, std::fmt::Error> {
     let mut page = String::new();
-    let alone = runs[0].1.span.as_secs_f64();
     writeln!(page, "# A recorded build on farms of any size\n")?;
     writeln!(
         page,
@@ -41,6 +66,14 @@ fn page(record: &str, actions: &[Recorded], runs: &[(usize, Replayed)]) -> Resul
         page,
         "![speed-up, bound and utilisation by number of workers](simulation.svg)\n"
     )?;
+    page.push_str(&table(runs)?);
+    Ok(page)
+}
+
+/// Speed-up beside the first of the farms.
+fn table(runs: &[(usize, Replayed)]) -> Result<String, std::fmt::Error> {
+    let mut page = String::new();
+    let alone = runs.first().map_or(0.0, |(_, run)| run.span.as_secs_f64());
     writeln!(
         page,
         "| workers | takes | bound | speed-up | utilisation | waits p50 | waits p95 |"

@@ -58,7 +58,7 @@ impl Command {
             match found.row.role {
                 RuleFile if own.is_some() => self.rules.direct = Some(found.text().to_owned()),
                 Ignore | Define | Undefine | Assert | Forced(_) | Search(_) | NoStandard | NoStandardCxx
-                | Talk | HeaderRoot | Note(_) => self.option(&found, taken)?,
+                | Talk | HeaderRoot | Note(_) | RuleTarget => self.option(&found, taken)?,
                 Facts | Careful(_) => {
                     self.option(&found, &[])?;
                     for word in taken {

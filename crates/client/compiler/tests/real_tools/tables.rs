@@ -15,6 +15,7 @@ CC -c a.c -o d/x.o -MD --coverage -gsplit-dwarf -g -fstack-usage
 CC -c a.c -MD -MF d/rules.d
 CC -c a.c -MD -MFd/rules.d -MT a.o -MP
 CC -c a.c -Wp,-MD,d/.x.o.d -o d/x.o
+CC -c a.c -Wp,-MD,d/.x.o.d -Wp,-MT,d/x.o -o d/x.o
 CC -c a.c -Wp,-MMD,d/.x.o.d -MD -o d/x.o
 CC -c a.c b.c -MD
 CC -c a.c b.c -MD -MF one.d
