@@ -79,6 +79,9 @@ pub(crate) const RETRY_DELAY_MAX: Duration = Duration::from_secs(5);
 /// After this long, no further attempt.
 pub(crate) const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// How long the first requests to a bucket may take, with everything that is tried again.
+pub(crate) const TRIAL_TIME_MAX: Duration = Duration::from_secs(45);
+
 /// Clocks of writers and collectors may differ by this much.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(15 * 60);
 /// How long a put waits for a collection that is just removing its object.
