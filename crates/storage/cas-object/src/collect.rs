@@ -1,13 +1,14 @@
 //! Removing what nobody has used for long, never anything that somebody was promised.
 //!
-//! A collection reads what has been touched and goes through three steps, each of which may fail and be taken up by the
+//! A collection reads what has been touched and goes through four steps, each of which may fail and be taken up by the
 //! next collection:
 //!
 //! 1. what is on a *condemned* list whose grace is over, and still untouched, goes onto a *doomed* list. With that list
 //!    stored, the touches are read once more; whatever is untouched even now is removed, then the list
 //!    ([`liveness`](crate::liveness) says why no promise is broken);
-//! 2. everything in the bucket that is untouched and on no list is condemned;
-//! 3. records of touches that no longer count are removed.
+//! 2. segments that are mostly dead are stored again without the dead (`merge.rs`);
+//! 3. everything in the bucket that is untouched and on no list is condemned;
+//! 4. records of touches that no longer count are removed.
 //!
 //! The grace is for readers in the middle of a blob and for writers between storing an object and touching it. A
 //! collector that dies leaves lists behind. What is on a doomed list is not promised to anybody until the next
@@ -33,6 +34,8 @@ use crate::record;
 use crate::requests::Requests;
 use crate::touches::Touches;
 
+mod merge;
+
 /// Removes what is not used.
 #[derive(Clone)]
 pub struct Collector {
@@ -53,6 +56,8 @@ pub struct Collected {
     pub spared: u64,
     /// Gone.
     pub removed: u64,
+    /// Segments that were mostly dead: gone, and what lives of them stored again in others.
+    pub merged: u64,
 }
 
 /// Why a collection did not come to its end. What it has done so far is right, and the next one goes on.
@@ -105,6 +110,7 @@ impl Collector {
         };
         collection.take_over().await?;
         let listed = collection.remove_condemned().await?;
+        collection.merge().await?;
         collection.condemn(&listed).await?;
         collection.forget_old_touches().await?;
         Ok(collection.done)
@@ -117,6 +123,12 @@ struct Collection<'a> {
     started: Instant,
     touches: Touches,
     done: Collected,
+}
+
+/// What became of a list of the doomed.
+struct Removed {
+    spared: u64,
+    removed: u64,
 }
 
 impl Collection<'_> {
@@ -155,7 +167,10 @@ impl Collection<'_> {
                     objects = units.len(),
                     "finishing what an earlier collection did not"
                 );
-                self.remove_doomed(path, units, Instant::now()).await?;
+                let removed = self
+                    .remove_doomed(path, units, Instant::now(), Touches::keep)
+                    .await?;
+                self.count(removed);
             }
         }
         Ok(())
@@ -192,7 +207,16 @@ impl Collection<'_> {
         requests
             .create(&path, &PutPayload::from(record::encode(units)))
             .await?;
-        self.remove_doomed(path, units.to_vec(), doomed_at).await
+        let removed = self
+            .remove_doomed(path, units.to_vec(), doomed_at, Touches::keep)
+            .await?;
+        self.count(removed);
+        Ok(())
+    }
+
+    fn count(&mut self, Removed { spared, removed }: Removed) {
+        self.done.spared += spared;
+        self.done.removed += removed;
     }
 
     /// `list` is stored. When removing fails, it stays: a request may still be on its way.
@@ -201,10 +225,11 @@ impl Collection<'_> {
         list: Path,
         units: Vec<Unit>,
         since: Instant,
-    ) -> Result<(), StoreError> {
+        spare: impl Fn(&Touches, Unit) -> bool,
+    ) -> Result<Removed, StoreError> {
         self.read_touches().await?;
         let (alive, dead): (Vec<Unit>, Vec<Unit>) =
-            units.into_iter().partition(|unit| self.touches.keep(*unit));
+            units.into_iter().partition(|unit| spare(&self.touches, *unit));
         let paths: Vec<Path> = dead.iter().map(|unit| self.collector.keys.unit(*unit)).collect();
         // Half of the time is left for requests that are on their way when this one gives up.
         let until = since + DOOM_TIME_MAX / 2;
@@ -216,9 +241,10 @@ impl Collection<'_> {
                 })??;
         }
         self.remove("doomed", &[list]).await?;
-        self.done.spared += alive.len() as u64;
-        self.done.removed += dead.len() as u64;
-        Ok(())
+        Ok(Removed {
+            spared: alive.len() as u64,
+            removed: dead.len() as u64,
+        })
     }
 
     /// Condemns everything that is untouched and not `listed` yet.

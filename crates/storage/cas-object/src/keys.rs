@@ -57,6 +57,33 @@ pub(crate) enum Unit {
     Result(Digest),
 }
 
+/// What somebody was promised or has read: a unit, or of a segment one blob, so that the rest of it can go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) enum Touch {
+    Whole(Unit),
+    Packed {
+        segment: TimedId,
+        offset: u32,
+        size_bytes: u32,
+    },
+}
+
+impl Touch {
+    /// The object that it is about.
+    pub(crate) fn unit(self) -> Unit {
+        match self {
+            Touch::Whole(unit) => unit,
+            Touch::Packed { segment, .. } => Unit::Segment(segment),
+        }
+    }
+}
+
+impl From<Unit> for Touch {
+    fn from(unit: Unit) -> Self {
+        Touch::Whole(unit)
+    }
+}
+
 impl std::fmt::Display for Unit {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (kind, digest) = match self {

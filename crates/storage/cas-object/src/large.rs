@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::frames::{self, Piece, object_bytes};
-use crate::keys::{Keys, Unit};
+use crate::keys::{Keys, Touch, Unit};
 use crate::limits::{
     BLOB_BYTES_MAX, CREATES_MAX, DAMAGED_MAX, HEADS_MAX, PIECES_AHEAD_MAX, SINGLE_PUT_BYTES_MAX,
 };
@@ -172,11 +172,11 @@ impl Large {
             .buffer_unordered(HEADS_MAX)
             .try_collect()
             .await?;
-        let units: Vec<Unit> = found.into_iter().flatten().collect();
-        let verdicts = self.0.liveness.promise(&units).await?;
+        let touches: Vec<Touch> = found.into_iter().flatten().map(Touch::Whole).collect();
+        let verdicts = self.0.liveness.promise(&touches).await?;
         let alive = verdicts
             .into_iter()
-            .filter_map(|(unit, verdict)| match (unit, verdict) {
+            .filter_map(|(touch, verdict)| match (touch.unit(), verdict) {
                 (Unit::Blob(digest), Verdict::Alive) => Some(digest),
                 _ => None,
             });

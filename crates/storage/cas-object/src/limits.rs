@@ -79,6 +79,9 @@ pub(crate) const RETRY_DELAY_MAX: Duration = Duration::from_secs(5);
 /// After this long, no further attempt.
 pub(crate) const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
 
+/// How long the first requests to a bucket may take, with everything that is tried again.
+pub(crate) const TRIAL_TIME_MAX: Duration = Duration::from_secs(45);
+
 /// Clocks of writers and collectors may differ by this much.
 pub const CLOCK_SKEW_MAX: Duration = Duration::from_secs(15 * 60);
 /// How long a put waits for a collection that is just removing its object.
@@ -92,6 +95,12 @@ pub(crate) const DOOM_TIME_MAX: Duration = Duration::from_secs(10 * 60);
 pub(crate) const DOOMED_MAX: usize = 1_000;
 /// Objects that one collection condemns. What is beyond waits for the next.
 pub(crate) const CONDEMNED_MAX: usize = 1_000_000;
+/// Segments that one collection stores again. What is beyond waits for the next …
+pub(crate) const MERGED_MAX: usize = 1_000;
+/// … and so many of them into one new segment at most: they are doomed together.
+pub(crate) const MERGED_AT_ONCE_MAX: usize = 64;
+/// Largest segment that is read as a whole: the bytes of the last blob, and an index, may come on top of a full one.
+pub(crate) const MERGED_BYTES_MAX: u64 = 16 << 20;
 /// Records of touches that a collector reads at once.
 pub(crate) const RECORD_READS_MAX: usize = 16;
 /// How long closing waits for what is being stored.

@@ -12,6 +12,9 @@
 //! they began. So if the list was stored after (2) began, the collector sees the touch of (1) and spares the object; if
 //! it was taken away before (2) began, the object has gone by then and (3) finds nothing; otherwise (2) sees it.
 //!
+//! Of a segment, each blob is touched for itself. What lives of a segment that is mostly dead is stored again before the
+//! old one is doomed ([`merge`](crate::merge)); whoever then finds the old one doomed or gone finds the new one.
+//!
 //! Many questions share one record and one listing: while one is stored, the next ones gather.
 
 use std::collections::{HashMap, HashSet};
@@ -25,7 +28,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 use crate::clock::{Clock, Epoch};
-use crate::keys::{Keys, TimedId, Unit};
+use crate::keys::{Keys, TimedId, Touch, Unit};
 use crate::limits::{
     DOOM_POLL, DOOM_WAIT_MAX, HEADS_MAX, RECORD_BYTES_MAX, RECORD_KEYS_MAX, RECORDS_AT_ONCE_MAX,
     TOUCH_BATCH_MAX, TOUCH_QUEUE_MAX, TOUCHED_MAX,
@@ -59,13 +62,13 @@ pub(crate) struct Liveness {
     keys: Keys,
     clock: Clock,
     epoch_length: Duration,
-    touched: Arc<Mutex<Lru<Unit, Touched>>>,
+    touched: Arc<Mutex<Lru<Touch, Touched>>>,
     questions: mpsc::Sender<Question>,
 }
 
-/// Units to be recorded, and who wants to know when they are. Nobody, when they were only read.
+/// Touches to be recorded, and who wants to know when they are. Nobody, when they were only read.
 struct Question {
-    units: Vec<Unit>,
+    touches: Vec<Touch>,
     answer: Option<oneshot::Sender<Result<Recorded, StoreError>>>,
 }
 
@@ -111,7 +114,7 @@ impl Liveness {
 
     /// Whether it has been promised in this epoch, so that nothing needs to be asked.
     pub(crate) fn is_confirmed(&self, unit: Unit) -> bool {
-        self.touched.lock().get(&unit) == Some(&Touched::Confirmed(self.epoch()))
+        is_confirmed(&mut self.touched.lock(), unit.into(), self.epoch())
     }
 
     /// A segment that was just stored: its id is its first touch.
@@ -119,72 +122,82 @@ impl Liveness {
         let epoch = Epoch::of(segment.moment(), self.epoch_length);
         remember(
             &mut self.touched.lock(),
-            Unit::Segment(segment),
+            Unit::Segment(segment).into(),
             Touched::Confirmed(epoch),
         );
     }
 
     /// It is not there after all, or not what it should be.
-    pub(crate) fn forget(&self, unit: Unit) {
-        self.touched.lock().remove(&unit);
+    pub(crate) fn forget(&self, touch: impl Into<Touch>) {
+        self.touched.lock().remove(&touch.into());
     }
 
     /// It was read. Recorded when there is time; a reader does not wait for it, and is promised nothing.
-    pub(crate) fn used(&self, unit: Unit) {
+    pub(crate) fn used(&self, touch: impl Into<Touch>) {
+        let touch = touch.into();
         let epoch = self.epoch();
         {
             let mut touched = self.touched.lock();
-            if matches!(touched.get(&unit), Some(Touched::Used(at) | Touched::Confirmed(at)) if *at == epoch)
+            if is_confirmed(&mut touched, touch, epoch) || touched.get(&touch) == Some(&Touched::Used(epoch))
             {
                 return;
             }
-            remember(&mut touched, unit, Touched::Used(epoch));
+            remember(&mut touched, touch, Touched::Used(epoch));
         }
         let question = Question {
-            units: vec![unit],
+            touches: vec![touch],
             answer: None,
         };
         if self.questions.try_send(question).is_err() {
             // Too busy. The next reader tries again.
-            self.forget(unit);
+            self.forget(touch);
         }
     }
 
-    /// Promises `units`: afterwards every one that is [`Verdict::Alive`] stays.
-    pub(crate) async fn promise(&self, units: &[Unit]) -> Result<HashMap<Unit, Verdict>, StoreError> {
+    /// Promises `touches`: afterwards every one that is [`Verdict::Alive`] stays.
+    pub(crate) async fn promise(&self, touches: &[Touch]) -> Result<HashMap<Touch, Verdict>, StoreError> {
         let epoch = self.epoch();
         let mut verdicts = HashMap::new();
         let mut unknown = Vec::new();
         {
             let mut touched = self.touched.lock();
-            for unit in units {
-                match touched.get(unit) {
-                    Some(Touched::Confirmed(at)) if *at == epoch => {
-                        verdicts.insert(*unit, Verdict::Alive);
-                    }
-                    _ => unknown.push(*unit),
+            for touch in touches {
+                match is_confirmed(&mut touched, *touch, epoch) {
+                    true => drop(verdicts.insert(*touch, Verdict::Alive)),
+                    false => unknown.push(*touch),
                 }
             }
         }
-        for units in unknown.chunks(RECORD_KEYS_MAX) {
-            let recorded = self.record(units.to_vec()).await?;
+        for touches in unknown.chunks(RECORD_KEYS_MAX) {
+            let recorded = self.record(touches.to_vec()).await?;
+            let units: HashSet<Unit> = touches.iter().map(|touch| touch.unit()).collect();
             let (doomed, free): (Vec<Unit>, Vec<Unit>) =
-                units.iter().partition(|unit| recorded.doomed.contains(unit));
-            verdicts.extend(doomed.into_iter().map(|unit| (unit, Verdict::Doomed)));
-            let looks = free.into_iter().map(|unit| self.look(unit, recorded.epoch));
-            let looks: Vec<_> = stream::iter(looks)
+                units.into_iter().partition(|unit| recorded.doomed.contains(unit));
+            let looks = free.into_iter().map(|unit| self.look(unit));
+            let mut found: HashMap<Unit, Verdict> = stream::iter(looks)
                 .buffer_unordered(HEADS_MAX)
                 .try_collect()
                 .await?;
-            verdicts.extend(looks);
+            found.extend(doomed.into_iter().map(|unit| (unit, Verdict::Doomed)));
+            let mut touched = self.touched.lock();
+            for touch in touches {
+                let verdict = found[&touch.unit()];
+                match verdict {
+                    Verdict::Alive => remember(&mut touched, *touch, Touched::Confirmed(recorded.epoch)),
+                    Verdict::Gone => drop(touched.remove(touch)),
+                    Verdict::Doomed => {}
+                }
+                verdicts.insert(*touch, verdict);
+            }
         }
         Ok(verdicts)
     }
 
     /// As [`promise`](Self::promise) for one, and waits while it is doomed: at most [`DOOM_WAIT_MAX`].
     pub(crate) async fn promise_settled(&self, unit: Unit) -> Result<bool, StoreError> {
+        let touch = Touch::Whole(unit);
         for _ in 0..DOOM_WAIT_MAX.as_millis() / DOOM_POLL.as_millis() {
-            match self.promise(&[unit]).await?.get(&unit) {
+            match self.promise(&[touch]).await?.get(&touch) {
                 Some(Verdict::Alive) => return Ok(true),
                 Some(Verdict::Gone) | None => return Ok(false),
                 Some(Verdict::Doomed) => tokio::time::sleep(DOOM_POLL).await,
@@ -197,10 +210,10 @@ impl Liveness {
         })
     }
 
-    async fn record(&self, units: Vec<Unit>) -> Result<Recorded, StoreError> {
+    async fn record(&self, touches: Vec<Touch>) -> Result<Recorded, StoreError> {
         let (answer, answered) = oneshot::channel();
         let question = Question {
-            units,
+            touches,
             answer: Some(answer),
         };
         let closed = || StoreError::Unavailable {
@@ -210,20 +223,23 @@ impl Liveness {
         answered.await.map_err(|_| closed())?
     }
 
-    async fn look(&self, unit: Unit, epoch: Epoch) -> Result<(Unit, Verdict), StoreError> {
-        let found = self.requests.head(&self.keys.unit(unit)).await?.is_some();
-        let mut touched = self.touched.lock();
-        if found {
-            remember(&mut touched, unit, Touched::Confirmed(epoch));
-            return Ok((unit, Verdict::Alive));
-        }
-        touched.remove(&unit);
-        Ok((unit, Verdict::Gone))
+    async fn look(&self, unit: Unit) -> Result<(Unit, Verdict), StoreError> {
+        let verdict = match self.requests.head(&self.keys.unit(unit)).await? {
+            Some(_) => Verdict::Alive,
+            None => Verdict::Gone,
+        };
+        Ok((unit, verdict))
     }
 }
 
-fn remember(touched: &mut Lru<Unit, Touched>, unit: Unit, how: Touched) {
-    touched.insert(unit, how, 1);
+/// By itself, or with the segment that it lies in, which was stored in this epoch.
+fn is_confirmed(touched: &mut Lru<Touch, Touched>, touch: Touch, epoch: Epoch) -> bool {
+    let confirmed = Some(&Touched::Confirmed(epoch));
+    touched.get(&touch) == confirmed || touched.get(&Touch::Whole(touch.unit())) == confirmed
+}
+
+fn remember(touched: &mut Lru<Touch, Touched>, touch: Touch, how: Touched) {
+    touched.insert(touch, how, 1);
     while touched.weight() > TOUCHED_MAX {
         touched.pop_oldest();
     }
@@ -235,7 +251,7 @@ struct Recorder {
     keys: Keys,
     clock: Clock,
     epoch_length: Duration,
-    touched: Arc<Mutex<Lru<Unit, Touched>>>,
+    touched: Arc<Mutex<Lru<Touch, Touched>>>,
     /// Lists seen before; they never change.
     lists: Mutex<HashMap<TimedId, Arc<HashSet<Unit>>>>,
 }
@@ -267,12 +283,12 @@ async fn gather(mut incoming: mpsc::Receiver<Question>, recorder: Arc<Recorder>,
 
 impl Recorder {
     async fn answer(&self, questions: Vec<Question>) {
-        let units: HashSet<Unit> = questions
+        let touches: HashSet<Touch> = questions
             .iter()
-            .flat_map(|question| question.units.iter().copied())
+            .flat_map(|question| question.touches.iter().copied())
             .collect();
         let wanted = questions.iter().any(|question| question.answer.is_some());
-        let result = self.record(units.into_iter().collect(), wanted).await;
+        let result = self.record(touches.into_iter().collect(), wanted).await;
         if let Err(error) = &result {
             self.forget_used(&questions);
             tracing::warn!("cannot record what is in use: {error}");
@@ -288,21 +304,21 @@ impl Recorder {
     /// So that the next reader has them recorded.
     fn forget_used(&self, questions: &[Question]) {
         let mut touched = self.touched.lock();
-        for unit in questions.iter().flat_map(|question| &question.units) {
-            if matches!(touched.get(unit), Some(Touched::Used(_))) {
-                touched.remove(unit);
+        for touch in questions.iter().flat_map(|question| &question.touches) {
+            if matches!(touched.get(touch), Some(Touched::Used(_))) {
+                touched.remove(touch);
             }
         }
     }
 
-    async fn record(&self, mut units: Vec<Unit>, wanted: bool) -> Result<Recorded, StoreError> {
+    async fn record(&self, mut touches: Vec<Touch>, wanted: bool) -> Result<Recorded, StoreError> {
         // Taken before the record is stored: a later epoch would promise more than is recorded.
         let now = self.clock.now();
         let epoch = Epoch::of(now, self.epoch_length);
-        units.sort_unstable();
-        for units in units.chunks(RECORD_KEYS_MAX) {
+        touches.sort_unstable();
+        for touches in touches.chunks(RECORD_KEYS_MAX) {
             let path = self.keys.touches(epoch, TimedId::new(now));
-            let payload = PutPayload::from(record::encode(units));
+            let payload = PutPayload::from(record::encode_touches(touches));
             self.requests.create(&path, &payload).await?;
             Counters::add(&self.requests.counters.touch_records, 1);
         }
@@ -347,11 +363,27 @@ pub(crate) async fn read_record(
     requests: &Requests,
     path: &object_store::path::Path,
 ) -> Result<Option<Vec<Unit>>, StoreError> {
+    read(requests, path, record::decode).await
+}
+
+/// As [`read_record`], of touches.
+pub(crate) async fn read_touches(
+    requests: &Requests,
+    path: &object_store::path::Path,
+) -> Result<Option<Vec<Touch>>, StoreError> {
+    read(requests, path, record::decode_touches).await
+}
+
+async fn read<T>(
+    requests: &Requests,
+    path: &object_store::path::Path,
+    decode: fn(&[u8]) -> Result<T, String>,
+) -> Result<Option<T>, StoreError> {
     let range = object_store::GetRange::Bounded(0..RECORD_BYTES_MAX);
     let Some(part) = requests.get(path, Some(range)).await? else {
         return Ok(None);
     };
-    record::decode(&part.bytes).map(Some).map_err(|why| {
+    decode(&part.bytes).map(Some).map_err(|why| {
         StoreError::io(
             format!("reading `{path}`"),
             std::io::Error::new(

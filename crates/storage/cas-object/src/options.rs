@@ -124,6 +124,19 @@ pub enum OpenError {
         /// What is wrong, and what would be right.
         reason: String,
     },
+    /// What the store needs of the bucket, it cannot have: there is no such bucket, the credentials are wrong, or they
+    /// do not allow everything.
+    #[error("cannot {doing} in `{url}`: {advice} ({said})")]
+    Refused {
+        /// As it was given.
+        url: String,
+        /// What was tried, as a verb.
+        doing: &'static str,
+        /// What to do about it.
+        advice: String,
+        /// What the server said, or the library that speaks to it.
+        said: String,
+    },
     /// The bucket did not answer as it should.
     #[error("cannot open `{url}`: {source}")]
     Store {

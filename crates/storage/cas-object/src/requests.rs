@@ -29,6 +29,10 @@ use uuid::Uuid;
 use crate::limits::{ATTEMPTS_MAX, DOOMED_MAX, RETRY_DELAY_MAX, RETRY_DELAY_MIN, RETRY_TIME_MAX};
 use crate::statistics::Counters;
 
+mod trial;
+
+pub(crate) use trial::Refusal;
+
 /// An object store with our rules around it.
 #[derive(Debug)]
 pub(crate) struct Requests {
@@ -91,8 +95,12 @@ impl Requests {
     /// Stores an object unless there is one of this name, which is then as good: it has the same bytes, because the
     /// name tells them. Visible as a whole or not at all.
     pub(crate) async fn create(&self, path: &Path, payload: &PutPayload) -> Result<(), StoreError> {
+        self.try_create(path, payload).await.map_err(Failure::into_error)
+    }
+
+    async fn try_create(&self, path: &Path, payload: &PutPayload) -> Result<(), Failure> {
         if !self.conditional_put {
-            return self.replace(path, payload).await;
+            return self.try_replace(path, payload).await;
         }
         let create = || async {
             let options = PutOptions::from(PutMode::Create);
@@ -101,17 +109,17 @@ impl Requests {
                 Err(error) => Err(error),
             }
         };
-        self.attempt("create", path, create)
-            .await
-            .map_err(Failure::into_error)
+        self.attempt("create", path, create).await
     }
 
     /// Stores an object, whatever is there.
     pub(crate) async fn replace(&self, path: &Path, payload: &PutPayload) -> Result<(), StoreError> {
+        self.try_replace(path, payload).await.map_err(Failure::into_error)
+    }
+
+    async fn try_replace(&self, path: &Path, payload: &PutPayload) -> Result<(), Failure> {
         let put = || async { self.store.put(path, payload.clone()).await.map(drop) };
-        self.attempt("write", path, put)
-            .await
-            .map_err(Failure::into_error)
+        self.attempt("write", path, put).await
     }
 
     /// Starts an upload in parts.
@@ -172,8 +180,18 @@ impl Requests {
             .map_err(Failure::into_error)
     }
 
+    /// Whether a listing can be had; of a large folder only its beginning.
+    async fn try_list(&self, folder: &Path) -> Result<(), Failure> {
+        let list = || async { self.store.list(Some(folder)).try_next().await.map(drop) };
+        self.attempt("list", folder, list).await
+    }
+
     /// Removes objects, at most [`DOOMED_MAX`]. Those that are not there are fine.
     pub(crate) async fn remove(&self, folder: &Path, paths: &[Path]) -> Result<(), StoreError> {
+        self.try_remove(folder, paths).await.map_err(Failure::into_error)
+    }
+
+    async fn try_remove(&self, folder: &Path, paths: &[Path]) -> Result<(), Failure> {
         debug_assert!(paths.len() <= DOOMED_MAX);
         let remove = || async {
             let paths: Vec<_> = paths.iter().cloned().map(Ok).collect();
@@ -189,9 +207,7 @@ impl Requests {
             }
             first
         };
-        self.attempt("remove from", folder, remove)
-            .await
-            .map_err(Failure::into_error)
+        self.attempt("remove from", folder, remove).await
     }
 
     async fn attempt<T, F>(
@@ -301,6 +317,8 @@ impl Failure {
             error => match (is_transport(error), status(&why)) {
                 (true, _) | (false, None) => Failure::Broken(why),
                 (false, Some(401 | 403)) => Failure::Forbidden(why),
+                // Of a listing; other requests say it by their own error.
+                (false, Some(404)) => Failure::Absent,
                 (false, Some(408 | 425 | 429 | 500..)) => Failure::Refused(why),
                 (false, Some(_)) => Failure::Wrong(why),
             },
@@ -386,6 +404,7 @@ mod tests {
         assert!(matches!(said("503 Service Unavailable"), Failure::Refused(_)));
         assert!(matches!(said("429 Too Many Requests"), Failure::Refused(_)));
         assert!(matches!(said("400 Bad Request"), Failure::Wrong(_)));
+        assert!(matches!(said("404 Not Found"), Failure::Absent));
         assert!(matches!(said("416 Range Not Satisfiable"), Failure::Short));
         assert!(matches!(of(generic("anything else")), Failure::Broken(_)));
         let denied = of(Error::PermissionDenied {

@@ -7,9 +7,11 @@
 //! again, which is harmless. With an interval of zero, every miss is exact.
 //!
 //! Listing goes back [`SEGMENT_OVERLAP`] from now, and through everything once an epoch. A segment that has gone is
-//! noticed when it is read or promised, never by listing.
+//! noticed when it is read or promised, never by listing; then there is one at once, for what lived in it may have been
+//! stored again.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use blob::Digest;
@@ -34,13 +36,17 @@ pub(crate) struct Segments {
     epoch_length: Duration,
     refresh_interval: Duration,
     index: RwLock<Index>,
+    /// How many listings have begun.
+    listings: AtomicU64,
     /// Held while listing, so that many misses share one.
     listed: tokio::sync::Mutex<Listed>,
 }
 
 #[derive(Default)]
 struct Listed {
-    /// When the last listing that succeeded began.
+    /// Which listing was the last that succeeded, counted from 1.
+    number: u64,
+    /// When it began.
     began: Option<Instant>,
     /// The epoch of the last complete one.
     complete: Option<Epoch>,
@@ -61,6 +67,7 @@ impl Segments {
             epoch_length,
             refresh_interval,
             index: RwLock::default(),
+            listings: AtomicU64::new(0),
             listed: tokio::sync::Mutex::default(),
         }
     }
@@ -95,12 +102,23 @@ impl Segments {
 
     /// Learns of new segments, unless that was done a moment ago.
     pub(crate) async fn refresh(&self) -> Result<(), StoreError> {
-        let asked = Instant::now();
+        self.refresh_within(self.refresh_interval).await
+    }
+
+    /// Learns of every segment that is there now: a segment is gone or doomed, and what lived in it was stored again
+    /// before.
+    pub(crate) async fn refresh_now(&self) -> Result<(), StoreError> {
+        self.refresh_within(Duration::ZERO).await
+    }
+
+    async fn refresh_within(&self, interval: Duration) -> Result<(), StoreError> {
+        let asked = self.listings.load(Ordering::SeqCst);
         let mut listed = self.listed.lock().await;
-        let recent = |began: Instant| began >= asked || began.elapsed() < self.refresh_interval;
-        if listed.began.is_some_and(recent) {
+        let is_recent = listed.began.is_some_and(|began| began.elapsed() < interval);
+        if is_recent || listed.number > asked {
             return Ok(());
         }
+        let number = self.listings.fetch_add(1, Ordering::SeqCst) + 1;
         let began = Instant::now();
         let now = self.clock.now();
         let epoch = Epoch::of(now, self.epoch_length);
@@ -113,6 +131,7 @@ impl Segments {
             .list(&self.keys.folder("segments"), after.as_ref())
             .await?;
         self.load(objects).await?;
+        listed.number = number;
         listed.began = Some(began);
         listed.complete = Some(epoch);
         Ok(())

@@ -10,7 +10,7 @@ use futures::{StreamExt, stream};
 use object_store::GetRange;
 
 use crate::index::Place;
-use crate::keys::{Keys, Unit};
+use crate::keys::{Keys, Touch, Unit};
 use crate::limits::{PLACES_MAX, SMALL_BLOB_BYTES_MAX};
 use crate::liveness::{Liveness, Verdict};
 use crate::packer::Packer;
@@ -52,8 +52,8 @@ impl Small {
     pub(crate) async fn put(&self, blob: Blob) -> Result<(), StoreError> {
         let digest = blob.digest();
         if let Some(place) = self.segments.place(&digest) {
-            let segment = Unit::Segment(place.segment);
-            if self.liveness.promise(&[segment]).await?.get(&segment) == Some(&Verdict::Alive) {
+            let touch = touch_of(&digest, place);
+            if self.liveness.promise(&[touch]).await?.get(&touch) == Some(&Verdict::Alive) {
                 return Ok(());
             }
         }
@@ -68,26 +68,56 @@ impl Small {
             self.segments.refresh().await?;
             places = self.segments.places(digests);
         }
-        let units: HashSet<Unit> = places
+        let placed = |(digest, place): (&Digest, Option<Place>)| place.map(|place| (*digest, place));
+        let mut asked: Vec<(Digest, Place)> = digests.iter().zip(places).filter_map(placed).collect();
+        let mut alive = Vec::with_capacity(asked.len());
+        for _ in 0..PLACES_MAX {
+            let moved = self.promise_at(asked, &mut alive).await?;
+            if moved.is_empty() {
+                break;
+            }
+            // What lived there has been stored again before the old place was given up.
+            self.segments.refresh_now().await?;
+            let (digests, before): (Vec<Digest>, Vec<Place>) = moved.into_iter().unzip();
+            let now = self.segments.places(&digests);
+            asked = digests
+                .into_iter()
+                .zip(before.into_iter().zip(now))
+                .filter_map(|(digest, (before, now))| Some((digest, now.filter(|now| *now != before)?)))
+                .collect();
+        }
+        Ok(alive)
+    }
+
+    /// Adds to `alive` what can be promised where it is; returns what is there no longer, or will not be.
+    async fn promise_at(
+        &self,
+        asked: Vec<(Digest, Place)>,
+        alive: &mut Vec<Digest>,
+    ) -> Result<Vec<(Digest, Place)>, StoreError> {
+        let touches: HashSet<Touch> = asked
             .iter()
-            .flatten()
-            .map(|place| Unit::Segment(place.segment))
+            .map(|(digest, place)| touch_of(digest, *place))
             .collect();
-        let units: Vec<Unit> = units.into_iter().collect();
-        let verdicts = self.liveness.promise(&units).await?;
-        for (unit, verdict) in &verdicts {
-            if let (Unit::Segment(id), Verdict::Gone) = (unit, verdict) {
-                self.segments.remove_segment(*id);
+        let touches: Vec<Touch> = touches.into_iter().collect();
+        let verdicts = self.liveness.promise(&touches).await?;
+        for (touch, verdict) in &verdicts {
+            if let (Unit::Segment(id), Verdict::Gone) = (touch.unit(), verdict) {
+                self.segments.remove_segment(id);
             }
         }
-        let alive = digests.iter().zip(places).filter(|(_, place)| {
-            place.is_some_and(|place| verdicts.get(&Unit::Segment(place.segment)) == Some(&Verdict::Alive))
-        });
-        Ok(alive.map(|(digest, _)| *digest).collect())
+        let mut moved = Vec::new();
+        for (digest, place) in asked {
+            match verdicts.get(&touch_of(&digest, place)) {
+                Some(Verdict::Alive) => alive.push(digest),
+                _ => moved.push((digest, place)),
+            }
+        }
+        Ok(moved)
     }
 
     async fn read(&self, digest: &Digest) -> Result<Option<Bytes>, StoreError> {
-        let mut refreshed = false;
+        let (mut refreshed, mut gone) = (false, false);
         for _ in 0..PLACES_MAX {
             match self.segments.place(digest) {
                 Some(place) => {
@@ -95,10 +125,14 @@ impl Small {
                     if let Some(bytes) = self.read_at(digest, place).await? {
                         return Ok(Some(bytes));
                     }
+                    (refreshed, gone) = (false, true);
                 }
                 None if refreshed => return Ok(None),
                 None => {
-                    self.segments.refresh().await?;
+                    match gone {
+                        true => self.segments.refresh_now().await?,
+                        false => self.segments.refresh().await?,
+                    }
                     refreshed = true;
                 }
             }
@@ -117,6 +151,7 @@ impl Small {
         let Some(part) = self.requests.get(&self.keys.unit(segment), Some(range)).await? else {
             self.segments.remove_segment(place.segment);
             self.liveness.forget(segment);
+            self.liveness.forget(touch_of(digest, place));
             return Ok(None);
         };
         if !is_intact(digest, place.checksum, &part.bytes) {
@@ -125,7 +160,16 @@ impl Small {
             self.segments.remove_blob(digest, place.segment);
             return Ok(None);
         }
-        self.liveness.used(segment);
+        self.liveness.used(touch_of(digest, place));
         Ok(Some(part.bytes))
+    }
+}
+
+fn touch_of(digest: &Digest, place: Place) -> Touch {
+    Touch::Packed {
+        segment: place.segment,
+        offset: place.offset,
+        // Packed, so less than 64 KiB.
+        size_bytes: digest.size_bytes() as u32,
     }
 }

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use action_cache::ActionCache;
 use blob::InstanceName;
 use cas::{BlobStore, StoreError};
-use object_store::ObjectStore;
 use object_store::path::Path;
+use object_store::{ObjectStore, PutPayload};
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Epoch};
 use crate::collect::Collector;
-use crate::keys::Keys;
+use crate::keys::{Keys, TimedId};
 use crate::large::Large;
 use crate::limits::{CLOSE_PATIENCE, PART_BYTES_MIN};
 use crate::liveness::Liveness;
 use crate::location::locate;
 use crate::options::{OpenError, Options};
 use crate::packer::{Packer, Shelf};
-use crate::requests::Requests;
+use crate::record;
+use crate::requests::{Refusal, Requests};
 use crate::segments::Segments;
 use crate::small::Small;
 use crate::statistics::{Counters, Statistics};
@@ -41,8 +42,11 @@ pub struct ObjectStorage {
 /// `memory:///`. Reads the index of every segment, so the time it takes grows with their number.
 ///
 /// Many processes may have one bucket open, under the same prefix and with the same [`Options::epoch`].
+///
+/// First lists, writes, reads and removes something there, so that a bucket that cannot be used is told now.
 pub async fn open(url: &str, options: Options) -> Result<ObjectStorage, OpenError> {
     let (store, prefix) = locate(url, &options)?;
+    try_out(url, store.clone(), prefix.clone(), &options).await?;
     over(store, prefix, Clock::system(), options)
         .await
         .map_err(|source| OpenError::Store {
@@ -51,7 +55,51 @@ pub async fn open(url: &str, options: Options) -> Result<ObjectStorage, OpenErro
         })
 }
 
-/// As [`open`], over an object store and a clock of the caller's. Of the options, those that say how a cloud is reached
+/// What is written is a record of touches that names nothing: should it stay, a collection takes it for what it is.
+async fn try_out(
+    url: &str,
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    options: &Options,
+) -> Result<(), OpenError> {
+    let keys = Keys::below(prefix);
+    let requests = Requests::new(
+        store,
+        options.requests_in_flight_max,
+        options.conditional_put,
+        Arc::default(),
+    );
+    let now = Clock::system().now();
+    let path = keys.touches(Epoch::of(now, options.epoch), TimedId::new(now));
+    let payload = PutPayload::from(record::encode(&[]));
+    let refused = requests.try_out(&keys.folder("segments"), &path, &payload).await;
+    let Err(Refusal {
+        doing,
+        advice,
+        said,
+        passes,
+    }) = refused
+    else {
+        return Ok(());
+    };
+    let url = url.to_owned();
+    Err(match passes {
+        false => OpenError::Refused {
+            url,
+            doing,
+            advice,
+            said,
+        },
+        true => OpenError::Store {
+            url,
+            source: Box::new(StoreError::Unavailable {
+                reason: format!("{said}; {advice}"),
+            }),
+        },
+    })
+}
+
+/// As [`open`], over an object store and a clock of the caller's, without trying it out. Of the options, those that say how a cloud is reached
 /// do not matter then.
 pub async fn over(
     store: Arc<dyn ObjectStore>,

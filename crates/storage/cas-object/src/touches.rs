@@ -1,6 +1,6 @@
 //! What has been touched, as a collector reads it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use cas::StoreError;
@@ -8,16 +8,18 @@ use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 
 use crate::clock::{Epoch, Moment};
-use crate::keys::{Keys, TimedId, Unit};
+use crate::keys::{Keys, TimedId, Touch, Unit};
 use crate::limits::RECORD_READS_MAX;
-use crate::liveness::read_record;
+use crate::liveness::read_touches;
 use crate::requests::Requests;
 
-/// Everything touched since a moment, about 60 bytes an object. Reading again reads only what is new.
+/// Everything touched since a moment, about 60 bytes an object and 10 a packed blob. Reading again reads only what is new.
 pub(crate) struct Touches {
     since: Moment,
     epoch_length: Duration,
     units: HashSet<Unit>,
+    /// Offset and size of what is touched in a segment.
+    packed: HashMap<TimedId, HashMap<u32, u32>>,
     read: HashSet<TimedId>,
 }
 
@@ -27,6 +29,7 @@ impl Touches {
             since,
             epoch_length,
             units: HashSet::new(),
+            packed: HashMap::new(),
             read: HashSet::new(),
         }
     }
@@ -38,11 +41,21 @@ impl Touches {
 
     /// Whether a unit must stay. The id of a segment is its first touch.
     pub(crate) fn keep(&self, unit: Unit) -> bool {
-        let is_new = match unit {
-            Unit::Segment(id) => self.counts(Epoch::of(id.moment(), self.epoch_length)),
-            Unit::Blob(_) | Unit::Result(_) => false,
+        let (is_new, has_touched) = match unit {
+            Unit::Segment(id) => (self.is_new(id), self.packed.contains_key(&id)),
+            Unit::Blob(_) | Unit::Result(_) => (false, false),
         };
-        is_new || self.units.contains(&unit)
+        is_new || has_touched || self.units.contains(&unit)
+    }
+
+    fn is_new(&self, segment: TimedId) -> bool {
+        self.counts(Epoch::of(segment.moment(), self.epoch_length))
+    }
+
+    /// Offset and size of everything that is touched in a segment of which the rest need not stay.
+    pub(crate) fn living(&self, segment: TimedId) -> Option<&HashMap<u32, u32>> {
+        let as_a_whole = self.is_new(segment) || self.units.contains(&Unit::Segment(segment));
+        self.packed.get(&segment).filter(|_| !as_a_whole)
     }
 
     /// Learns of every record that was stored before this was called.
@@ -57,12 +70,21 @@ impl Touches {
             .collect();
         let reads = new.into_iter().map(|(id, path)| async move {
             // One that has gone meanwhile was old to a collector that keeps less long.
-            let units = read_record(requests, &path).await?.unwrap_or_default();
-            Ok::<_, StoreError>((id, units))
+            let touches = read_touches(requests, &path).await?.unwrap_or_default();
+            Ok::<_, StoreError>((id, touches))
         });
         let mut reads = stream::iter(reads).buffer_unordered(RECORD_READS_MAX);
-        while let Some((id, units)) = reads.try_next().await? {
-            self.units.extend(units);
+        while let Some((id, touches)) = reads.try_next().await? {
+            for touch in touches {
+                match touch {
+                    Touch::Whole(unit) => drop(self.units.insert(unit)),
+                    Touch::Packed {
+                        segment,
+                        offset,
+                        size_bytes,
+                    } => drop(self.packed.entry(segment).or_default().insert(offset, size_bytes)),
+                }
+            }
             self.read.insert(id);
         }
         Ok(())

@@ -9,71 +9,19 @@ mod support;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use action::ActionDigest;
 use blob::{Digest, DigestFunction, DigestSet};
-use cas_object::{Clock, CollectError, Collected, ObjectStorage, Options, over};
-use futures::{StreamExt, TryStreamExt, future};
-use object_store::memory::InMemory;
+use cas_object::{CollectError, ObjectStorage};
+use futures::{StreamExt, future};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 use reapi::execution::ActionResult;
 use support::gate::Gated;
+use support::world::{HOUR, KEEP, World};
 use support::{F, Random, blob_of, bytes_of, read};
-
-const HOUR: Duration = Duration::from_secs(3600);
-const KEEP: Duration = Duration::from_secs(24 * 3600);
-
-/// A bucket in memory and a clock.
-struct World {
-    store: Arc<InMemory>,
-    seconds: Arc<AtomicU64>,
-}
-
-impl World {
-    fn new() -> Self {
-        World {
-            store: Arc::new(InMemory::new()),
-            seconds: Arc::new(AtomicU64::new(2_000_000_000)),
-        }
-    }
-
-    fn now(&self) -> SystemTime {
-        UNIX_EPOCH + Duration::from_secs(self.seconds.load(Ordering::SeqCst))
-    }
-
-    fn pass(&self, time: Duration) {
-        self.seconds.fetch_add(time.as_secs(), Ordering::SeqCst);
-    }
-
-    async fn open(&self) -> ObjectStorage {
-        self.open_over(self.store.clone()).await
-    }
-
-    async fn open_over(&self, store: Arc<dyn ObjectStore>) -> ObjectStorage {
-        let seconds = self.seconds.clone();
-        let clock = Clock::of(move || UNIX_EPOCH + Duration::from_secs(seconds.load(Ordering::SeqCst)));
-        let options = Options {
-            refresh_interval: Duration::ZERO,
-            epoch: HOUR,
-            collection_grace: HOUR,
-            ..Options::default()
-        };
-        over(store, Path::from("x"), clock, options).await.unwrap()
-    }
-
-    async fn collect(&self, storage: &ObjectStorage) -> Collected {
-        storage.collector.collect(self.now(), KEEP).await.unwrap()
-    }
-
-    async fn objects(&self, folder: &str) -> Vec<Path> {
-        let folder = Path::from(format!("x/{folder}"));
-        let objects: Vec<_> = self.store.list(Some(&folder)).try_collect().await.unwrap();
-        objects.into_iter().map(|object| object.location).collect()
-    }
-}
 
 /// One that is packed and one that is not.
 const SIZES: [usize; 2] = [1000, 100_000];

@@ -14,6 +14,7 @@ use cas_object::{Credentials, OpenError, Options, open};
 use futures::channel::oneshot;
 use futures::future::{self, Either};
 use futures::stream::{self, StreamExt};
+use hyper::Method;
 use parking_lot::Mutex;
 use support::s3::{Fault, S3Server};
 use support::{F, Random, blob_of, bytes_of, read};
@@ -45,27 +46,92 @@ async fn results_conform() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_key_and_a_missing_bucket_are_told_clearly() {
+async fn what_keeps_a_bucket_from_being_used_is_told_at_the_start() {
     let server = S3Server::start().await;
-    let wrong = Options {
+    let key = |id: &str, secret: &str| Options {
         credentials: Credentials::Aws {
-            access_key_id: "test-key".into(),
-            secret_access_key: "not it".into(),
+            access_key_id: id.into(),
+            secret_access_key: secret.into(),
             session_token: None,
         },
         ..server.options()
     };
-    let error = open(&server.url(), wrong).await.err().expect("the key is wrong");
-    assert!(
-        matches!(&error, OpenError::Store { source, .. } if matches!(**source, StoreError::Io { .. })),
-        "{error}"
-    );
-    assert!(error.to_string().contains("check the credentials"), "{error}");
-    let error = open("s3://nowhere/", server.options())
+    let nobody = Options {
+        credentials: Credentials::Anonymous,
+        ..server.options()
+    };
+    for (url, options, tried, advised) in [
+        (
+            server.url(),
+            key("test-key", "not it"),
+            "list",
+            "the credentials are wrong",
+        ),
+        (
+            server.url(),
+            key("nobody", "not it"),
+            "list",
+            "the credentials are wrong",
+        ),
+        (server.url(), nobody, "list", "these credentials may not list"),
+        (
+            "s3://nowhere/x".into(),
+            server.options(),
+            "list",
+            "there is no such bucket: create it",
+        ),
+    ] {
+        told(&server, &url, options, tried, advised).await;
+    }
+    for (method, of_bucket, tried) in [
+        (Method::GET, true, "list"),
+        (Method::PUT, false, "write"),
+        (Method::GET, false, "read"),
+        (Method::POST, true, "remove"),
+    ] {
+        server.deny(method, of_bucket);
+        let advised = format!("these credentials may not {tried} there: allow them to list, read, write");
+        told(&server, &server.url(), server.options(), tried, &advised).await;
+    }
+}
+
+/// And soon: what will not pass is not tried again.
+async fn told(server: &S3Server, url: &str, options: Options, tried: &str, advised: &str) {
+    let before = server.requests();
+    let error = open(url, options).await.err().expect(advised);
+    let refused = matches!(&error, OpenError::Refused { doing, .. } if *doing == tried);
+    let error = error.to_string();
+    assert!(refused, "{error}");
+    assert!(error.contains(advised) && error.contains(url), "{error}");
+    let requests = server.requests() - before;
+    assert!(requests <= 4, "{requests} requests for: {error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn trying_a_bucket_out_leaves_nothing_in_it() {
+    let server = S3Server::start().await;
+    open(&server.url(), server.options()).await.unwrap();
+    assert_eq!(server.objects(), 0);
+}
+
+/// The clock stands still but for what is waited for, so that the bound is reached at once.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_says_nothing_is_given_up_at_the_start() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let options = Options {
+        endpoint: Some(format!("http://{}", silent.local_addr().unwrap())),
+        path_style: true,
+        allow_http: true,
+        ..Options::default()
+    };
+    let began = tokio::time::Instant::now();
+    let error = open("s3://bucket/x", options)
         .await
         .err()
-        .expect("there is no such bucket");
-    assert!(error.to_string().contains("s3://nowhere/"), "{error}");
+        .expect("nobody answers");
+    assert!(matches!(error, OpenError::Store { .. }), "{error}");
+    assert!(error.to_string().contains("check the endpoint"), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(60), "by its own clock");
 }
 
 /// Number 16 of the list of faults: nothing that was acknowledged is ever absent, and no byte is wrong.

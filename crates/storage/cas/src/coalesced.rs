@@ -36,6 +36,7 @@ pub fn coalesced(inner: Arc<dyn BlobStore>, read_bytes_max: u64) -> Arc<dyn Blob
 struct Coalesced {
     inner: Arc<dyn BlobStore>,
     read_bytes_max: u64,
+    /// A miss is nobody's but the caller's.
     reads: Turns<Option<Bytes>>,
     writes: Turns<()>,
 }
@@ -57,14 +58,39 @@ impl<T> Default for Turns<T> {
 }
 
 impl<T: Clone> Turns<T> {
-    /// What somebody else's call brought, or what `call` brings. After `wait_max` of waiting for the others `call` is
-    /// made beside them.
+    /// What somebody else's call brought, if that is `for_all`, or what `call` brings. After `wait_max` of waiting for the
+    /// others `call` is made beside them.
     async fn take(
         &self,
         digest: &Digest,
         wait_max: Option<Duration>,
+        for_all: impl Fn(&T) -> bool,
         call: impl AsyncFnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
+        let mut seat = self.sit(digest);
+        let Some(mut outcome) = turn_of(&seat.turn, wait_max).await else {
+            return call().await;
+        };
+        match &*outcome {
+            Some(outcome) if for_all(outcome) => Ok(outcome.clone()),
+            Some(_) => {
+                drop(outcome);
+                call().await
+            }
+            None => {
+                let brought = call().await;
+                if let Ok(brought) = &brought {
+                    *outcome = Some(brought.clone());
+                }
+                drop(outcome);
+                // Whoever comes from now on begins anew: the outcome is about the time of the call.
+                seat.is_over = true;
+                brought
+            }
+        }
+    }
+
+    fn sit(&self, digest: &Digest) -> Seat<'_, T> {
         let turn = {
             let mut by_digest = self.by_digest.lock();
             match by_digest.get(digest).and_then(Weak::upgrade) {
@@ -76,24 +102,33 @@ impl<T: Clone> Turns<T> {
                 }
             }
         };
-        let outcome = {
-            let Some(mut outcome) = turn_of(&turn, wait_max).await else {
-                return call().await;
-            };
-            match &*outcome {
-                Some(outcome) => Ok(outcome.clone()),
-                None => call().await.inspect(|brought| *outcome = Some(brought.clone())),
-            }
-        };
-        // Whoever comes from now on begins anew: the outcome is about the time of the call.
-        let mut by_digest = self.by_digest.lock();
-        if by_digest
-            .get(digest)
-            .is_some_and(|other| other.as_ptr() == Arc::as_ptr(&turn))
-        {
-            by_digest.remove(digest);
+        Seat {
+            turns: self,
+            digest: *digest,
+            turn,
+            is_over: false,
         }
-        outcome
+    }
+}
+
+/// Somebody who waits for a turn or has it. Also whoever is dropped there leaves nothing behind.
+struct Seat<'a, T> {
+    turns: &'a Turns<T>,
+    digest: Digest,
+    turn: Arc<Turn<T>>,
+    is_over: bool,
+}
+
+impl<T> Drop for Seat<'_, T> {
+    fn drop(&mut self) {
+        let mut by_digest = self.turns.by_digest.lock();
+        let is_listed = by_digest
+            .get(&self.digest)
+            .is_some_and(|other| other.as_ptr() == Arc::as_ptr(&self.turn));
+        // Others sit down under this lock only.
+        if is_listed && (self.is_over || Arc::strong_count(&self.turn) <= 1) {
+            by_digest.remove(&self.digest);
+        }
     }
 }
 
@@ -116,15 +151,19 @@ impl BlobStore for Coalesced {
             return self.inner.get(digest, range).await;
         }
         let fetch = async || read_all(&*self.inner, digest, self.read_bytes_max).await;
-        let bytes = self.reads.take(digest, None, fetch).await?;
+        // Not a miss: it may be older than a write that this caller knows of.
+        let bytes = self.reads.take(digest, None, Option::is_some, fetch).await?;
         Ok(bytes.map(|bytes| stream::iter((!bytes.is_empty()).then_some(Ok(bytes))).boxed()))
     }
 
     async fn put(&self, blob: Blob) -> Result<(), StoreError> {
         self.writes
-            .take(&blob.digest(), Some(WRITE_WAIT_MAX), async || {
-                self.inner.put(blob).await
-            })
+            .take(
+                &blob.digest(),
+                Some(WRITE_WAIT_MAX),
+                |()| true,
+                async || self.inner.put(blob).await,
+            )
             .await
     }
 
@@ -136,6 +175,9 @@ impl BlobStore for Coalesced {
         self.inner.get_zstd(digest, offset).await
     }
 }
+
+#[cfg(test)]
+mod schedules;
 
 #[cfg(test)]
 mod tests {

@@ -64,6 +64,7 @@ pub async fn check(fresh: impl AsyncFn() -> Fresh) {
         reads::a_dropped_read_harms_nobody,
         reads::find_missing_is_exact_for_many,
         reads::the_function_is_part_of_identity,
+        reads::all_functions_live_side_by_side,
         writes::streams_come_back_however_they_are_cut,
         writes::wrong_bytes_are_never_visible,
         writes::a_failing_source_leaves_nothing,

@@ -5,6 +5,7 @@
 pub(crate) mod flaky;
 pub(crate) mod gate;
 pub(crate) mod s3;
+pub(crate) mod world;
 
 use blob::{Blob, ByteRange, Digest, DigestFunction};
 use bytes::Bytes;

@@ -64,7 +64,7 @@ pub(crate) struct S3Server {
     address: SocketAddr,
     state: Arc<State>,
     group: tasks::Group,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 struct State {
@@ -75,6 +75,8 @@ struct State {
     random: Mutex<Random>,
     requests: AtomicU64,
     aborts: AtomicU64,
+    /// Requests that these credentials may not make.
+    denied: Mutex<Vec<(Method, bool)>>,
     faulted: Mutex<BTreeMap<Fault, u64>>,
 }
 
@@ -91,6 +93,7 @@ impl S3Server {
             random: Mutex::new(Random(1)),
             requests: AtomicU64::new(0),
             aborts: AtomicU64::new(0),
+            denied: Mutex::default(),
             faulted: Mutex::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -101,7 +104,7 @@ impl S3Server {
             address,
             state,
             group,
-            _directory: directory,
+            directory,
         }
     }
 
@@ -131,8 +134,27 @@ impl S3Server {
         self.state.faults_per_mille.store(per_mille, Ordering::SeqCst);
     }
 
+    /// From now on, requests with this method are denied, to objects or to the bucket itself: listing, and removing many
+    /// at once.
+    pub(crate) fn deny(&self, method: Method, of_bucket: bool) {
+        *self.state.denied.lock() = vec![(method, of_bucket)];
+    }
+
     pub(crate) fn requests(&self) -> u64 {
         self.state.requests.load(Ordering::SeqCst)
+    }
+
+    /// Files of the bucket.
+    pub(crate) fn objects(&self) -> usize {
+        fn files(directory: &std::path::Path) -> usize {
+            let entries = std::fs::read_dir(directory)
+                .unwrap()
+                .map(|entry| entry.unwrap().path());
+            entries
+                .map(|path| if path.is_dir() { files(&path) } else { 1 })
+                .sum()
+        }
+        files(&self.directory.path().join(BUCKET))
     }
 
     /// How many uploads in parts were aborted.
@@ -183,6 +205,9 @@ async fn answer(
     {
         state.aborts.fetch_add(1, Ordering::SeqCst);
     }
+    if state.denies(&request) {
+        return Ok(refusal(StatusCode::FORBIDDEN, "AccessDenied"));
+    }
     let fault = state.fault(&request);
     if let Some(fault) = fault {
         *state.faulted.lock().entry(fault).or_default() += 1;
@@ -211,6 +236,12 @@ async fn answer(
 }
 
 impl State {
+    fn denies(&self, request: &Request<Incoming>) -> bool {
+        let is_of_bucket = request.uri().path().trim_matches('/') == BUCKET;
+        let denied = self.denied.lock();
+        denied.contains(&(request.method().clone(), is_of_bucket))
+    }
+
     fn fault(&self, request: &Request<Incoming>) -> Option<Fault> {
         let mut random = self.random.lock();
         if random.below(1000) >= u64::from(self.faults_per_mille.load(Ordering::SeqCst)) {

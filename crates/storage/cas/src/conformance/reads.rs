@@ -143,6 +143,47 @@ pub(super) async fn find_missing_is_exact_for_many(store: &dyn BlobStore) {
     assert!(none.is_empty(), "nothing of nothing is missing");
 }
 
+/// The same contents under every function at once, so with equal sizes, asked for in one question together with as many
+/// that are not there.
+pub(super) async fn all_functions_live_side_by_side(store: &dyn BlobStore) {
+    const CONTENTS: u64 = 12;
+    let contents = |seed: u64| bytes_of(seed, [40, 5000, 70_000][(seed % 3) as usize]);
+    let every = || (0..2 * CONTENTS).flat_map(|seed| DigestFunction::ALL.map(|function| (seed, function)));
+    let puts = every()
+        .filter(|(seed, _)| seed % 2 == 0)
+        .map(|(seed, function)| store.put(Blob::from_bytes(function, contents(seed))));
+    for put in futures::future::join_all(puts).await {
+        put.expect("a good blob is taken");
+    }
+    let asked: DigestSet = every()
+        .map(|(seed, function)| Digest::of(function, &contents(seed)))
+        .collect();
+    assert_eq!(
+        asked.len() as u64,
+        2 * CONTENTS * DigestFunction::ALL.len() as u64
+    );
+    let expected: DigestSet = every()
+        .filter(|(seed, _)| seed % 2 == 1)
+        .map(|(seed, function)| Digest::of(function, &contents(seed)))
+        .collect();
+    let missing = store
+        .find_missing(&asked)
+        .await
+        .expect("find_missing must not fail");
+    assert!(
+        missing == expected,
+        "{} of {} missing ones were named",
+        missing.len(),
+        expected.len()
+    );
+    for (seed, function) in every().filter(|(seed, _)| seed % 2 == 0) {
+        let bytes = contents(seed);
+        let digest = Digest::of(function, &bytes);
+        let what = format!("{} among others", function.name());
+        assert_present(store, &digest, &bytes, &what).await;
+    }
+}
+
 pub(super) async fn the_function_is_part_of_identity(store: &dyn BlobStore) {
     // More than a kilobyte: below that, SHA256TREE is SHA-256.
     let bytes = bytes_of(1, 5000);
