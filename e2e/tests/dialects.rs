@@ -5,6 +5,17 @@ use std::fs;
 use anyhow::{Context, Result, ensure};
 use e2e::dialects::{User, files};
 use e2e::farrier::Farrier;
+use prost::Message as _;
+use prost_types::field_descriptor_proto::{Label, Type};
+use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
+
+/// reclient's, in either form.
+fn log_of_commands(user: &User) -> Result<String> {
+    let log = files(&user.at("logs"))
+        .into_iter()
+        .find(|path| path.extension().is_some_and(|end| end == "rrpl" || end == "rpl"));
+    Ok(fs::read_to_string(log.context("no log of commands")?)?)
+}
 
 #[test]
 fn a_build_for_reclient_runs_from_bootstrap_to_its_metrics() -> Result<()> {
@@ -44,10 +55,7 @@ fn a_build_for_reclient_runs_from_bootstrap_to_its_metrics() -> Result<()> {
     let metrics = fs::read_to_string(user.at("logs/rbe_metrics.txt"))?;
     ensure!(metrics.contains("num_records: 3"), "{metrics}");
     ensure!(user.at("logs/rbe_metrics.pb").is_file());
-    let log = files(&user.at("logs"))
-        .into_iter()
-        .find(|path| path.extension().is_some_and(|end| end == "rrpl" || end == "rpl"));
-    let log = fs::read_to_string(log.context("no log of commands")?)?;
+    let log = log_of_commands(&user)?;
     ensure!(
         log.contains("STATUS_CACHE_HIT") && log.contains("STATUS_REMOTE_EXECUTION"),
         "{log}"
@@ -63,5 +71,53 @@ fn a_build_for_recc_takes_and_gives_results() -> Result<()> {
         user.compile(&["recc"])?;
     }
     assert_eq!(user.steps_of_recc()?, ["remote", "hit"]);
+    Ok(())
+}
+
+/// Of what our worker adds to results, one field; and the message that reclient wants to see among them.
+fn descriptors() -> Vec<u8> {
+    let field = FieldDescriptorProto {
+        name: Some("max_rss_bytes".to_owned()),
+        number: Some(3),
+        label: Some(Label::Optional.into()),
+        r#type: Some(Type::Uint64.into()),
+        ..FieldDescriptorProto::default()
+    };
+    let message = |name: &str, field: Vec<FieldDescriptorProto>| DescriptorProto {
+        name: Some(name.to_owned()),
+        field,
+        ..DescriptorProto::default()
+    };
+    let file = FileDescriptorProto {
+        name: Some("added.proto".to_owned()),
+        package: Some("farrier.worker.v1".to_owned()),
+        message_type: vec![
+            message("ResourceUsage", vec![field]),
+            message("AuxiliaryMetadata", Vec::new()),
+        ],
+        syntax: Some("proto3".to_owned()),
+        ..FileDescriptorProto::default()
+    };
+    FileDescriptorSet { file: vec![file] }.encode_to_vec()
+}
+
+#[test]
+fn what_workers_add_to_results_is_in_the_log() -> Result<()> {
+    let farrier = Farrier::start()?;
+    let mut user = User::of_reclient(farrier.address())?;
+    fs::write(user.at("descriptors"), descriptors())?;
+    let path = user.at("descriptors").display().to_string();
+    user.variables
+        .push(("RBE_auxiliary_metadata_path".to_owned(), path));
+    user.succeeds(&["bootstrap"])?;
+    let root = format!("-exec_root={}", user.at("project").display());
+    let labels = "-labels=type=compile,compiler=clang,lang=cpp";
+    user.compile(&["rewrapper", labels, &root, "-exec_strategy=remote", "--"])?;
+    user.succeeds(&["bootstrap", "-shutdown"])?;
+    let log = log_of_commands(&user)?;
+    ensure!(
+        log.contains("auxiliary_metadata") && log.contains("maxRssBytes"),
+        "{log}"
+    );
     Ok(())
 }

@@ -11,6 +11,7 @@ use daemon_api::{Answer, End, Request};
 use file_digests::FileDigests;
 use observation::Deeds;
 use parking_lot::Mutex;
+use prost_types::Any;
 use serde_json::json;
 use settings::Strategy;
 use step_memory::Memory;
@@ -82,6 +83,8 @@ pub struct Finished {
     pub fallback: Option<String>,
     /// Why nobody did it, where nobody did.
     pub not_executed: Option<NotExecuted>,
+    /// What servers and workers have added to its result.
+    pub added: Vec<Any>,
     /// When it was asked for.
     pub begun: SystemTime,
     /// When it was over.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use daemon_api::{Answer, End, Request};
+use prost_types::Any;
 use settings::Strategy;
 use tokio::time::timeout;
 use uuid::Uuid;
@@ -34,6 +35,8 @@ struct Outcome {
     spared: Duration,
     /// Why nobody ran it, where nobody did.
     not_executed: Option<NotExecuted>,
+    /// What servers and workers have added to its result.
+    added: Vec<Any>,
     /// `None` where the wrapper has become the real tool.
     end: Option<End>,
 }
@@ -87,7 +90,8 @@ pub(crate) async fn command(
     };
     let finished = Finished {
         execution_id,
-        not_executed: outcome.not_executed.clone(),
+        not_executed: outcome.not_executed,
+        added: outcome.added,
         exit_code: outcome.end.map(|end| i32::from(end.exit_code())),
         is_cache_hit: outcome.how == How::Hit,
         ran_remotely: matches!(outcome.how, How::Remote | How::RemoteOnly(_)),
@@ -335,6 +339,7 @@ impl Outcome {
             different: None,
             spared: Duration::ZERO,
             not_executed: None,
+            added: Vec::new(),
             end,
         }
     }
@@ -388,9 +393,11 @@ async fn shown(
         How::Hit => fetched.ran,
         _ => Duration::ZERO,
     };
+    let added = fetched.added.clone();
     match show(link, fetched, wanted.manner()).await? {
         Ok(()) => Ok(Outcome {
             spared,
+            added,
             ..Outcome::of(how, end)
         }),
         // The real tool finds the same obstacle, or none, and has words for it.

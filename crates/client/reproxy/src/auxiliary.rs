@@ -18,7 +18,8 @@ const ENTRIES_MAX: usize = 1000;
 /// The descriptors that `-auxiliary_metadata_path` names.
 #[derive(Clone, Debug)]
 pub struct Auxiliary {
-    descriptor: MessageDescriptor,
+    pool: DescriptorPool,
+    usual: MessageDescriptor,
 }
 
 /// There are no such descriptors.
@@ -48,8 +49,8 @@ impl Auxiliary {
     fn decode(bytes: &[u8]) -> Result<Self, String> {
         let pool = DescriptorPool::decode(bytes).map_err(|error| error.to_string())?;
         let found = pool.all_messages().find(|message| message.name() == NAME);
-        let descriptor = found.ok_or_else(|| format!("has no message {NAME}"))?;
-        Ok(Auxiliary { descriptor })
+        let found = found.ok_or_else(|| format!("has no message {NAME}"))?;
+        Ok(Auxiliary { usual: found, pool })
     }
 
     /// The values of what a server has added, by the names of their fields with points between them. What cannot be read is
@@ -57,11 +58,18 @@ impl Auxiliary {
     pub fn entries(&self, added: &[Any]) -> BTreeMap<String, String> {
         let mut entries = BTreeMap::new();
         for any in added {
-            if let Ok(message) = DynamicMessage::decode(self.descriptor.clone(), any.value.as_slice()) {
+            let descriptor = self.named(any).unwrap_or_else(|| self.usual.clone());
+            if let Ok(message) = DynamicMessage::decode(descriptor, any.value.as_slice()) {
                 flatten(&message, "", DEPTH_MAX, &mut entries);
             }
         }
         entries
+    }
+
+    /// What it says that it is, where that is among the descriptors. reclient takes everything for the one message.
+    fn named(&self, added: &Any) -> Option<MessageDescriptor> {
+        let name = added.type_url.rsplit('/').next()?;
+        self.pool.get_message_by_name(name)
     }
 }
 
@@ -151,6 +159,14 @@ mod tests {
             value: value.to_vec(),
         };
         let entries = auxiliary.entries(&[any(&value), any(b"\xff\xff")]);
+        let usage = Any {
+            type_url: "type.googleapis.com/w.Usage".to_owned(),
+            value: value[7..].to_vec(),
+        };
+        assert_eq!(
+            auxiliary.entries(&[usage]),
+            [("cpuPercent".to_owned(), "12.5".to_owned())].into()
+        );
         let expected = [("pool", "big"), ("usage.cpuPercent", "12.5")];
         assert_eq!(
             entries,

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use cas::BlobStore;
 use cas::tree::read_all;
 use daemon_api::{Answer, PIECE_BYTES_MAX};
+use prost_types::Any;
 use reapi::execution::{self as proto, ActionResult, OutputFile};
 use tokio::time::timeout;
 
@@ -35,6 +36,8 @@ pub(crate) struct Fetched {
     pub(crate) exit_code: i32,
     /// How long it took whoever ran it.
     pub(crate) ran: Duration,
+    /// What servers and workers have added to the result, for whoever knows how to read it.
+    pub(crate) added: Vec<Any>,
 }
 
 impl From<Failure> for Fetched {
@@ -46,6 +49,7 @@ impl From<Failure> for Fetched {
             exit_code: failure.exit_code,
             // Not remembered: a probe takes no time to speak of.
             ran: Duration::ZERO,
+            added: Vec::new(),
             moved: None,
         }
     }
@@ -130,6 +134,8 @@ pub(super) async fn fetch_made(
     result: ActionResult,
 ) -> Result<Option<Fetched>> {
     let ran = ran(&result).unwrap_or_default();
+    let metadata = result.execution_metadata.as_ref();
+    let added = metadata.map_or_else(Vec::new, |metadata| metadata.auxiliary_metadata.clone());
     let failed = result.exit_code != 0;
     // A command that failed need not have made anything.
     let places = match outputs::places(&result, &subject.outputs) {
@@ -171,6 +177,7 @@ pub(super) async fn fetch_made(
         moved: None,
         exit_code: result.exit_code,
         ran,
+        added,
     }))
 }
 

@@ -32,6 +32,7 @@ const TOLD: &[(&str, Told)] = &[
         Told::EachWord("--credentials-helper-argument"),
     ),
     ("cache_dir", Told::Value("--cache-dir")),
+    ("auxiliary_metadata_path", Told::Value("--auxiliary-metadata")),
     ("log_keep_duration", Told::Seconds("--log-keep")),
     ("num_records_to_keep", Told::Value("--records-kept")),
     ("cache_silo", Told::Value("--cache-silo")),
@@ -185,6 +186,10 @@ mod tests {
         check(
             "-log_path=text:///l/a.rpl",
             "--idle 21600s --log-dir /l --log-format reducedtext",
+        );
+        check(
+            "-proxy_log_dir=/l -auxiliary_metadata_path=/d",
+            "--idle 21600s --log-dir /l --log-format reducedtext --auxiliary-metadata /d",
         );
         check("-remote_disabled", "--idle 21600s --remote-disabled");
         check("-remote_disabled=false", "--idle 21600s");

@@ -152,11 +152,11 @@ pub const REPROXY: &[Flag] = &[
         "an interrupt always ends the daemon, in good order",
     ),
     Flag::idle("log_http_calls", Bool, "false", "no call is made over plain HTTP"),
-    Flag::idle(
+    Flag::new(
         "auxiliary_metadata_path",
         Path,
         "",
-        "what servers add to results is not in the logs",
+        "descriptors of what servers add to results, which is then in the logs",
     ),
     Flag::idle("bq_project", Text, "", NO_CLOUD),
     Flag::idle("bq_table", Text, "", NO_CLOUD),

@@ -5,13 +5,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use clap::Args;
 use daemon::{Daemon, Finished, NotExecuted, Rules, Witness};
 use reclient::address::Address;
 use reclient::log_file::{Format, LogFile, remove_older};
 use reclient_api::log::{LocalMetadata, LogRecord, RemoteMetadata};
+use reproxy::auxiliary::Auxiliary;
 use reproxy::in_place::{Done, Sessions, in_place};
 use reproxy::ledger::Ledger;
 use reproxy::outcome::{Ending, Facts, Fallback, record, write_action_log};
@@ -33,6 +34,9 @@ pub(super) struct ReproxyOptions {
     /// As whole records (text) or without inputs and arguments (reducedtext).
     #[arg(long, default_value = "reducedtext", value_name = "FORMAT", value_parser = parse_format)]
     log_format: Format,
+    /// Also write there what servers add to results, with these descriptors of their messages: an encoded FileDescriptorSet.
+    #[arg(long, value_name = "FILE")]
+    auxiliary_metadata: Option<PathBuf>,
     /// How many records are kept for those who ask.
     #[arg(long, default_value_t = 0, value_name = "N")]
     records_kept: usize,
@@ -57,6 +61,7 @@ pub(super) struct ReproxyOptions {
 pub(super) struct Reproxy {
     ledger: Arc<Ledger>,
     address: Option<Address>,
+    auxiliary: Option<Arc<Auxiliary>>,
 }
 
 impl ReproxyOptions {
@@ -81,7 +86,10 @@ impl ReproxyOptions {
     /// Opens the books. `None` if nobody asked for any.
     pub(super) fn open(self) -> Result<Option<Reproxy>> {
         if !self.has_books() {
-            return Ok(None);
+            match self.auxiliary_metadata {
+                None => return Ok(None),
+                Some(_) => bail!("--auxiliary-metadata is for a log: give it a place with --log-dir"),
+            }
         }
         let log = self.log_dir.map(|directory| {
             let now = SystemTime::now();
@@ -94,7 +102,10 @@ impl ReproxyOptions {
             }
             anyhow::Ok(log)
         });
+        let auxiliary = self.auxiliary_metadata.as_deref().map(Auxiliary::read);
+        let auxiliary = auxiliary.transpose().context("--auxiliary-metadata")?;
         Ok(Some(Reproxy {
+            auxiliary: auxiliary.map(Arc::new),
             ledger: Arc::new(Ledger::new(log.transpose()?, self.records_kept, BTreeMap::new())),
             address: self.reproxy_address,
         }))
@@ -104,9 +115,9 @@ impl ReproxyOptions {
 impl Reproxy {
     /// Enters every command whose end is known. What became the real tool ends where nobody sees it.
     pub(super) fn witness(&self) -> Witness {
-        let ledger = self.ledger.clone();
+        let (ledger, auxiliary) = (self.ledger.clone(), self.auxiliary.clone());
         Arc::new(move |finished| {
-            if let Some(done) = done(finished) {
+            if let Some(done) = done(finished, auxiliary.as_deref()) {
                 write_log_of(finished, &done.record);
                 ledger.enter(done.record);
             }
@@ -120,6 +131,7 @@ impl Reproxy {
         let sessions = InReproxysPlace {
             daemon,
             ledger: self.ledger,
+            auxiliary: self.auxiliary,
         };
         let routes = reproxy::service::routes(in_place(sessions));
         tasks.spawn("reproxy's services", async move {
@@ -134,6 +146,7 @@ impl Reproxy {
 struct InReproxysPlace {
     daemon: Arc<Daemon>,
     ledger: Arc<Ledger>,
+    auxiliary: Option<Arc<Auxiliary>>,
 }
 
 #[async_trait]
@@ -141,7 +154,7 @@ impl Sessions for InReproxysPlace {
     async fn serve(&self, stream: UnixStream) -> Option<Done> {
         let _running = self.ledger.begin();
         match self.daemon.converse(stream).await {
-            Ok(finished) => done(&finished?),
+            Ok(finished) => done(&finished?, self.auxiliary.as_deref()),
             Err(error) => {
                 tracing::debug!(%error, "a caller has gone");
                 None
@@ -159,7 +172,7 @@ impl Sessions for InReproxysPlace {
 }
 
 /// In reclient's words; `None` for what became the real tool.
-fn done(finished: &Finished) -> Option<Done> {
+fn done(finished: &Finished, auxiliary: Option<&Auxiliary>) -> Option<Done> {
     let ending = match &finished.not_executed {
         Some(NotExecuted::ExecTimeout) => Ending::Timeout,
         Some(NotExecuted::RemoteTimeout(_)) => Ending::RemoteTimeout,
@@ -175,7 +188,7 @@ fn done(finished: &Finished) -> Option<Done> {
         error_output: Vec::new(),
     });
     Some(Done {
-        record: log_record(finished, &ending),
+        record: log_record(finished, &ending, auxiliary),
         execution_id: finished.execution_id.clone(),
         ending,
         fallback,
@@ -192,12 +205,13 @@ fn write_log_of(finished: &Finished, record: &LogRecord) {
     }
 }
 
-fn log_record(finished: &Finished, ending: &Ending) -> LogRecord {
+fn log_record(finished: &Finished, ending: &Ending, auxiliary: Option<&Auxiliary>) -> LogRecord {
     let was_asked = finished.is_cache_hit || finished.ran_remotely;
     let remote = was_asked.then(|| RemoteMetadata {
         result: Some(ending.result()),
         cache_hit: finished.is_cache_hit,
         action_digest: finished.action.clone().unwrap_or_default(),
+        auxiliary_metadata: auxiliary.map_or_else(BTreeMap::new, |known| known.entries(&finished.added)),
         ..RemoteMetadata::default()
     });
     record(Facts {
@@ -223,4 +237,72 @@ fn parse_address(text: &str) -> Result<Address, String> {
 
 fn parse_format(name: &str) -> Result<Format, String> {
     Format::named(name).ok_or_else(|| format!("`{name}` is no format; there are text and reducedtext"))
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use prost_types::field_descriptor_proto::{Label, Type};
+    use prost_types::{Any, DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
+
+    use super::*;
+
+    #[test]
+    fn what_servers_add_is_in_the_record() -> Result<()> {
+        let pool = FieldDescriptorProto {
+            name: Some("pool".to_owned()),
+            number: Some(1),
+            label: Some(Label::Optional.into()),
+            r#type: Some(Type::String.into()),
+            ..FieldDescriptorProto::default()
+        };
+        let message = DescriptorProto {
+            name: Some("AuxiliaryMetadata".to_owned()),
+            field: vec![pool],
+            ..DescriptorProto::default()
+        };
+        let file = FileDescriptorProto {
+            name: Some("w.proto".to_owned()),
+            message_type: vec![message],
+            syntax: Some("proto3".to_owned()),
+            ..FileDescriptorProto::default()
+        };
+        let directory = tempfile::tempdir()?;
+        let path = directory.path().join("descriptors");
+        std::fs::write(&path, FileDescriptorSet { file: vec![file] }.encode_to_vec())?;
+        let known = Auxiliary::read(&path)?;
+        let finished = Finished {
+            execution_id: "id".to_owned(),
+            request: Arc::new(daemon_api::Request {
+                arguments: vec!["gcc".into()],
+                directory: "/p".into(),
+                environment: Vec::new(),
+                settings: Vec::new(),
+                is_terminal: false,
+            }),
+            exit_code: Some(0),
+            is_cache_hit: false,
+            ran_remotely: true,
+            fallback: None,
+            not_executed: None,
+            added: vec![Any {
+                type_url: "type.googleapis.com/w".to_owned(),
+                value: b"\x0a\x03big".to_vec(),
+            }],
+            begun: SystemTime::UNIX_EPOCH,
+            ended: SystemTime::UNIX_EPOCH,
+            action: None,
+        };
+        let added = |known: Option<&Auxiliary>| {
+            let record = done(&finished, known).context("it has ended")?.record;
+            let remote = record.remote_metadata.context("a worker did it")?;
+            anyhow::Ok(remote.auxiliary_metadata)
+        };
+        assert_eq!(
+            added(Some(&known))?,
+            [("pool".to_owned(), "big".to_owned())].into()
+        );
+        assert_eq!(added(None)?, BTreeMap::new());
+        Ok(())
+    }
 }
