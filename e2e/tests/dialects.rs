@@ -121,3 +121,43 @@ fn what_workers_add_to_results_is_in_the_log() -> Result<()> {
     );
     Ok(())
 }
+
+#[test]
+fn a_comparison_runs_as_often_as_it_says_and_may_fail() -> Result<()> {
+    let farrier = Farrier::start()?;
+    let user = User::of_reclient(farrier.address())?;
+    user.succeeds(&["bootstrap"])?;
+    let source = "int f(void) { int unused; return 1; }\n";
+    fs::write(user.at("project/a.c"), source)?;
+    let root = format!("-exec_root={}", user.at("project").display());
+    let rewrapper = [
+        "rewrapper",
+        "-labels=type=compile,compiler=clang,lang=cpp",
+        &root,
+        "-exec_strategy=local",
+        "-compare",
+    ];
+    // The code, and how often the warning is seen. Names of sections for the optimiser of links are chosen at random.
+    let check = |flags: &[&str], option: &str, expected: (i32, usize)| -> Result<()> {
+        let command = ["--", "gcc", "-Wall", option, "-c", "a.c", "-o", "a.o"];
+        let output = user.run(&[&rewrapper, flags, &command].concat(), &[])?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        let found = (
+            output.status.code().unwrap_or_default(),
+            said.matches("[-Wunused-variable]").count(),
+        );
+        ensure!(found == expected, "{flags:?} {option}: {found:?}\n{said}");
+        Ok(())
+    };
+    let twice = "-num_local_reruns=2";
+    check(&[twice], "-flto", (0, 1))?;
+    check(&[twice, "-fail_on_mismatch"], "-flto", (1, 0))?;
+    check(&[twice, "-fail_on_mismatch"], "-O2", (0, 1))?;
+    // With nothing to compare it with.
+    check(&["-fail_on_mismatch"], "-flto", (0, 1))?;
+    check(&[twice, "-fail_on_mismatch"], "-fno-such-option", (1, 0))?;
+    let said = user.succeeds(&["bootstrap", "-shutdown"])?;
+    let log = log_of_commands(&user)?;
+    ensure!(log.matches("total_mismatches: 1").count() == 2, "{said}\n{log}");
+    Ok(())
+}

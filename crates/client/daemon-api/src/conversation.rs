@@ -46,6 +46,14 @@ pub enum Answer {
         /// Words that it gets after those of the command.
         more: Vec<OsString>,
     },
+    /// Run this program, show nothing of what it prints, and tell what came of it; the conversation goes on. Only for those
+    /// who want a command to run more than once.
+    Rehearse {
+        /// The real tool.
+        program: PathBuf,
+        /// Words that it gets after those of the command.
+        more: Vec<OsString>,
+    },
     /// It will take a while, and no processor of this machine: somebody else may have the place in the job server.
     Waiting,
     /// Send standard input, as far as [`crate::INPUT_BYTES_MAX`] and [`crate::INPUT_WITHIN`] allow.
@@ -179,6 +187,12 @@ impl Message for Answer {
                 (6, body.bytes)
             }
             Answer::Alive => (7, Vec::new()),
+            Answer::Rehearse { program, more } => {
+                let mut body = Writer::default();
+                body.string(program.as_os_str().as_bytes());
+                body.strings(more);
+                (8, body.bytes)
+            }
         }
     }
 
@@ -207,6 +221,12 @@ impl Message for Answer {
                 Answer::Ended(end)
             }
             7 => Answer::Alive,
+            8 => {
+                let mut body = Reader::new(body);
+                let (program, more) = (body.os_string()?.into(), body.strings()?);
+                body.end()?;
+                Answer::Rehearse { program, more }
+            }
             kind => return Err(FrameError::UnknownKind { kind }),
         })
     }

@@ -85,6 +85,8 @@ pub struct Finished {
     pub not_executed: Option<NotExecuted>,
     /// What servers and workers have added to its result.
     pub added: Vec<Any>,
+    /// Which outputs are not the same each time, if that was looked at.
+    pub different: Option<Vec<String>>,
     /// When it was asked for.
     pub begun: SystemTime,
     /// When it was over.

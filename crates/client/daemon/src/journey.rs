@@ -92,6 +92,7 @@ pub(crate) async fn command(
         execution_id,
         not_executed: outcome.not_executed,
         added: outcome.added,
+        different: outcome.different,
         exit_code: outcome.end.map(|end| i32::from(end.exit_code())),
         is_cache_hit: outcome.how == How::Hit,
         ran_remotely: matches!(outcome.how, How::Remote | How::RemoteOnly(_)),
@@ -110,7 +111,7 @@ pub(crate) async fn command(
             .map_or_else(|| first_words(&request), |subject| subject.name.clone()),
         how: outcome.how,
         fallback: outcome.fallback,
-        different: outcome.different,
+        different: finished.different.clone(),
         spared: outcome.spared,
         unsure: subject.as_ref().and_then(|subject| subject.unsure.clone()),
         dated: subject.as_ref().and_then(|subject| subject.dated),
@@ -204,6 +205,11 @@ async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io:
     };
     let outcome = match known {
         Some(outcome) => outcome,
+        // What is read can be read once.
+        None if wanted.settings.compare && wanted.reruns_here() && wanted.input.is_some() => {
+            let why = Why::Setting("local_reruns".to_owned());
+            return Done::real(link, Some(&**wanted), &asked.program, &why, planning).await;
+        }
         None if wanted.settings.compare => compared::run(daemon, asked, &plan, link).await?,
         None => done(daemon, asked, &plan, link).await?,
     };
@@ -277,13 +283,18 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
     };
     let products = subject.outputs.iter().map(|output| output.path.as_path());
     if wanted.takes_known()
+        && !wanted.settings.ignore_failures
         && let Some(failure) = daemon.failures.get(&subject.action_digest, products)
     {
         return shown(link, wanted, subject, failure.into(), How::Hit).await;
     }
     let mut fallback = None;
     if wanted.strategy != Strategy::Local {
-        match worker(daemon, &server, wanted, plan, !wanted.takes_known(), link).await? {
+        let mut executed = worker(daemon, &server, wanted, plan, !wanted.takes_known(), link).await?;
+        if wanted.settings.ignore_failures && executed.as_ref().is_ok_and(|it| it.is_cached_failure()) {
+            executed = worker(daemon, &server, wanted, plan, true, link).await?;
+        }
+        match executed {
             Ok(executed)
                 if wanted.strategy != Strategy::Remote && executed.fetched.complains_of_absent_files() =>
             {

@@ -47,7 +47,7 @@ const BUILD_BYTES_MAX: usize = 128;
 const QUESTION: &str = "question";
 
 /// Settings that are done as they say, or that say nothing about how a command is done.
-const DONE: [&str; 29] = [
+const DONE: [&str; 33] = [
     "dialect",
     "command_id",
     "invocation_id",
@@ -74,9 +74,14 @@ const DONE: [&str; 29] = [
     "update_cache",
     "uncacheable",
     "compare",
+    "local_reruns",
     "remote_reruns",
+    "fail_on_mismatch",
+    "ignore_failures",
     "download_outputs",
     "download_regex",
+    // Outputs come as a whole or not at all, also where somebody does not insist on it.
+    "atomic_downloads",
     "preserve_unchanged_output_mtime",
 ];
 
@@ -120,16 +125,8 @@ impl Wanted {
     /// The first setting that is not done as it says. Such a command is for the real tool.
     pub(crate) fn first_not_done(&self) -> Option<&'static str> {
         let mut rest = self.settings.clone();
-        // It says what is done anyway.
-        if rest.atomic_downloads == Some(true) {
-            rest.atomic_downloads = None;
-        }
         if self.unlike_here == Unlike::Read {
             return Some("env_set");
-        }
-        // Every comparison has a run here.
-        if rest.compare && rest.local_reruns == 1 {
-            rest.local_reruns = 0;
         }
         // Words of a record that only a front end writes.
         rest.log_env = false;
@@ -142,6 +139,11 @@ impl Wanted {
         self.observed
             .iter()
             .any(|observed| Some(observed.as_os_str()) == name)
+    }
+
+    /// Whether it runs here without being seen, to be compared.
+    pub(crate) fn reruns_here(&self) -> bool {
+        self.settings.compare && (self.settings.local_reruns > 1 || self.settings.fail_on_mismatch)
     }
 
     /// Whether a known result is taken.
@@ -267,15 +269,24 @@ mod tests {
             settings.log_env = true;
         });
         assert_eq!(usual.first_not_done(), None);
-        for (reruns, expected) in [(0, None), (1, None), (2, Some("local_reruns"))] {
+        let compares = |reruns, fails| {
             let compares = wanted(|settings| {
                 settings.compare = true;
                 settings.local_reruns = reruns;
+                settings.fail_on_mismatch = fails;
             });
-            assert_eq!(compares.first_not_done(), expected);
-        }
-        let in_place = wanted(|settings| settings.atomic_downloads = Some(false));
-        assert_eq!(in_place.first_not_done(), Some("atomic_downloads"));
+            assert_eq!(compares.first_not_done(), None);
+            compares.reruns_here()
+        };
+        let found = [
+            compares(0, false),
+            compares(1, false),
+            compares(2, false),
+            compares(1, true),
+        ];
+        assert_eq!(found, [false, false, true, true]);
+        let mapped = wanted(|settings| settings.prefix_map = vec![("/a".into(), "/b".into())]);
+        assert_eq!(mapped.first_not_done(), Some("prefix_map"));
         let known: Vec<_> = DONE
             .iter()
             .filter(|name| !Settings::NAMES.contains(name))

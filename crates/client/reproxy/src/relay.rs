@@ -68,32 +68,59 @@ pub async fn relay(
                 let end = running.finish(&mut output, &mut error_output).await?;
                 return Ok(relayed(end, output, error_output));
             }
+            Answer::Rehearse { program, more } => {
+                let mut running = Running::start(request, &program, &[], &more, local_wrapper)?;
+                let ran = told_of(&mut daemon, &mut running).await?;
+                say(&mut daemon, &ran.report()).await?;
+            }
             Answer::Run {
                 program,
                 through,
                 more,
             } => {
                 let mut running = Running::start(request, &program, &through, &more, local_wrapper)?;
-                if let Some(process) = running.child.id() {
-                    say(&mut daemon, &Report::Started { process }).await?;
-                }
-                let (mut own, mut own_error) = (Kept::default(), Kept::default());
-                let end = running.finish(&mut own, &mut own_error).await?;
-                let report = Report::Ran {
-                    end,
-                    output: own.for_cache(),
-                    error_output: own_error.for_cache(),
-                };
+                let ran = told_of(&mut daemon, &mut running).await?;
                 // As with a wrapper: what comes next may ask for the result, so the daemon has it before this returns.
-                if say(&mut daemon, &report).await.is_ok() {
+                if say(&mut daemon, &ran.report()).await.is_ok() {
                     let _ = hear::<Answer>(&mut daemon).await;
                 }
-                output.add(&own.bytes);
-                error_output.add(&own_error.bytes);
-                return Ok(relayed(end, output, error_output));
+                output.add(&ran.output.bytes);
+                error_output.add(&ran.error_output.bytes);
+                return Ok(relayed(ran.end, output, error_output));
             }
         }
     }
+}
+
+/// What came of a command that ran here.
+struct Ran {
+    end: End,
+    output: Kept,
+    error_output: Kept,
+}
+
+impl Ran {
+    fn report(&self) -> Report {
+        Report::Ran {
+            end: self.end,
+            output: self.output.for_cache(),
+            error_output: self.error_output.for_cache(),
+        }
+    }
+}
+
+/// Runs it to its end; the daemon is told its process number.
+async fn told_of(daemon: &mut UnixStream, running: &mut Running) -> io::Result<Ran> {
+    if let Some(process) = running.child.id() {
+        say(daemon, &Report::Started { process }).await?;
+    }
+    let (mut output, mut error_output) = (Kept::default(), Kept::default());
+    let end = running.finish(&mut output, &mut error_output).await?;
+    Ok(Ran {
+        end,
+        output,
+        error_output,
+    })
 }
 
 fn relayed(end: End, output: Kept, error_output: Kept) -> Relayed {

@@ -13,6 +13,7 @@ use daemon_api::{
 
 use crate::input::Input;
 use crate::job_server::JobServer;
+use crate::run_here::{Ran, Stage};
 use crate::{OFF_VARIABLE, real_tool, run_here};
 
 /// What came of it.
@@ -131,7 +132,7 @@ impl Conversation<'_> {
     ) -> io::Result<Outcome> {
         loop {
             let answer = read_frame(daemon)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-            seen.has_begun |= !matches!(answer, Answer::Alive | Answer::Waiting);
+            seen.has_begun |= !matches!(answer, Answer::Alive | Answer::Waiting | Answer::Rehearse { .. });
             match answer {
                 Answer::Alive => {}
                 Answer::Waiting => job_server.lend(),
@@ -154,6 +155,12 @@ impl Conversation<'_> {
                             Ok(Outcome::Ended(end.exit_code()))
                         }
                     };
+                }
+                Answer::Rehearse { program, more } => {
+                    job_server.take_back();
+                    let words = self.words(&program, &[], &more)?;
+                    let ran = Self::ran(words, Stage::Rehearsal, daemon)?;
+                    write_frame(daemon, &ran.report())?;
                 }
                 Answer::Run {
                     program,
@@ -187,14 +194,11 @@ impl Conversation<'_> {
     }
 
     fn run_here(
-        (program, arguments): (PathBuf, Vec<OsString>),
+        words: (PathBuf, Vec<OsString>),
         input: Option<Input>,
         daemon: &mut UnixStream,
     ) -> io::Result<Outcome> {
-        let ran = run_here::run(&program, &arguments, input, |process| {
-            // A daemon that has gone is noticed below; the command runs all the same.
-            let _ = write_frame(daemon, &Report::Started { process });
-        })?;
+        let ran = Self::ran(words, Stage::Shown { input }, daemon)?;
         let code = ran.end.exit_code();
         // Whether the daemon keeps the result is its own business, but for the order: what the build starts next may
         // ask for it, so this waits until the daemon has it.
@@ -203,6 +207,17 @@ impl Conversation<'_> {
             let _ = read_frame::<Answer>(daemon);
         }
         Ok(Outcome::Ended(code))
+    }
+
+    fn ran(
+        (program, arguments): (PathBuf, Vec<OsString>),
+        stage: Stage,
+        daemon: &mut UnixStream,
+    ) -> io::Result<Ran> {
+        run_here::run(&program, &arguments, stage, |process| {
+            // A daemon that has gone is noticed later; the command runs all the same.
+            let _ = write_frame(daemon, &Report::Started { process });
+        })
     }
 
     /// Becomes the real tool, as [`Outcome::Execute`] asks. Returns only when that is not possible.

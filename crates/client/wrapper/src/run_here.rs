@@ -35,21 +35,39 @@ impl Ran {
     }
 }
 
+/// Who sees it run.
+pub(crate) enum Stage {
+    /// Whoever sees this process; it reads what is left of its input, where some of that was read already.
+    Shown { input: Option<Input> },
+    /// Nobody, and there is nothing to read.
+    Rehearsal,
+}
+
 /// Runs it to its end. `started` is told its process number.
 pub(crate) fn run(
     program: &Path,
     arguments: &[OsString],
-    input: Option<Input>,
+    stage: Stage,
     started: impl FnOnce(u32),
 ) -> io::Result<Ran> {
     let mut command = real_tool::command(program, arguments);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = spawn(command, input)?;
+    let is_shown = matches!(stage, Stage::Shown { .. });
+    let mut child = match stage {
+        Stage::Shown { input } => spawn(command, input)?,
+        Stage::Rehearsal => command.stdin(Stdio::null()).spawn()?,
+    };
     started(child.id());
     let (output, error_output) = (child.stdout.take(), child.stderr.take());
     let (output, error_output) = thread::scope(|scope| {
-        let error_output = scope.spawn(|| tee(error_output, io::stderr()));
-        let output = tee(output, io::stdout());
+        let error_output = scope.spawn(|| match is_shown {
+            true => tee(error_output, io::stderr()),
+            false => tee(error_output, io::sink()),
+        });
+        let output = match is_shown {
+            true => tee(output, io::stdout()),
+            false => tee(output, io::sink()),
+        };
         (output, error_output.join().unwrap_or(None))
     });
     let end = end_of(child.wait()?);
@@ -131,7 +149,8 @@ mod tests {
     fn ends_are_told_as_they_were() {
         let run = |script: &str| {
             let arguments = ["sh", "-c", script].map(OsString::from);
-            run(Path::new("/bin/sh"), &arguments, None, |_| {}).unwrap()
+            let stage = Stage::Shown { input: None };
+            run(Path::new("/bin/sh"), &arguments, stage, |_| {}).unwrap()
         };
         assert_eq!(run("exit 3").end, End::Exited(3));
         assert_eq!(run("kill -9 $$").end, End::Killed(9));

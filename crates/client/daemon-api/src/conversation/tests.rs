@@ -41,6 +41,10 @@ fn every_message_comes_back_as_it_was_sent_or_not_at_all() {
         check_round_trip(Answer::Run {
             program: program(),
             through: more.iter().rev().cloned().collect(),
+            more: more.clone(),
+        });
+        check_round_trip(Answer::Rehearse {
+            program: program(),
             more,
         });
     }

@@ -38,6 +38,9 @@ impl Ran {
     }
 }
 
+/// What a command printed here, as far as that is kept.
+pub(crate) type Printed = (Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// Has the wrapper run it. `again` says which action the command would be now: only if that is still the same one, what came
 /// of it is what the action names.
 pub(crate) async fn run(
@@ -46,16 +49,64 @@ pub(crate) async fn run(
     again: impl Future<Output = Result<ActionDigest, Why>>,
     worker: &str,
 ) -> io::Result<Ran> {
-    let outputs = plan.clone();
-    let looking = tokio::task::spawn_blocking(move || Earlier::than_now(&outputs.subject.outputs));
-    let earlier = link.meanwhile(looking).await??;
-    let begun = SystemTime::now();
     let answer = Answer::Run {
         program: plan.subject.program.clone(),
         through: Vec::new(),
         more: plan.more.clone(),
     };
-    let (end, output, error_output) = watched(link, &answer).await?;
+    Ok(performed(link, plan, &answer, again, worker).await?.0)
+}
+
+/// The same without anybody seeing what it prints, which is told here. The wrapper goes on listening.
+pub(crate) async fn rehearse(
+    link: &mut Link,
+    plan: &Arc<Plan>,
+    again: impl Future<Output = Result<ActionDigest, Why>>,
+    worker: &str,
+) -> io::Result<(Ran, Printed)> {
+    let answer = Answer::Rehearse {
+        program: plan.subject.program.clone(),
+        more: plan.more.clone(),
+    };
+    performed(link, plan, &answer, again, worker).await
+}
+
+async fn performed(
+    link: &mut Link,
+    plan: &Arc<Plan>,
+    answer: &Answer,
+    again: impl Future<Output = Result<ActionDigest, Why>>,
+    worker: &str,
+) -> io::Result<(Ran, Printed)> {
+    let outputs = plan.clone();
+    let looking = tokio::task::spawn_blocking(move || Earlier::than_now(&outputs.subject.outputs));
+    let earlier = link.meanwhile(looking).await??;
+    let begun = SystemTime::now();
+    let (end, output, error_output) = watched(link, answer).await?;
+    let printed = (output.clone(), error_output.clone());
+    let ran = judged(
+        link,
+        plan,
+        earlier,
+        begun,
+        (end, output, error_output),
+        again,
+        worker,
+    )
+    .await?;
+    Ok((ran, printed))
+}
+
+/// What of a run is kept.
+async fn judged(
+    link: &mut Link,
+    plan: &Arc<Plan>,
+    earlier: Earlier,
+    begun: SystemTime,
+    (end, output, error_output): (End, Option<Vec<u8>>, Option<Vec<u8>>),
+    again: impl Future<Output = Result<ActionDigest, Why>>,
+    worker: &str,
+) -> io::Result<Ran> {
     if end != End::Exited(0) && !plan.is_probe {
         return Ok(Ran::unkept(end, "the command failed"));
     }

@@ -22,6 +22,13 @@ pub(crate) struct Executed {
     pub(crate) upload: Result<Upload, &'static str>,
 }
 
+impl Executed {
+    /// It is known to have failed before.
+    pub(crate) fn is_cached_failure(&self) -> bool {
+        self.is_cached && self.fetched.exit_code != 0
+    }
+}
+
 /// Has a worker run it, `again` even if the result is known. An error says why none did; what the command itself does
 /// wrong is a result.
 pub(crate) async fn run(

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
+use daemon_api::{Answer, End, PIECE_BYTES_MAX};
 use settings::Strategy;
 
 use super::{Outcome, worker};
@@ -13,6 +14,9 @@ use crate::daemon::{Asked, Daemon};
 use crate::limits::RERUNS_MAX;
 use crate::link::Link;
 use crate::plan::Plan;
+
+/// How a command ends whose outputs were to be equal, and are not.
+const MISMATCH: End = End::Exited(1);
 
 /// All of it, to see whether it always comes out the same: what is known, what workers make, what this machine makes. The
 /// build gets what was made here.
@@ -56,10 +60,48 @@ pub(super) async fn run(
             Err(why) => fallback = Some(why.to_string()),
         }
     }
-    let ran = here::run(link, plan, daemon.action_now(asked), &daemon.host_name).await?;
+    let runs = wanted.settings.local_reruns.clamp(1, RERUNS_MAX);
+    let is_hidden = wanted.settings.fail_on_mismatch;
+    // Who is to see nothing of what differs must not see the last run either before it is over.
+    let rehearsals = if is_hidden { runs } else { runs - 1 };
+    let mut last = None;
+    for _ in 0..rehearsals {
+        let (ran, printed) = here::rehearse(link, plan, daemon.action_now(asked), &daemon.host_name).await?;
+        let is_whole = match &ran.upload {
+            Ok(upload) => {
+                results.add(&plan.subject, &upload.result);
+                true
+            }
+            Err(_) => false,
+        };
+        last = is_hidden.then_some((ran, printed));
+        if !is_whole {
+            break;
+        }
+    }
+    let ran = match last {
+        Some((ran, (Some(output), Some(error_output)))) => {
+            let is_equal = results.different().unwrap_or_default().is_empty();
+            let ran = match is_equal {
+                true => ran,
+                false => here::Ran { end: MISMATCH, ..ran },
+            };
+            if is_equal {
+                print(link, &output, &error_output).await?;
+            }
+            ran
+        }
+        // What it prints is too long to be kept, so nothing could be compared either.
+        _ => {
+            let ran = here::run(link, plan, daemon.action_now(asked), &daemon.host_name).await?;
+            if let Ok(upload) = &ran.upload {
+                results.add(&plan.subject, &upload.result);
+            }
+            ran
+        }
+    };
     let (how, different) = match ran.upload {
         Ok(upload) => {
-            results.add(&plan.subject, &upload.result);
             let different = results.different();
             let is_new = different.is_none();
             // What is known stays as it is: whoever looks into a difference wants to have both.
@@ -77,4 +119,15 @@ pub(super) async fn run(
         different,
         ..Outcome::of(how, Some(ran.end))
     })
+}
+
+/// What a command has printed without anybody seeing it.
+async fn print(link: &mut Link, output: &[u8], error_output: &[u8]) -> io::Result<()> {
+    for piece in output.chunks(PIECE_BYTES_MAX) {
+        link.say(&Answer::Output(piece.to_vec())).await?;
+    }
+    for piece in error_output.chunks(PIECE_BYTES_MAX) {
+        link.say(&Answer::ErrorOutput(piece.to_vec())).await?;
+    }
+    Ok(())
 }

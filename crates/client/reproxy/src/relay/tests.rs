@@ -23,7 +23,7 @@ async fn scripted(mut stream: UnixStream, answers: Vec<Answer>) -> Vec<Report> {
         say(&mut stream, &answer).await.unwrap();
         let wanted = match answer {
             Answer::SendInput => 1,
-            Answer::Run { .. } => 2,
+            Answer::Run { .. } | Answer::Rehearse { .. } => 2,
             _ => 0,
         };
         for _ in 0..wanted {
@@ -107,6 +107,34 @@ async fn what_runs_here_has_the_request_s_surroundings() {
     let (relayed, reports) = with(&request, &[], vec![Answer::Execute { program }]).await;
     assert_eq!(relayed.unwrap().end, End::Exited(4));
     assert!(reports.is_empty());
+}
+
+#[tokio::test]
+async fn a_rehearsal_is_told_and_not_shown() {
+    let directory = tempfile::tempdir().unwrap();
+    let request = request(directory.path(), &["sh", "-c", "echo out; echo err >&2; exit 4"]);
+    let program = PathBuf::from("/bin/sh");
+    let rehearse = Answer::Rehearse {
+        program,
+        more: Vec::new(),
+    };
+    let answers = vec![rehearse.clone(), rehearse, Answer::Ended(End::Exited(1))];
+    let (relayed, reports) = with(&request, &[], answers).await;
+    let relayed = relayed.unwrap();
+    assert_eq!(
+        (relayed.end, relayed.output, relayed.error_output),
+        (End::Exited(1), Vec::new(), Vec::new())
+    );
+    let ran: Vec<_> = reports
+        .iter()
+        .filter(|report| matches!(report, Report::Ran { .. }))
+        .collect();
+    let expected = Report::Ran {
+        end: End::Exited(4),
+        output: Some(b"out\n".to_vec()),
+        error_output: Some(b"err\n".to_vec()),
+    };
+    assert_eq!(ran, [&expected, &expected]);
 }
 
 #[tokio::test]

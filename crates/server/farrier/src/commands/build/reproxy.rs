@@ -11,7 +11,8 @@ use clap::Args;
 use daemon::{Daemon, Finished, NotExecuted, Rules, Witness};
 use reclient::address::Address;
 use reclient::log_file::{Format, LogFile, remove_older};
-use reclient_api::log::{LocalMetadata, LogRecord, RemoteMetadata};
+use reclient_api::log::verification::Mismatch;
+use reclient_api::log::{LocalMetadata, LogRecord, RemoteMetadata, Verification};
 use reproxy::auxiliary::Auxiliary;
 use reproxy::in_place::{Done, Sessions, in_place};
 use reproxy::ledger::Ledger;
@@ -226,9 +227,28 @@ fn log_record(finished: &Finished, ending: &Ending, auxiliary: Option<&Auxiliary
         local: LocalMetadata {
             executed_locally: !was_asked && finished.not_executed.is_none(),
             valid_cache_hit: finished.is_cache_hit,
+            verification: finished
+                .different
+                .as_deref()
+                .map(|different| verification(finished, different)),
             ..LocalMetadata::default()
         },
     })
+}
+
+/// What a comparison came to; callers make their own end of it.
+fn verification(finished: &Finished, different: &[String]) -> Verification {
+    let mismatch = |path: &String| Mismatch {
+        path: path.clone(),
+        action_digest: finished.action.clone().unwrap_or_default(),
+        ..Mismatch::default()
+    };
+    Verification {
+        mismatches: different.iter().map(mismatch).collect(),
+        total_mismatches: i32::try_from(different.len()).unwrap_or(i32::MAX),
+        total_verified: 1,
+        ..Verification::default()
+    }
 }
 
 fn parse_address(text: &str) -> Result<Address, String> {
@@ -248,7 +268,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_servers_add_is_in_the_record() -> Result<()> {
+    fn what_servers_add_and_what_differs_is_in_the_record() -> Result<()> {
         let pool = FieldDescriptorProto {
             name: Some("pool".to_owned()),
             number: Some(1),
@@ -289,6 +309,7 @@ mod tests {
                 type_url: "type.googleapis.com/w".to_owned(),
                 value: b"\x0a\x03big".to_vec(),
             }],
+            different: Some(vec!["a.o".to_owned()]),
             begun: SystemTime::UNIX_EPOCH,
             ended: SystemTime::UNIX_EPOCH,
             action: None,
@@ -303,6 +324,10 @@ mod tests {
             [("pool".to_owned(), "big".to_owned())].into()
         );
         assert_eq!(added(None)?, BTreeMap::new());
+        let record = done(&finished, None).context("it has ended")?.record;
+        let verification = record.local_metadata.and_then(|local| local.verification);
+        let mismatches = verification.context("it was compared")?.total_mismatches;
+        assert_eq!(mismatches, 1);
         Ok(())
     }
 }
