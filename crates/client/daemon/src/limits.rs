@@ -13,6 +13,9 @@ pub(crate) const INPUT_TAKEN_MAX: usize = daemon_api::INPUT_BYTES_MAX + daemon_a
 /// Failures of probes that are remembered, and what each may print.
 pub(crate) const FAILURES_MAX: usize = 4096;
 pub(crate) const FAILURE_BYTES_MAX: usize = 8 << 10;
+/// Files that a front end may declare for one command, with those in declared directories; and how deep these may be.
+pub(crate) const DECLARED_FILES_MAX: usize = 100_000;
+pub(crate) const DECLARED_DEPTH_MAX: usize = 32;
 /// A response file that is read.
 pub(crate) const RESPONSE_FILE_BYTES_MAX: u64 = 16 << 20;
 

@@ -6,6 +6,7 @@
 
 mod build;
 mod dated;
+mod declared;
 mod discover;
 mod environment;
 mod given;
@@ -173,11 +174,7 @@ pub(crate) fn plan(
     // There is nothing to read, on every machine.
     read.files.retain(|path| path != Path::new(probe::NOTHING));
     read.add_to(&mut builder, &request.directory)?;
-    for path in &asked.inputs {
-        let path = layout.root().join(path);
-        let holds = builder.file(&path)?;
-        read.grounds.known_file(path, holds);
-    }
+    declared::add(asked, &layout, &mut builder, &mut read.grounds)?;
     let dated = dated::dated(&read.files, |name| variable(request, name));
     if let Some(input) = wanted.input.as_deref().filter(|_| step.stdin) {
         builder.input(input);

@@ -47,7 +47,7 @@ const BUILD_BYTES_MAX: usize = 128;
 const QUESTION: &str = "question";
 
 /// Settings that are done as they say, or that say nothing about how a command is done.
-const DONE: [&str; 33] = [
+const DONE: [&str; 37] = [
     "dialect",
     "command_id",
     "invocation_id",
@@ -69,6 +69,10 @@ const DONE: [&str; 33] = [
     "env_unset_is_empty",
     "env_set",
     "inputs",
+    "virtual_inputs",
+    "empty_directories",
+    "toolchain_inputs",
+    "extra_symlinks",
     "output_files",
     "accept_cache",
     "update_cache",
@@ -156,6 +160,8 @@ impl Wanted {
         self.settings.update_cache != Some(false)
             && !self.settings.uncacheable
             && self.unlike_here == Unlike::No
+            // What runs here has not what only the server has.
+            && self.settings.virtual_inputs.is_empty()
     }
 
     /// Variables that the front end names, as the action has them.
@@ -360,5 +366,15 @@ mod tests {
         check(|settings| settings.accept_cache = Some(false), (false, true));
         check(|settings| settings.update_cache = Some(false), (true, false));
         check(|settings| settings.uncacheable = true, (false, false));
+        check(
+            |settings| {
+                settings.virtual_inputs = vec![settings::VirtualInput {
+                    path: "x".into(),
+                    digest: "abc/3".to_owned(),
+                    ..settings::VirtualInput::default()
+                }];
+            },
+            (true, false),
+        );
     }
 }

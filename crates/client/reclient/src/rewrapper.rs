@@ -6,8 +6,10 @@
 //! Read `run.rs` first; `ask.rs` turns flags into what the daemon is asked.
 
 mod ask;
+mod lists;
 mod run;
 mod virtual_inputs;
 
 pub use ask::{Ask, NoAsk, ask};
+pub use lists::with_lists;
 pub use run::{Foreign, main};

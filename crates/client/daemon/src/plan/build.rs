@@ -6,8 +6,9 @@ use std::time::Duration;
 use action::ActionDigest;
 use blob::{Blob, Digest};
 use file_digests::{FileDigest, FileDigests, ReadError};
-use merkle::TreeBuilder;
+use merkle::{NodeProperties, TreeBuilder};
 use prost::Message;
+use prost_types::Timestamp;
 use reapi::execution as proto;
 use remote_action::Sources;
 use sha2::{Digest as _, Sha256};
@@ -132,6 +133,29 @@ impl<'a> ActionBuilder<'a> {
             self.insert_directory(&below)?;
         }
         Ok(())
+    }
+
+    /// Adds a link as a link.
+    pub(crate) fn link(&mut self, below: &Path, target: &str) -> Result<(), Why> {
+        let inserted = self.tree.insert_symlink(text(below)?, target);
+        inserted.map_err(|error| Why::Action(error.to_string()))
+    }
+
+    /// Adds a file that is not here: the server has it.
+    pub(crate) fn virtual_file(
+        &mut self,
+        below: &Path,
+        digest: Digest,
+        is_executable: bool,
+        mtime: Option<Timestamp>,
+    ) -> Result<(), Why> {
+        let below = text(below)?;
+        let mut inserted = self.tree.insert_file(below, digest, is_executable);
+        if mtime.is_some() {
+            let properties = NodeProperties::new(mtime, None);
+            inserted = inserted.and_then(|()| self.tree.set_node_properties(below, properties));
+        }
+        inserted.map_err(|error| Why::Action(error.to_string()))
     }
 
     fn turns(&mut self, path: &Path) -> Result<(), Why> {

@@ -16,6 +16,7 @@ use crate::address::Address;
 use crate::flags::tables::{LOGGING, REWRAPPER};
 use crate::flags::{FlagError, Flags, Parsed, Surroundings, read, usage};
 use crate::rewrapper::ask::{Ask, ask};
+use crate::rewrapper::lists::with_lists;
 use crate::version;
 
 /// What everything that is wrong with the call itself ends with.
@@ -65,9 +66,13 @@ fn run(flags: &Flags, command: Vec<OsString>, foreign: Foreign<'_>) -> ExitCode 
         Err(error) => return wrong(&format!("cannot tell the working directory: {error}")),
     };
     let resolve = |path: &Path| fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let ask = match ask(flags, &directory, &resolve) {
+    let mut ask = match ask(flags, &directory, &resolve) {
         Ok(ask) => ask,
         Err(error) => return wrong_usage(&error.to_string()),
+    };
+    ask.settings = match with_lists(&ask.settings) {
+        Ok(settings) => settings,
+        Err(why) => return wrong(&why),
     };
     let (address, socket) = match place(ask.address.as_ref()) {
         Some(place) => place,

@@ -1,15 +1,12 @@
 //! rewrapper with a reproxy that is not ours: one call, all of the output at the end.
 
-use std::fs;
 use std::io::{self, Write as _};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use daemon_api::Request;
 use reclient::address::Address;
 use reclient::rewrapper::Ask;
-use reclient::rsp;
 use reclient_api::log::LogRecord;
 use reclient_api::proxy::{RunRequest, RunResponse};
 use settings::Settings;
@@ -36,11 +33,9 @@ const RETRIED: [Code; 6] = [
 
 /// Has the command run there.
 pub fn run(address: &Address, request: &Request, ask: &Ask) -> ExitCode {
-    let answer = with_lists(&ask.settings)
-        .map(|settings| run_request(request, &settings))
-        .and_then(|run| {
-            block_on(call(address, &run, ask.dial_timeout)).map_err(|error| error.to_string())?
-        });
+    let run = run_request(request, &ask.settings);
+    let called = block_on(call(address, &run, ask.dial_timeout));
+    let answer = called.unwrap_or_else(|error| Err(error.to_string()));
     match answer {
         Ok(answer) => show(answer, &ask.settings),
         Err(why) => {
@@ -48,22 +43,6 @@ pub fn run(address: &Address, request: &Request, ask: &Ask) -> ExitCode {
             ExitCode::from(EXIT_WRONG)
         }
     }
-}
-
-/// With what the lists name, because reproxy does not read them.
-fn with_lists(settings: &Settings) -> Result<Settings, String> {
-    let read = |lists: &[PathBuf]| -> Result<Vec<PathBuf>, String> {
-        let mut paths = Vec::new();
-        for list in lists {
-            let text = fs::read(list).map_err(|error| format!("cannot read {}: {error}", list.display()))?;
-            paths.extend(rsp::words(&text).into_iter().map(PathBuf::from));
-        }
-        Ok(paths)
-    };
-    let mut settings = settings.clone();
-    settings.inputs.extend(read(&settings.input_list_paths)?);
-    settings.output_files.extend(read(&settings.output_list_paths)?);
-    Ok(settings)
 }
 
 async fn call(address: &Address, run: &RunRequest, limit: Duration) -> Result<RunResponse, String> {
@@ -125,31 +104,6 @@ mod tests {
     use reclient_api::log::{LocalMetadata, Verification};
 
     use super::*;
-
-    #[test]
-    fn lists_are_read() {
-        let directory = tempfile::tempdir().unwrap();
-        let list = directory.path().join("list");
-        fs::write(&list, "b 'c d'\n").unwrap();
-        let settings = Settings {
-            inputs: vec!["a".into()],
-            input_list_paths: vec![list.clone()],
-            output_list_paths: vec![list],
-            ..Settings::default()
-        };
-        let read = with_lists(&settings).unwrap();
-        assert_eq!(read.inputs, ["a", "b", "c d"].map(PathBuf::from));
-        assert_eq!(read.output_files, ["b", "c d"].map(PathBuf::from));
-        let missing = Settings {
-            input_list_paths: vec!["/there/is/none".into()],
-            ..Settings::default()
-        };
-        assert!(
-            with_lists(&missing)
-                .unwrap_err()
-                .starts_with("cannot read /there/is/none")
-        );
-    }
 
     #[test]
     fn mismatches_that_are_not_ignored_count() {

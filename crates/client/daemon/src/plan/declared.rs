@@ -1,0 +1,361 @@
+//! What a front end declares that a command reads, beside what is found: files, directories with all that is in them,
+//! programs with what lies beside them, links, and what only the server has.
+//!
+//! What is outside of the tree, or not there, is passed over, as reclient does: lists of inputs are written for all commands
+//! of a kind.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use blob::Digest;
+use prost_types::Timestamp;
+use settings::{Settings, VirtualInput};
+use step_memory::Grounds;
+
+use super::build::{ActionBuilder, text};
+use super::layout::{Layout, Place};
+use super::why::Why;
+use crate::limits::{DECLARED_DEPTH_MAX, DECLARED_FILES_MAX, RESPONSE_FILE_BYTES_MAX};
+use crate::service::FUNCTION;
+
+/// Beside a program, the list of what it needs: this name after the program's and a `_`, or else this name alone.
+const SIDE_CAR: &str = "remote_toolchain_inputs";
+/// What nobody can look at again for less than it costs to look anew.
+const NOT_REMEMBERED: &str = "declared directories, links and absent files";
+
+/// Adds all that is declared to an action, and to what its finding rests on.
+pub(super) fn add(
+    asked: &Settings,
+    layout: &Layout,
+    builder: &mut ActionBuilder<'_>,
+    grounds: &mut Grounds,
+) -> Result<(), Why> {
+    let mut declared = Declared {
+        layout,
+        builder,
+        grounds,
+        files: 0,
+    };
+    for path in &asked.inputs {
+        declared.entry(&layout.root().join(path), 0)?;
+    }
+    for program in &asked.toolchain_inputs {
+        declared.program(&layout.root().join(program))?;
+    }
+    for path in &asked.empty_directories {
+        declared.empty_directory(&layout.root().join(path))?;
+    }
+    for link in &asked.extra_symlinks {
+        declared.link(link)?;
+    }
+    for input in &asked.virtual_inputs {
+        declared.virtual_file(input)?;
+    }
+    Ok(())
+}
+
+struct Declared<'a, 'b> {
+    layout: &'a Layout,
+    builder: &'a mut ActionBuilder<'b>,
+    grounds: &'a mut Grounds,
+    files: usize,
+}
+
+impl Declared<'_, '_> {
+    /// A file, or a directory with all that is in it. Links are what they lead to.
+    fn entry(&mut self, path: &Path, depth: usize) -> Result<(), Why> {
+        if !matches!(self.layout.place(path), Place::Tree(_)) {
+            return Ok(());
+        }
+        let metadata = match fs::metadata(path) {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.grounds.unknown(NOT_REMEMBERED);
+                return Ok(());
+            }
+            Err(error) => return Err(unreadable(path, &error)),
+        };
+        if metadata.is_dir() {
+            return self.directory(path, depth);
+        }
+        if !metadata.is_file() {
+            let why = format!(
+                "{} is declared and neither a file nor a directory",
+                path.display()
+            );
+            return Err(Why::Inputs(why));
+        }
+        self.files += 1;
+        if self.files > DECLARED_FILES_MAX {
+            return Err(Why::Inputs(format!(
+                "more than {DECLARED_FILES_MAX} files are declared"
+            )));
+        }
+        let holds = self.builder.file(path)?;
+        self.grounds.known_file(path, holds);
+        Ok(())
+    }
+
+    fn directory(&mut self, path: &Path, depth: usize) -> Result<(), Why> {
+        // A link that leads upwards has no end.
+        if depth > DECLARED_DEPTH_MAX {
+            let why = format!(
+                "{} is declared, and more than {DECLARED_DEPTH_MAX} deep",
+                path.display()
+            );
+            return Err(Why::Inputs(why));
+        }
+        self.grounds.unknown(NOT_REMEMBERED);
+        self.builder.directory(path)?;
+        let entries = fs::read_dir(path).map_err(|error| unreadable(path, &error))?;
+        for entry in entries {
+            let entry = entry.map_err(|error| unreadable(path, &error))?;
+            self.entry(&entry.path(), depth + 1)?;
+        }
+        Ok(())
+    }
+
+    /// A program, and what the list beside it names from there.
+    fn program(&mut self, program: &Path) -> Result<(), Why> {
+        self.entry(program, 0)?;
+        let directory = program.parent().unwrap_or(Path::new("/"));
+        let mut own = program.as_os_str().to_owned();
+        own.push("_");
+        own.push(SIDE_CAR);
+        for list in [PathBuf::from(own), directory.join(SIDE_CAR)] {
+            let size = match fs::metadata(&list) {
+                Ok(metadata) => metadata.len(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    self.grounds.absent(&list);
+                    continue;
+                }
+                Err(error) => return Err(unreadable(&list, &error)),
+            };
+            if size > RESPONSE_FILE_BYTES_MAX {
+                return Err(Why::Inputs(format!("{} is too long for a list", list.display())));
+            }
+            let lines = fs::read_to_string(&list).map_err(|error| unreadable(&list, &error))?;
+            self.grounds.file(&list);
+            for path in named(&lines) {
+                self.entry(&directory.join(path), 0)?;
+            }
+            break;
+        }
+        Ok(())
+    }
+
+    /// A directory with nothing in it. One that is not here would be there for a worker, and make a difference.
+    fn empty_directory(&mut self, path: &Path) -> Result<(), Why> {
+        if !path.is_dir() {
+            let why = format!("{} is declared as a directory, and none is here", path.display());
+            return Err(Why::Inputs(why));
+        }
+        self.grounds.directory(path);
+        self.builder.directory(path)
+    }
+
+    fn link(&mut self, path: &Path) -> Result<(), Why> {
+        let path = self.layout.absolute(path);
+        let Place::Tree(below) = self.layout.place(&path) else {
+            return Ok(());
+        };
+        self.grounds.unknown(NOT_REMEMBERED);
+        let target = fs::read_link(&path).map_err(|error| unreadable(&path, &error))?;
+        self.builder.link(&below, text(&target)?)
+    }
+
+    fn virtual_file(&mut self, input: &VirtualInput) -> Result<(), Why> {
+        let path = self.layout.root().join(&input.path);
+        let Place::Tree(below) = self.layout.place(&path) else {
+            return Ok(());
+        };
+        let wrong = || {
+            let path = input.path.display();
+            Why::Inputs(format!("virtual input {path}: `{}` is no digest", input.digest))
+        };
+        let (hash, size) = input.digest.split_once('/').ok_or_else(wrong)?;
+        let size = size.parse().map_err(|_| wrong())?;
+        let digest = Digest::from_hex(FUNCTION, hash, size).map_err(|_| wrong())?;
+        let is_executable = input.mode.is_some_and(|mode| mode & 0o111 != 0);
+        self.builder
+            .virtual_file(&below, digest, is_executable, input.mtime_ns.map(timestamp))
+    }
+}
+
+/// What a list beside a program names: a path in each line, but for comments.
+fn named(lines: &str) -> impl Iterator<Item = &str> {
+    let lines = lines.lines().map(str::trim);
+    lines.filter(|line| !line.is_empty() && !line.starts_with('#') && !line.starts_with("//"))
+}
+
+fn timestamp(nanoseconds: i64) -> Timestamp {
+    const IN_A_SECOND: i64 = 1_000_000_000;
+    Timestamp {
+        seconds: nanoseconds.div_euclid(IN_A_SECOND),
+        nanos: i32::try_from(nanoseconds.rem_euclid(IN_A_SECOND)).unwrap_or_default(),
+    }
+}
+
+fn unreadable(path: &Path, error: &io::Error) -> Why {
+    Why::Unreadable {
+        path: path.to_owned(),
+        why: error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::os::unix::fs::symlink;
+
+    use file_digests::FileDigests;
+    use prost::Message as _;
+    use reapi::execution as proto;
+
+    use super::*;
+    use crate::plan::build::Words;
+
+    /// The tree of an action that has what is declared, a line for each node: directories with a `/`, links with what they
+    /// lead to.
+    fn tree(root: &Path, asked: &Settings) -> Result<Vec<String>, Why> {
+        let layout = Layout::new(Some(root), root);
+        let digests = FileDigests::new(FUNCTION);
+        let mut builder = ActionBuilder::new(&layout, &digests);
+        add(asked, &layout, &mut builder, &mut Grounds::default())?;
+        let built = builder.build(Words {
+            arguments: vec!["/usr/bin/gcc".into()],
+            known_arguments: None,
+            environment: Vec::new(),
+            outputs: Vec::new(),
+            platform: Vec::new(),
+            worker: Vec::new(),
+            salt: Vec::new(),
+            is_uncacheable: false,
+            timeout: None,
+        })?;
+        let blobs = built.sources.in_memory().map(|blob| {
+            let digest = blob.digest();
+            match blob.into_body() {
+                blob::Body::Bytes(bytes) => (digest, bytes),
+                _ => panic!("{digest} is in memory"),
+            }
+        });
+        let blobs: BTreeMap<_, _> = blobs.map(|(digest, bytes)| (digest.to_string(), bytes)).collect();
+        let read = |digest: &Digest| blobs[&digest.to_string()].clone();
+        let digest = |proto: Option<&proto::Digest>| Digest::required(FUNCTION, proto, "digest").unwrap();
+        let action = proto::Action::decode(read(&built.action_digest.digest())).unwrap();
+        let mut lines = Vec::new();
+        let mut left = vec![(String::new(), digest(action.input_root_digest.as_ref()))];
+        while let Some((at, of)) = left.pop() {
+            let directory = proto::Directory::decode(read(&of)).unwrap();
+            lines.extend(directory.files.iter().map(|file| {
+                let mark = if file.is_executable { "*" } else { "" };
+                let properties = file.node_properties.as_ref();
+                let mtime = properties.and_then(|properties| properties.mtime);
+                let time = mtime.map(|at| format!(" @{}.{:09}", at.seconds, at.nanos));
+                format!("{at}{}{mark}{}", file.name, time.unwrap_or_default())
+            }));
+            lines.extend(
+                directory
+                    .symlinks
+                    .iter()
+                    .map(|link| format!("{at}{} -> {}", link.name, link.target)),
+            );
+            for child in &directory.directories {
+                let name = format!("{at}{}/", child.name);
+                lines.push(name.clone());
+                left.push((name, digest(child.digest.as_ref())));
+            }
+        }
+        lines.sort();
+        Ok(lines)
+    }
+
+    fn check(change: impl FnOnce(&mut Settings), expected: &[&str]) {
+        let directory = tempfile::tempdir().unwrap();
+        let root = fs::canonicalize(directory.path()).unwrap();
+        for name in ["data/deep", "bin", "empty"] {
+            fs::create_dir_all(root.join(name)).unwrap();
+        }
+        for name in ["data/a", "data/deep/b", "bin/tool", "bin/lib"] {
+            fs::write(root.join(name), name).unwrap();
+        }
+        fs::write(
+            root.join("bin/tool_remote_toolchain_inputs"),
+            "# needs\n\nlib\n // and\n../data/a\n",
+        )
+        .unwrap();
+        fs::write(root.join("bin/remote_toolchain_inputs"), "no/such\n").unwrap();
+        symlink("data", root.join("link")).unwrap();
+        symlink(".", root.join("data/deep/loop")).unwrap();
+        let mut settings = Settings::default();
+        change(&mut settings);
+        match tree(&root, &settings) {
+            Ok(lines) => assert_eq!(lines, expected),
+            Err(why) => assert_eq!([why.label().as_str()], expected, "{why}"),
+        }
+    }
+
+    #[test]
+    fn what_is_declared_is_in_the_tree() {
+        check(|asked| asked.inputs = vec!["data/a".into()], &["data/", "data/a"]);
+        // Neither what is outside nor what is not there.
+        check(
+            |asked| asked.inputs = vec!["/etc/passwd".into(), "none".into(), "link/a".into()],
+            &["link/", "link/a"],
+        );
+        check(|asked| asked.inputs = vec!["empty".into()], &["empty/"]);
+        check(
+            |asked| asked.inputs = vec!["bin".into()],
+            &[
+                "bin/",
+                "bin/lib",
+                "bin/remote_toolchain_inputs",
+                "bin/tool",
+                "bin/tool_remote_toolchain_inputs",
+            ],
+        );
+        check(|asked| asked.inputs = vec!["data".into()], &["unknown inputs"]);
+        check(
+            |asked| asked.toolchain_inputs = vec!["bin/tool".into()],
+            &["bin/", "bin/lib", "bin/tool", "data/", "data/a"],
+        );
+        check(
+            |asked| asked.toolchain_inputs = vec!["bin/lib".into()],
+            &["bin/", "bin/lib"],
+        );
+        check(|asked| asked.empty_directories = vec!["data".into()], &["data/"]);
+        check(
+            |asked| asked.empty_directories = vec!["none".into()],
+            &["unknown inputs"],
+        );
+        check(
+            |asked| asked.extra_symlinks = vec!["link".into()],
+            &["link -> data"],
+        );
+        check(
+            |asked| asked.extra_symlinks = vec!["bin".into()],
+            &["unreadable input"],
+        );
+    }
+
+    #[test]
+    fn what_only_the_server_has_is_in_the_tree_by_its_digest() {
+        let digest = Digest::of(FUNCTION, b"elsewhere").to_string();
+        let input = |digest: &str, mode, mtime_ns| VirtualInput {
+            path: "made/x".into(),
+            digest: digest.to_owned(),
+            mode,
+            mtime_ns,
+        };
+        let with = |input: VirtualInput| |asked: &mut Settings| asked.virtual_inputs = vec![input];
+        check(with(input(&digest, None, None)), &["made/", "made/x"]);
+        check(with(input(&digest, Some(0o755), None)), &["made/", "made/x*"]);
+        check(with(input("abc/3", None, None)), &["unknown inputs"]);
+        check(
+            with(input(&digest, None, Some(-1))),
+            &["made/", "made/x @-1.999999999"],
+        );
+    }
+}
