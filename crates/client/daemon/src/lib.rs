@@ -35,6 +35,7 @@ pub use daemon::{Daemon, DaemonOptions, Finished, Witness};
 pub use door::{Door, DoorError, open_door};
 pub use local_cache::{Kept, LocalCacheOptions};
 pub use not_executed::NotExecuted;
+pub use plan::{Dependencies, Found};
 pub use rules::Rules;
 pub use service::ServiceOptions;
 pub use settings::Strategy;

@@ -7,6 +7,7 @@
 mod build;
 mod dated;
 mod declared;
+mod dependencies;
 mod discover;
 mod environment;
 mod given;
@@ -43,6 +44,7 @@ use settings::{Settings, Strategy};
 use step_memory::{Grounds, Memory};
 
 use self::build::{ActionBuilder, Words, text};
+pub use self::dependencies::{Dependencies, Found};
 use self::environment::Environment;
 use self::layout::{Layout, Place};
 use self::link::Links;

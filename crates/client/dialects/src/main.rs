@@ -32,6 +32,7 @@ const PROGRAMS: &[(&str, Program)] = &[
     ("reproxystatus", programs::reproxystatus),
     ("dumpstats", programs::dumpstats),
     ("reproxytool", programs::reproxytool),
+    ("scandeps_server", programs::scandeps_server),
 ];
 
 fn main() -> ExitCode {

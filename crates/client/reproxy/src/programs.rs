@@ -10,6 +10,7 @@ mod metrics;
 mod process;
 mod reproxy;
 mod runtime;
+mod scandeps_server;
 mod sockets;
 mod status;
 mod tool;
@@ -19,6 +20,7 @@ pub use daemon_options::daemon_options;
 pub use dumpstats::main as dumpstats;
 pub use foreign::run as foreign;
 pub use reproxy::main as reproxy;
+pub use scandeps_server::main as scandeps_server;
 pub use status::main as reproxystatus;
 pub use tool::main as reproxytool;
 

@@ -11,6 +11,7 @@ mod report;
 mod reproducible;
 mod reproxy;
 mod run;
+mod scandeps;
 mod state;
 mod stats;
 mod summary;

@@ -83,5 +83,10 @@ pub const SCANDEPS_SERVER: &[Flag] = &[
         "0",
         "reclient does not use it either",
     ),
-    Flag::new("shadow_header_detection", Bool, "false", "as it is always done"),
+    Flag::idle(
+        "shadow_header_detection",
+        Bool,
+        "false",
+        "a header that would come first is always noticed",
+    ),
 ];

@@ -17,6 +17,7 @@ use super::ask::stop;
 use super::own_server::OwnServer;
 use super::proxy::{self, Behind};
 use super::reproxy::{Reproxy, ReproxyOptions};
+use super::scandeps::{ScanOptions, scan};
 use super::state::State;
 use super::token::TokenOptions;
 use crate::byte_size::ByteSize;
@@ -31,6 +32,8 @@ use crate::wire::signals::EndSignals;
 pub(crate) enum DaemonCommand {
     /// Serve the wrappers of this user, until nobody has asked for anything for long. `farrier run` starts it.
     Start(Box<StartOptions>),
+    /// Answer those who ask which files a compiler would read, as reclient's scandeps_server does.
+    Scan(ScanOptions),
     /// End it. Builds that go on do so without it.
     Stop,
 }
@@ -90,10 +93,11 @@ const GOODBYE: Duration = Duration::from_secs(5);
 
 /// Runs `farrier daemon`.
 pub(crate) async fn daemon(command: DaemonCommand) -> Result<ExitCode> {
-    let state = State::open()?;
     match command {
-        DaemonCommand::Start(options) => start(*options, state).await,
+        DaemonCommand::Scan(options) => scan(options).await,
+        DaemonCommand::Start(options) => start(*options, State::open()?).await,
         DaemonCommand::Stop => {
+            let state = State::open()?;
             match stop(&state.socket())? {
                 true => println!("the daemon ends"),
                 false => println!("no daemon is there"),

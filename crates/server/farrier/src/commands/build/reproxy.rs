@@ -251,7 +251,7 @@ fn verification(finished: &Finished, different: &[String]) -> Verification {
     }
 }
 
-fn parse_address(text: &str) -> Result<Address, String> {
+pub(super) fn parse_address(text: &str) -> Result<Address, String> {
     Address::parse(text).map_err(|error| error.to_string())
 }
 
