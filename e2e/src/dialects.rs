@@ -105,8 +105,9 @@ impl User {
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(
             output.status.success(),
-            "{what}: {}\n{said}{}",
+            "{what}: {}\n{}{said}{}",
             output.status,
+            String::from_utf8_lossy(&output.stdout),
             self.logs()
         );
         Ok(said)

@@ -22,6 +22,7 @@ pub mod kernel;
 pub mod moto;
 pub mod process_tree;
 pub mod project;
+pub mod projects;
 pub mod recorder;
 pub mod tools;
 pub mod waiting;
