@@ -42,7 +42,7 @@ fn check(
 
     project.unpack(&tree)?;
     let root = tree.display().to_string();
-    let launcher: Vec<_> = launcher.iter().map(|word| word.replace("ROOT", &root)).collect();
+    let launcher: Vec<_> = launcher.iter().map(|word| word.replace("TREE", &root)).collect();
     let (configure, build) = scripts(project, compilers, &launcher);
     user.build(&tree, &configure)?;
     for _ in 0..2 {
@@ -93,7 +93,7 @@ fn behind_rewrapper(name: &str, compilers: Compilers, links: usize) -> Result<()
         "rewrapper",
         "-labels=type=compile,compiler=clang,lang=cpp",
         "-exec_strategy=remote",
-        "-exec_root=ROOT",
+        "-exec_root=TREE",
         "--",
     ];
     let counts = check(&user, named(name)?, compilers, &launcher, links)?;
@@ -112,7 +112,7 @@ fn behind_recc(name: &str, compilers: Compilers, links: usize) -> Result<()> {
     let variables = [("RECC_SERVER", farrier.http_url()), ("RECC_LINK", "1".to_owned())];
     let user = User::new(&variables)?;
     // The exec root follows the project, which is not there yet.
-    let launcher = ["env", "RECC_PROJECT_ROOT=ROOT", "recc"];
+    let launcher = ["env", "RECC_PROJECT_ROOT=TREE", "recc"];
     let counts = check(&user, named(name)?, compilers, &launcher, links)?;
     let steps = user.steps_of_recc()?;
     let count = |how: &str| steps.iter().filter(|step| *step == how).count();

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use async_trait::async_trait;
@@ -27,6 +28,8 @@ pub(crate) struct ScanOptions {
     cache_dir: Option<PathBuf>,
 }
 
+/// How long those who still ask may take when it ends.
+const GOODBYE: Duration = Duration::from_secs(5);
 /// In the cache directory.
 const MEMORY: &str = "dependencies";
 
@@ -47,14 +50,26 @@ pub(super) async fn scan(options: ScanOptions) -> Result<ExitCode> {
     });
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let routes = routes(scanner, processors, stop.clone());
+    let told = Arc::new(Notify::new());
+    let tells = told.clone();
     let stopped = Box::pin(async move {
         tokio::select! {
             () = stop.notified() => {}
             _signal = signals.next() => {}
         }
+        tells.notify_one();
     });
-    let served = reproxy::serving::serve(&options.address, routes, stopped).await;
-    served.with_context(|| format!("serving at {}", options.address))?;
+    let goodbye = async {
+        told.notified().await;
+        tokio::time::sleep(GOODBYE).await;
+    };
+    tokio::select! {
+        served = reproxy::serving::serve(&options.address, routes, stopped) => {
+            served.with_context(|| format!("serving at {}", options.address))?;
+        }
+        // Somebody keeps his connection, and nothing is due to him any more.
+        () = goodbye => {}
+    }
     dependencies.flush();
     Ok(ExitCode::SUCCESS)
 }
