@@ -96,7 +96,8 @@ pub const PROJECTS: [Project; 5] = [
                 why: "names the compiler as it was found",
             },
         ],
-        elsewhere: Elsewhere::Everything,
+        // Debug information.
+        elsewhere: Elsewhere::NotEverything,
     },
     Project {
         name: "redis",
