@@ -19,7 +19,7 @@ const DECIDES: [&str; 9] = [
     "-fno-color-diagnostics",
     "-fansi-escape-codes",
     "-frecord-",
-    "-grecord-command-line",
+    "-grecord-",
     "-fsave-optimization-record",
 ];
 

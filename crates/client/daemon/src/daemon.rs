@@ -264,18 +264,24 @@ impl Daemon {
         predicted.await.unwrap_or_else(|panic| Err(Why::Action(panic)))
     }
 
-    /// The same, and as a worker would execute it.
+    /// The same, and as a worker would execute it, with what that has to be given.
     pub(crate) async fn executed(
         &self,
         asked: &Asked,
         question: &Arc<Question>,
         prediction: &Prediction,
-    ) -> Result<(Plan, Plan), Why> {
+    ) -> Result<(Prediction, Plan, Plan), Why> {
         let (question, prediction) = (question.clone(), prediction.clone());
         let executed = self.look(asked, move |knowledge, asked| {
-            let known = question.predicted(knowledge, &asked.wanted, &prediction)?;
+            let prediction = question.for_worker(&prediction)?;
+            let predicted = || question.predicted(knowledge, &asked.wanted, &prediction);
+            let known = predicted()?;
             let executed = question.executed(knowledge, &asked.wanted, &prediction, &known)?;
-            Ok((known, executed))
+            // What is sent has to be what the result will be known by.
+            if predicted()?.subject.action_digest != known.subject.action_digest {
+                return Err(Why::Inputs("what it looks at changes just now".to_owned()));
+            }
+            Ok((prediction, known, executed))
         });
         executed.await.unwrap_or_else(|panic| Err(Why::Action(panic)))
     }

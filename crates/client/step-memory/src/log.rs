@@ -9,14 +9,16 @@ use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use std::time::Instant;
 
 use blob::{Digest, DigestFunction};
 use parking_lot::Mutex;
 use prost::Message;
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::limits::{LOG_BYTES_MAX, RECORD_BYTES_MAX, VARIANTS_MAX};
+use crate::limits::{LOCK_WITHIN, LOG_BYTES_MAX, RECORD_BYTES_MAX, VARIANTS_MAX};
 use crate::memory::{Absences, FileState, Finding, Key, State};
 
 /// What every log begins with. Another version is another beginning.
@@ -93,7 +95,7 @@ impl Log {
             .mode(0o600)
             .open(path)?;
         // What two would write at once, each with numbers of its own, nobody could read.
-        flock(&file, FlockOperation::NonBlockingLockExclusive)?;
+        lock(&file)?;
         let mut bytes = Vec::new();
         if file.metadata()?.len() <= LOG_BYTES_MAX {
             file.read_to_end(&mut bytes)?;
@@ -207,6 +209,17 @@ impl Log {
         if let Err(error) = self.file.write_all(bytes) {
             tracing::warn!(%error, "what is found out about steps is not written down any more");
             self.is_broken = true;
+        }
+    }
+}
+
+/// The lock of a log that was just closed is still held by a process that was being started meanwhile, until it executes.
+fn lock(file: &File) -> io::Result<()> {
+    let begun = Instant::now();
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::WOULDBLOCK) if begun.elapsed() < LOCK_WITHIN => std::thread::sleep(LOCK_WITHIN / 50),
+            locked => return Ok(locked?),
         }
     }
 }

@@ -118,21 +118,16 @@ fn command(options: &ObserveOptions) -> Command {
     command
 }
 
-/// Whether this process was given files beside its standard ones that it can write, as the command has been too: what
-/// becomes of them nobody would see.
+/// Whether this process was given files beside its standard ones, as the command has been too: what becomes of them, and what
+/// is read of them, nobody would see.
 fn has_open_files() -> bool {
     let Ok(descriptors) = fs::read_dir("/proc/self/fd") else {
         return true;
     };
     let numbers = descriptors.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    let is_written = |number: i32| {
-        let is_file = fs::metadata(format!("/proc/self/fd/{number}")).is_ok_and(|found| found.is_file());
-        let info = fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
-        let flags = info.lines().find_map(|line| line.strip_prefix("flags:"));
-        let flags = flags.and_then(|flags| i32::from_str_radix(flags.trim(), 8).ok());
-        is_file && flags.is_none_or(|flags| flags & libc::O_ACCMODE != libc::O_RDONLY)
-    };
-    numbers.filter(|number| *number > 2).any(is_written)
+    let is_file =
+        |number: i32| fs::metadata(format!("/proc/self/fd/{number}")).is_ok_and(|found| found.is_file());
+    numbers.filter(|number| *number > 2).any(is_file)
 }
 
 /// Starts the command; where it is told what that does. An error means that nothing has been started.
@@ -144,6 +139,8 @@ fn start(options: &ObserveOptions) -> Result<(libc::pid_t, OwnedFd), Errno> {
         None,
     )?;
     set_child_subreaper(Some(rustix::process::getpid()))?;
+    // Who ignores the ends of his children is not told of them.
+    sys::do_not_ignore(libc::SIGCHLD);
     let child = match sys::fork()? {
         Fork::Parent(child) => child,
         Fork::Child => {
@@ -191,6 +188,7 @@ fn become_command(options: &ObserveOptions, watcher: &OwnedFd) -> ! {
 fn attend(child: libc::pid_t, listener: &OwnedFd, notes: &mut Notes) -> (i32, bool) {
     let signals = [&[libc::SIGCHLD][..], &OF_THE_TERMINAL, &PASSED_ON].concat();
     let signals = sys::signal_descriptor(&signals).ok();
+    let mut status = None;
     loop {
         let mut waits = vec![PollFd::new(listener, PollFlags::IN)];
         waits.extend(
@@ -212,16 +210,20 @@ fn attend(child: libc::pid_t, listener: &OwnedFd, notes: &mut Notes) -> (i32, bo
                 let _ = sys::kill(child, signal);
             }
         }
-        if let Ok(Some((_, status, _))) = sys::wait4(child, libc::WNOHANG) {
-            // What it has left behind is ours to wait for now.
-            let is_left = loop {
-                match sys::wait4(-1, libc::WNOHANG) {
-                    Ok(Some(_)) => {}
-                    Ok(None) => break true,
-                    Err(_) => break false,
-                }
-            };
-            return (status, is_left);
+        // What has lost its parent is ours to wait for, as it would be init's.
+        let is_left = loop {
+            match sys::wait4(-1, libc::WNOHANG) {
+                Ok(Some((ended, of_child, _))) if ended == child => status = Some(of_child),
+                Ok(Some(_)) => {}
+                Ok(None) => break true,
+                Err(_) => break false,
+            }
+        };
+        match status {
+            Some(status) => return (status, is_left),
+            // Nobody is there any more, and nobody has said how it ended.
+            None if !is_left => return (0xff << 8, false),
+            None => {}
         }
     }
 }

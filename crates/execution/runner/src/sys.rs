@@ -219,6 +219,12 @@ pub(crate) fn die_by(signal: c_int) {
     }
 }
 
+/// Gives a signal its default meaning.
+pub(crate) fn do_not_ignore(signal: c_int) {
+    // SAFETY: a plain system call; the default needs no handler.
+    unsafe { libc::signal(signal, libc::SIG_DFL) };
+}
+
 /// The two signals an init waits for: a child died, and the supervisor wants an end.
 const INIT_SIGNALS: [c_int; 2] = [libc::SIGCHLD, libc::SIGTERM];
 

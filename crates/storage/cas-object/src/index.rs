@@ -16,8 +16,8 @@ pub(crate) struct Place {
     pub(crate) checksum: u64,
 }
 
-/// In memory, about 80 bytes a blob. A blob in several segments is found in the one that was made last, because that
-/// one goes last.
+/// In memory, about 80 bytes a blob. A blob in several segments is found in the one that was made last: as a rule that
+/// one goes last, and where it does not, the blob is missed until everything is listed again.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     blobs: HashMap<Digest, Slot>,

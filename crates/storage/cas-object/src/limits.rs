@@ -24,8 +24,9 @@ pub(crate) const PACKING_QUEUE_MAX: usize = 1024;
 pub(crate) const SEGMENT_TAIL_BYTES: u64 = 64 << 10;
 /// Segments whose indices are read at once.
 pub(crate) const SEGMENT_READS_MAX: usize = 16;
-/// Listing for new segments goes back so far: more than a writer's PUT takes, and its clock may be wrong.
-pub(crate) const SEGMENT_OVERLAP: Duration = Duration::from_secs(15 * 60);
+/// Listing for new segments goes back so far behind the listing before: a writer's clock may be wrong by
+/// [`CLOCK_SKEW_MAX`], and its PUT takes less than the rest.
+pub(crate) const SEGMENT_OVERLAP: Duration = Duration::from_secs(30 * 60);
 /// Entries whose segment has gone are swept when so many segments have.
 pub(crate) const GONE_SEGMENTS_MAX: usize = 64;
 

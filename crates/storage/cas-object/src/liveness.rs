@@ -13,7 +13,7 @@
 //! it was taken away before (2) began, the object has gone by then and (3) finds nothing; otherwise (2) sees it.
 //!
 //! Of a segment, each blob is touched for itself. What lives of a segment that is mostly dead is stored again before the
-//! old one is doomed ([`merge`](crate::merge)); whoever then finds the old one doomed or gone finds the new one.
+//! old one is doomed (`collect/merge.rs`); whoever then finds the old one doomed or gone finds the new one.
 //!
 //! Many questions share one record and one listing: while one is stored, the next ones gather.
 

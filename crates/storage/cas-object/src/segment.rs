@@ -26,6 +26,8 @@ const VERSION: u32 = 1;
 const HEADER_BYTES: usize = 16;
 const FOOTER_BYTES: usize = 40;
 const ENTRY_BYTES: usize = 20;
+/// What a blob takes in the index, with the usual hash.
+pub(crate) const INDEXED_BYTES: u64 = ENTRY_BYTES as u64 + 32;
 
 /// Where a blob is in its segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 //! holds it. A blob that another writer acknowledged may be reported missing for that long; the client then uploads it
 //! again, which is harmless. With an interval of zero, every miss is exact.
 //!
-//! Listing goes back [`SEGMENT_OVERLAP`] from now, and through everything once an epoch. A segment that has gone is
+//! Listing goes back [`SEGMENT_OVERLAP`] from the listing before, and through everything once an epoch. A segment that has gone is
 //! noticed when it is read or promised, never by listing; then there is one at once, for what lived in it may have been
 //! stored again.
 
@@ -21,7 +21,7 @@ use object_store::{GetRange, ObjectMeta};
 use parking_lot::RwLock;
 use tokio::time::Instant;
 
-use crate::clock::{Clock, Epoch};
+use crate::clock::{Clock, Epoch, Moment};
 use crate::index::{Index, Place};
 use crate::keys::{Keys, TimedId, Unit};
 use crate::limits::{SEGMENT_OVERLAP, SEGMENT_READS_MAX, SEGMENT_TAIL_BYTES};
@@ -48,6 +48,8 @@ struct Listed {
     number: u64,
     /// When it began.
     began: Option<Instant>,
+    /// The same by the clock that ids are made by.
+    began_at: Option<Moment>,
     /// The epoch of the last complete one.
     complete: Option<Epoch>,
 }
@@ -122,8 +124,9 @@ impl Segments {
         let began = Instant::now();
         let now = self.clock.now();
         let epoch = Epoch::of(now, self.epoch_length);
-        let after = (listed.complete == Some(epoch)).then(|| {
-            let id = TimedId::first_of(now.minus(SEGMENT_OVERLAP));
+        let before = listed.began_at.filter(|_| listed.complete == Some(epoch));
+        let after = before.map(|before| {
+            let id = TimedId::first_of(before.min(now).minus(SEGMENT_OVERLAP));
             self.keys.unit(Unit::Segment(id))
         });
         let objects = self
@@ -133,6 +136,7 @@ impl Segments {
         self.load(objects).await?;
         listed.number = number;
         listed.began = Some(began);
+        listed.began_at = Some(now);
         listed.complete = Some(epoch);
         Ok(())
     }

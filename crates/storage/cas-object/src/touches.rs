@@ -20,6 +20,8 @@ pub(crate) struct Touches {
     units: HashSet<Unit>,
     /// Offset and size of what is touched in a segment.
     packed: HashMap<TimedId, HashMap<u32, u32>>,
+    /// The newest epoch in which anything of a segment was touched for itself.
+    latest: HashMap<TimedId, Epoch>,
     read: HashSet<TimedId>,
 }
 
@@ -30,6 +32,7 @@ impl Touches {
             epoch_length,
             units: HashSet::new(),
             packed: HashMap::new(),
+            latest: HashMap::new(),
             read: HashSet::new(),
         }
     }
@@ -58,23 +61,28 @@ impl Touches {
         self.packed.get(&segment).filter(|_| !as_a_whole)
     }
 
+    /// Whether something of a segment was touched in a later epoch than this one.
+    pub(crate) fn are_later(&self, segment: TimedId, epoch: Epoch) -> bool {
+        self.latest.get(&segment).is_some_and(|latest| *latest > epoch)
+    }
+
     /// Learns of every record that was stored before this was called.
     pub(crate) async fn read(&mut self, requests: &Requests, keys: &Keys) -> Result<(), StoreError> {
         let objects = requests.list(&keys.folder("touches"), None).await?;
-        let new: Vec<(TimedId, Path)> = objects
+        let new: Vec<(Epoch, TimedId, Path)> = objects
             .into_iter()
             .filter_map(|object| {
                 let (epoch, id) = keys.touches_at(&object.location)?;
-                (self.counts(epoch) && !self.read.contains(&id)).then_some((id, object.location))
+                (self.counts(epoch) && !self.read.contains(&id)).then_some((epoch, id, object.location))
             })
             .collect();
-        let reads = new.into_iter().map(|(id, path)| async move {
+        let reads = new.into_iter().map(|(epoch, id, path)| async move {
             // One that has gone meanwhile was old to a collector that keeps less long.
             let touches = read_touches(requests, &path).await?.unwrap_or_default();
-            Ok::<_, StoreError>((id, touches))
+            Ok::<_, StoreError>((epoch, id, touches))
         });
         let mut reads = stream::iter(reads).buffer_unordered(RECORD_READS_MAX);
-        while let Some((id, touches)) = reads.try_next().await? {
+        while let Some((epoch, id, touches)) = reads.try_next().await? {
             for touch in touches {
                 match touch {
                     Touch::Whole(unit) => drop(self.units.insert(unit)),
@@ -82,7 +90,11 @@ impl Touches {
                         segment,
                         offset,
                         size_bytes,
-                    } => drop(self.packed.entry(segment).or_default().insert(offset, size_bytes)),
+                    } => {
+                        self.packed.entry(segment).or_default().insert(offset, size_bytes);
+                        let latest = self.latest.entry(segment).or_insert(epoch);
+                        *latest = epoch.max(*latest);
+                    }
                 }
             }
             self.read.insert(id);

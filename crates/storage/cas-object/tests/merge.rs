@@ -191,13 +191,13 @@ async fn damage_is_not_carried_on() {
         .unwrap();
     bytes[at + 100] ^= 1;
     world.store.put(&path, bytes.into()).await.unwrap();
-    assert_eq!(world.collect(&storage).await.merged, 1);
+    // The damage may be on the way to the collector, and others may read what is there.
+    assert_eq!(world.collect(&storage).await.merged, 0);
     let anew = world.open().await;
-    assert_eq!(
-        anew.blobs.find_missing(&digests(LIVING)).await.unwrap(),
-        digests(LIVING.start..LIVING.start + 1)
-    );
     are_there(&anew, LIVING.start + 1..LIVING.end, "beside the damage").await;
+    // Who reads the damage knows of it, and stores the blob again.
+    let damaged = read(&*anew.blobs, &digest(LIVING.start)).await;
+    assert!(!matches!(damaged, Ok(Some(_))));
     put(&anew, LIVING.start..LIVING.start + 1).await;
     are_there(&world.open().await, LIVING, "put again").await;
 }

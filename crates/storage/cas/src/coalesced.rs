@@ -68,7 +68,7 @@ impl<T: Clone> Turns<T> {
         call: impl AsyncFnOnce() -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut seat = self.sit(digest);
-        let Some(mut outcome) = turn_of(&seat.turn, wait_max).await else {
+        let Some(mut outcome) = turn_of(seat.turn(), wait_max).await else {
             return call().await;
         };
         match &*outcome {
@@ -105,7 +105,7 @@ impl<T: Clone> Turns<T> {
         Seat {
             turns: self,
             digest: *digest,
-            turn,
+            turn: Some(turn),
             is_over: false,
         }
     }
@@ -115,18 +115,28 @@ impl<T: Clone> Turns<T> {
 struct Seat<'a, T> {
     turns: &'a Turns<T>,
     digest: Digest,
-    turn: Arc<Turn<T>>,
+    /// Gone only while this goes.
+    turn: Option<Arc<Turn<T>>>,
     is_over: bool,
+}
+
+impl<T> Seat<'_, T> {
+    fn turn(&self) -> &Turn<T> {
+        self.turn.as_deref().expect("it goes only while this goes")
+    }
 }
 
 impl<T> Drop for Seat<'_, T> {
     fn drop(&mut self) {
         let mut by_digest = self.turns.by_digest.lock();
+        let Some(turn) = self.turn.take() else { return };
         let is_listed = by_digest
             .get(&self.digest)
-            .is_some_and(|other| other.as_ptr() == Arc::as_ptr(&self.turn));
-        // Others sit down under this lock only.
-        if is_listed && (self.is_over || Arc::strong_count(&self.turn) <= 1) {
+            .is_some_and(|other| other.as_ptr() == Arc::as_ptr(&turn));
+        // Others sit down, and get up, under this lock only.
+        let is_last = Arc::strong_count(&turn) <= 1;
+        drop(turn);
+        if is_listed && (self.is_over || is_last) {
             by_digest.remove(&self.digest);
         }
     }

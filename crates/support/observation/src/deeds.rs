@@ -3,15 +3,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use crate::event::{At, Event};
+use crate::event::{At, Event, name_of};
 
 /// What a command's result rests on, and what it made. Paths are as the command named them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Deeds {
-    /// Files whose contents count.
-    pub files: BTreeSet<PathBuf>,
+    /// Files whose contents count, and where every link on the way led.
+    pub files: BTreeMap<PathBuf, PathBuf>,
     /// Where nothing was.
     pub absent: BTreeSet<PathBuf>,
     /// Directories that were there.
@@ -22,6 +22,9 @@ pub struct Deeds {
     pub links: BTreeMap<PathBuf, PathBuf>,
     /// Files that the command made, and that are there at its end.
     pub products: BTreeSet<PathBuf>,
+    /// Products that the command had looked for before it made them, and whether something was there: it may have been done
+    /// otherwise the other way round.
+    pub before: BTreeMap<PathBuf, bool>,
     /// Directories that it made for them, by their real places.
     pub made_directories: BTreeSet<PathBuf>,
 }
@@ -38,6 +41,8 @@ impl fmt::Display for Unkept {
 
 /// What the machine says of itself changes all the time, and tools ask for it only to know how to work.
 const OF_THE_MACHINE: [&str; 3] = ["/dev", "/proc", "/sys"];
+/// There are files as anywhere else.
+const OF_THE_USER: [&str; 3] = ["/dev/shm", "/dev/mqueue", "/dev/hugepages"];
 
 impl Deeds {
     /// What the events come to; or why that cannot be kept.
@@ -73,8 +78,8 @@ struct Story {
 impl Story {
     fn tell(&mut self, event: Event) -> Result<(), Unkept> {
         let is_of_the_machine = |at: &At| {
-            let is_below = |top| at.path.starts_with(top) || at.real.starts_with(top);
-            OF_THE_MACHINE.into_iter().any(is_below)
+            let is_below = |top: &&str| at.path.starts_with(top) || at.real.starts_with(top);
+            OF_THE_MACHINE.iter().any(is_below) && !OF_THE_USER.iter().any(is_below)
         };
         let note = |places: &mut BTreeMap<PathBuf, BTreeSet<PathBuf>>, at: At| {
             places.entry(at.real).or_default().insert(at.path);
@@ -169,7 +174,10 @@ impl Story {
         if self.read.contains_key(&at.real) {
             return Err(unkept("reads what it then writes", &at.path));
         }
-        self.own.insert(at.real, Some(at.path));
+        // By a name that leads there whatever becomes of the links on the way.
+        let turns = at.path.components().any(|part| part == Component::ParentDir);
+        let name = if turns { at.real.clone() } else { at.path };
+        self.own.insert(at.real, Some(name));
         Ok(())
     }
 
@@ -193,29 +201,40 @@ impl Story {
         if let Some(empty) = self.own_directories.iter().find(|made| !has_product(made)) {
             return Err(unkept("makes a directory with nothing in it", empty));
         }
-        // How an output was before is nobody's business: whoever looks takes what was there away, or leaves it alone.
+        let product = |real: &PathBuf| own.get(real)?.clone();
+        let was = |places: &BTreeMap<PathBuf, BTreeSet<PathBuf>>, was_there: bool| {
+            let products = places.keys().filter_map(product);
+            products.map(|product| (product, was_there)).collect::<Vec<_>>()
+        };
+        // What is there may have been found before what is not there: it was removed then.
+        let before = was(&self.absent, false)
+            .into_iter()
+            .chain(was(&self.looked, true))
+            .collect();
         let others = |places: BTreeMap<PathBuf, BTreeSet<PathBuf>>| {
             let others = places.into_iter().filter(|(real, _)| !own.contains_key(real));
-            others.flat_map(|(_, names)| names)
+            others.flat_map(|(real, names)| names.into_iter().map(move |name| (name, real.clone())))
         };
+        let names = |places| others(places).map(|(name, _)| name);
         let own_directories = &self.own_directories;
         let listed = self.listed.into_iter().map(|(real, (path, names))| {
             let is_own = |name: &OsString| {
-                let at = real.join(name);
+                let at = real.join(name_of(name));
                 own.contains_key(&at) || own_directories.contains(&at)
             };
             (path, names.into_iter().filter(|name| !is_own(name)).collect())
         });
         Ok(Deeds {
             files: others(self.read).chain(others(self.looked)).collect(),
-            absent: others(self.absent)
+            absent: names(self.absent)
                 // A directory that the command made is one of its outputs' now.
                 .filter(|path| !own_directories.contains(path))
                 .collect(),
-            directories: others(self.directories).collect(),
+            directories: names(self.directories).collect(),
             listed: listed.collect(),
             links: self.links,
             products,
+            before,
             made_directories: self.own_directories,
         })
     }
@@ -250,7 +269,7 @@ mod tests {
     fn deeds(files: &[&str], absent: &[&str], products: &[&str]) -> Deeds {
         let paths = |paths: &[&str]| paths.iter().map(PathBuf::from).collect();
         Deeds {
-            files: paths(files),
+            files: files.iter().map(|file| (file.into(), file.into())).collect(),
             absent: paths(absent),
             products: paths(products),
             ..Deeds::default()
@@ -268,7 +287,11 @@ mod tests {
         // Its own file, read again.
         check(vec![written("/o"), Read(at("/o"))], deeds(&[], &[], &["/o"]));
         // Looked for before it is made, or there from before.
-        check(vec![Absent(at("/o")), written("/o")], deeds(&[], &[], &["/o"]));
+        let before = |was_there: bool| Deeds {
+            before: BTreeMap::from([("/o".into(), was_there)]),
+            ..deeds(&[], &[], &["/o"])
+        };
+        check(vec![Absent(at("/o")), written("/o")], before(false));
         check(
             vec![
                 Looked(at("/o")),
@@ -276,7 +299,7 @@ mod tests {
                 Absent(at("/o")),
                 written("/o"),
             ],
-            deeds(&[], &[], &["/o"]),
+            before(true),
         );
         // A file for a while, and one that gets its name at the end.
         check(
@@ -319,6 +342,8 @@ mod tests {
                 ..deeds(&[], &[], &["/d/o"])
             },
         );
+        // Files that are in memory are files.
+        check(vec![written("/dev/shm/o")], deeds(&[], &[], &["/dev/shm/o"]));
         // What the machine is, is not looked at.
         check(
             vec![
@@ -343,7 +368,7 @@ mod tests {
             },
             Event::Read(at("/b/o")),
         ];
-        assert_eq!(Deeds::of(events), Ok(deeds(&[], &[], &["/a/../b/o"])));
+        assert_eq!(Deeds::of(events), Ok(deeds(&[], &[], &["/b/o"])));
         let events = [
             Event::Read(at("/b/o")),
             Event::Written {
@@ -359,7 +384,7 @@ mod tests {
 
     #[test]
     fn a_listing_is_without_what_the_command_makes() {
-        let names = ["a", "d", "o", "t"].map(OsString::from).to_vec();
+        let names = ["dd", "fa", "fo", "ft"].map(OsString::from).to_vec();
         let events = [
             written("/p/t"),
             Event::MadeDirectory(at("/p/d")),
@@ -369,7 +394,7 @@ mod tests {
             written("/p/o"),
         ];
         let deeds = Deeds::of(events).unwrap();
-        assert_eq!(deeds.listed[Path::new("/p")], ["a"]);
+        assert_eq!(deeds.listed[Path::new("/p")], ["fa"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One thing that a command did, and how it is written down.
 
 use std::ffi::{OsStr, OsString};
+use std::fs::FileType;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -42,7 +43,7 @@ pub enum Event {
     Listed {
         /// The directory.
         at: At,
-        /// Sorted.
+        /// With what each is before it ([`kind_and_name`]), sorted.
         names: Vec<OsString>,
     },
     /// Read where a symlink leads.
@@ -83,6 +84,24 @@ pub enum Event {
     Changed(At),
     /// Something whose outcome nobody can look at again.
     Unknown(String),
+}
+
+/// An entry of a directory as listings have it: `d`, `f`, `l` or `o` (directory, file, link, other), then the name.
+pub fn kind_and_name(kind: FileType, name: &OsStr) -> OsString {
+    let letter = match (kind.is_dir(), kind.is_file(), kind.is_symlink()) {
+        (true, _, _) => "d",
+        (_, true, _) => "f",
+        (_, _, true) => "l",
+        _ => "o",
+    };
+    let mut both = OsString::from(letter);
+    both.push(name);
+    both
+}
+
+/// The name of an entry that [`kind_and_name`] has made.
+pub fn name_of(entry: &OsStr) -> &OsStr {
+    OsStr::from_bytes(entry.as_bytes().get(1..).unwrap_or_default())
 }
 
 /// The events as bytes: for each a letter, its parts, and a zero after every part.

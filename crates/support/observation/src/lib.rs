@@ -9,4 +9,4 @@ mod deeds;
 mod event;
 
 pub use deeds::{Deeds, Unkept};
-pub use event::{At, EVENTS_BYTES_MAX, Event, decode, encode};
+pub use event::{At, EVENTS_BYTES_MAX, Event, decode, encode, kind_and_name, name_of};

@@ -83,7 +83,11 @@ async fn performed(
     let earlier = link.meanwhile(looking).await??;
     let begun = SystemTime::now();
     let (end, output, error_output) = watched(link, answer).await?;
-    let printed = (output.clone(), error_output.clone());
+    let printed = match answer {
+        Answer::Rehearse { .. } => (output.clone(), error_output.clone()),
+        // It has been seen.
+        _ => (None, None),
+    };
     let ran = judged(
         link,
         plan,

@@ -29,6 +29,8 @@ pub(super) async fn run(
     let (service, wanted) = (&daemon.service, &*asked.wanted);
     let mut results = Results::default();
     let mut fallback = None;
+    // What is not even comparable is not equal.
+    let mut unequal = None;
     let server = link.meanwhile(service.server(&wanted.build)).await?;
     if wanted.takes_known() {
         let known = async {
@@ -51,7 +53,9 @@ pub(super) async fn run(
         let Some(server) = &server else { break };
         match worker(daemon, server, wanted, plan, true, link).await? {
             Ok(executed) if executed.fetched.exit_code != 0 => {
-                fallback = Some(format!("a worker's exit code was {}", executed.fetched.exit_code))
+                let why = format!("a worker's exit code was {}", executed.fetched.exit_code);
+                unequal = Some(why.clone());
+                fallback = Some(why);
             }
             Ok(executed) => match executed.upload {
                 Ok(upload) => results.add(&plan.subject, &upload.result),
@@ -72,7 +76,10 @@ pub(super) async fn run(
                 results.add(&plan.subject, &upload.result);
                 true
             }
-            Err(_) => false,
+            Err(why) => {
+                unequal.get_or_insert_with(|| (*why).to_owned());
+                false
+            }
         };
         last = is_hidden.then_some((ran, printed));
         if !is_whole {
@@ -81,15 +88,21 @@ pub(super) async fn run(
     }
     let ran = match last {
         Some((ran, (Some(output), Some(error_output)))) => {
-            let is_equal = results.different().unwrap_or_default().is_empty();
-            let ran = match is_equal {
-                true => ran,
-                false => here::Ran { end: MISMATCH, ..ran },
-            };
-            if is_equal {
-                print(link, &output, &error_output).await?;
+            let different = results.different().unwrap_or_default();
+            if !different.is_empty() {
+                unequal = Some(format!("{} differ from run to run", different.join(", ")));
             }
-            ran
+            match (ran.end, unequal) {
+                (End::Exited(0), Some(why)) => {
+                    let line = format!("farrier: {}: {why}\n", plan.subject.name);
+                    print(link, b"", line.as_bytes()).await?;
+                    here::Ran { end: MISMATCH, ..ran }
+                }
+                _ => {
+                    print(link, &output, &error_output).await?;
+                    ran
+                }
+            }
         }
         // What it prints is too long to be kept, so nothing could be compared either.
         _ => {

@@ -4,6 +4,7 @@ mod remotely;
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -191,7 +192,8 @@ async fn keep(
     };
     let subject = plan.subject.clone();
     let printed = (output, error_output);
-    let collecting = tokio::task::spawn_blocking(move || collect(&plan, printed, metadata));
+    let mask = outputs::mask_of(link.process());
+    let collecting = tokio::task::spawn_blocking(move || collect(&plan, mask, printed, metadata));
     let upload = match link.meanwhile(collecting).await?? {
         Ok(upload) => upload,
         Err(why) => return Ok(Err(why.to_owned())),
@@ -236,6 +238,7 @@ async fn send(
 /// What the run made, all of it plain files.
 fn collect(
     plan: &Plan,
+    mask: u32,
     (output, error_output): (Vec<u8>, Vec<u8>),
     metadata: ExecutedActionMetadata,
 ) -> Result<Upload, &'static str> {
@@ -243,6 +246,14 @@ fn collect(
         |output: &PlannedOutput| fs::symlink_metadata(&output.path).is_ok_and(|found| found.is_file());
     if !plan.subject.outputs.iter().all(is_file) {
         return Err("an output is missing, or is no file");
+    }
+    // A result has no other modes; keys, say, are not for everybody.
+    let has_usual_mode = |output: &PlannedOutput| {
+        let mode = fs::metadata(&output.path).map(|found| found.permissions().mode() & 0o7777);
+        mode.is_ok_and(|mode| [0o666, 0o777].iter().any(|usual| usual & !mask == mode))
+    };
+    if !plan.subject.outputs.iter().all(has_usual_mode) {
+        return Err("an output has a mode of its own");
     }
     // Whatever is there was made by this run: it was seen.
     let made = outputs::read(&plan.subject.outputs, &Earlier::default());

@@ -1,8 +1,8 @@
 //! What a front end declares that a command reads, beside what is found: files, directories with all that is in them,
 //! programs with what lies beside them, links, and what only the server has.
 //!
-//! What is outside of the tree, or not there, is passed over, as reclient does: lists of inputs are written for all commands
-//! of a kind.
+//! What is not there is passed over, and so are directories outside of the tree, as reclient does: lists of inputs are written for
+//! all commands of a kind. A file outside of the tree counts, and no worker is given it.
 
 use std::fs;
 use std::io;
@@ -65,9 +65,7 @@ struct Declared<'a, 'b> {
 impl Declared<'_, '_> {
     /// A file, or a directory with all that is in it. Links are what they lead to.
     fn entry(&mut self, path: &Path, depth: usize) -> Result<(), Why> {
-        if !matches!(self.layout.place(path), Place::Tree(_)) {
-            return Ok(());
-        }
+        let is_outside = !matches!(self.layout.place(path), Place::Tree(_));
         let metadata = match fs::metadata(path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -76,6 +74,9 @@ impl Declared<'_, '_> {
             }
             Err(error) => return Err(unreadable(path, &error)),
         };
+        if is_outside {
+            return self.outside(path, &metadata);
+        }
         if metadata.is_dir() {
             return self.directory(path, depth);
         }
@@ -94,6 +95,19 @@ impl Declared<'_, '_> {
         }
         let holds = self.builder.file(path)?;
         self.grounds.known_file(path, holds);
+        Ok(())
+    }
+
+    /// No worker is given it; but here it may be read, and then it counts.
+    fn outside(&mut self, path: &Path, metadata: &fs::Metadata) -> Result<(), Why> {
+        match metadata.is_file() {
+            true => {
+                let holds = self.builder.host_file(path)?;
+                self.grounds.known_file(path, holds);
+            }
+            // All that is in it, of a compiler, say, is too much to be looked at for each command.
+            false => self.grounds.unknown(NOT_REMEMBERED),
+        }
         Ok(())
     }
 

@@ -12,9 +12,8 @@ mod prediction;
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
-use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::time::SystemTime;
 
 use blob::Blob;
@@ -24,9 +23,10 @@ use observation::Deeds;
 use remote_action::Sources;
 
 pub(crate) use self::correction::{CANNOT_TELL, Here, Verdict, judge};
+use self::prediction::{BEFORE, Sight, path, sights_of};
 pub(crate) use self::prediction::{Prediction, Predictions};
-use self::prediction::{Sight, path, sights_of};
 use super::build::{ActionBuilder, Built, Words, text};
+use super::environment::is_other_name;
 use super::layout::{Layout, Place};
 use super::why::Why;
 use super::{Knowledge, Plan, PlannedOutput, ROOT_PROPERTY, Subject, arguments, platform};
@@ -39,17 +39,14 @@ const QUESTION_MARK: &[u8] = b"what a command looks at 1";
 const OBSERVED_MARK: &[u8] = b"a command as it was seen 1";
 
 /// Variables that differ from call to call or from terminal to terminal, and say nothing about what is to be made.
-const PASSING: [&str; 20] = [
+const PASSING: [&str; 17] = [
     "_",
     "PATH",
-    "PWD",
     "OLDPWD",
     "SHLVL",
     "TERM",
     "COLORTERM",
     "TERM_PROGRAM",
-    "COLUMNS",
-    "LINES",
     "LS_COLORS",
     "WINDOWID",
     "DISPLAY",
@@ -147,7 +144,16 @@ impl Question {
         }
         let sights = sights_of(deeds);
         // What has changed since the command looked at it would be something else under the same name.
-        if prediction.sights_now() != sights {
+        let lasting = |sights: &BTreeSet<Sight>| -> BTreeSet<Sight> {
+            sights
+                .iter()
+                .filter(|(kind, ..)| *kind != BEFORE)
+                .cloned()
+                .collect()
+        };
+        let leads_elsewhere =
+            |(path, real): (&PathBuf, &PathBuf)| path.canonicalize().ok().as_ref() != Some(real);
+        if lasting(&prediction.sights_now()) != lasting(&sights) || deeds.files.iter().any(leads_elsewhere) {
             return Err(Why::Inputs(CHANGED.to_owned()));
         }
         let plan = self.plan(knowledge, wanted, &prediction, &sights, Some(begun))?;
@@ -210,7 +216,7 @@ impl Question {
         prediction: &Prediction,
         known: &Plan,
     ) -> Result<Plan, Why> {
-        let is_ours = |place: &Path| matches!(self.layout.place(place), Place::Tree(_));
+        let is_ours = |place: &Path| self.is_ours(place);
         if let Some(link) = prediction
             .links
             .iter()
@@ -220,8 +226,17 @@ impl Question {
             return Err(Why::Inputs(format!("it reads the symlink {}", link.display())));
         }
         let mut builder = ActionBuilder::new(&self.layout, &knowledge.digests);
-        for file in &prediction.files {
-            self.add(&mut builder, path(file))?;
+        // What it looks for before it makes it has to look there as it does here.
+        let there = prediction.before.iter().filter(|place| path(place).is_file());
+        for file in prediction.files.iter().chain(there) {
+            let file = path(file);
+            if is_ours(file) && !self.is_inside(file) {
+                return Err(Why::Inputs(format!(
+                    "{} is not to leave this machine",
+                    file.display()
+                )));
+            }
+            self.add(&mut builder, file)?;
         }
         for directory in &prediction.directories {
             builder.directory(path(directory))?;
@@ -233,20 +248,6 @@ impl Question {
             .filter(|listed| is_ours(listed))
         {
             builder.directory(listed)?;
-            for name in prediction.names_in(listed).unwrap_or_default() {
-                let entry = listed.join(name);
-                let found = fs::symlink_metadata(&entry).map_err(|_| Why::Inputs(CHANGED.to_owned()))?;
-                match (found.is_dir(), found.is_file()) {
-                    (true, _) => builder.directory(&entry)?,
-                    (_, true) => _ = builder.file(&entry)?,
-                    _ => {
-                        return Err(Why::Inputs(format!(
-                            "it lists {}, which is no file",
-                            entry.display()
-                        )));
-                    }
-                }
-            }
         }
         for output in &known.subject.outputs {
             let parent = output.path.parent().unwrap_or(Path::new("/"));
@@ -277,6 +278,28 @@ impl Question {
         })
     }
 
+    /// What a worker has to be given so that it does the same.
+    pub(crate) fn for_worker(&self, prediction: &Prediction) -> Result<Prediction, Why> {
+        let more = prediction.with_listed_files(&|place| self.is_ours(place));
+        more.map_err(Why::Inputs)
+    }
+
+    fn is_ours(&self, place: &Path) -> bool {
+        matches!(self.layout.place(place), Place::Tree(_))
+    }
+
+    /// Whether a place is in the tree, whatever links lead there, and no business of version control: predictions may come from
+    /// others.
+    fn is_inside(&self, place: &Path) -> bool {
+        let is_plain = |part: Component<'_>| part != Component::ParentDir && part.as_os_str() != ".git";
+        let there = place.ancestors().find_map(|above| above.canonicalize().ok());
+        let root = self.layout.root().canonicalize();
+        let is_below = there
+            .zip(root.ok())
+            .is_some_and(|(there, root)| there.starts_with(root));
+        place.is_absolute() && place.components().all(is_plain) && self.is_ours(place) && is_below
+    }
+
     /// Where the tree begins.
     pub(crate) fn root(&self) -> &Path {
         self.layout.root()
@@ -286,7 +309,7 @@ impl Question {
     fn outputs(&self, prediction: &Prediction) -> Result<Vec<PlannedOutput>, Why> {
         let output = |product: &Vec<u8>| {
             let path = path(product);
-            if !matches!(self.layout.place(path), Place::Tree(_)) {
+            if !self.is_inside(path) {
                 return Err(Why::Inputs(format!("it writes {}", path.display())));
             }
             Ok(PlannedOutput {
@@ -296,6 +319,12 @@ impl Question {
                 is_rule: false,
             })
         };
+        if let Some(made) = prediction
+            .directories_to_make()
+            .find(|made| !self.is_inside(made))
+        {
+            return Err(Why::Inputs(format!("it makes {}", made.display())));
+        }
         prediction.products.iter().map(output).collect()
     }
 }
@@ -356,7 +385,13 @@ fn environment(request: &Request) -> Result<Vec<(String, String)>, Why> {
             .any(|prefix| name.as_bytes().starts_with(prefix.as_bytes()));
         !is_passing && !has_prefix
     };
-    let others = request.environment.iter().filter(|(name, _)| counts(name));
+    // Another name of the directory is what some programs call it.
+    let is_usual =
+        |name: &OsStr, value: &OsStr| name == "PWD" && !is_other_name(Path::new(value), &request.directory);
+    let others = request
+        .environment
+        .iter()
+        .filter(|(name, value)| counts(name) && !is_usual(name, value));
     let mut variables = Vec::new();
     for (name, value) in others {
         variables.push((

@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-use observation::{At, Event};
+use observation::{At, Event, kind_and_name};
 
-use super::filter::FCHMODAT2;
+use super::filter::{FCHMODAT2, NEW_ATTRIBUTES};
 use super::notes::Notes;
 use crate::sys::{self, Notice};
 use crate::system_calls::{ARCH_X86_64, X32};
@@ -24,6 +24,8 @@ const PROGRAM_HEAD_BYTES: u64 = 4096;
 const NAMES_MAX: usize = 100_000;
 /// The machine's null device, as its number says it.
 const NULL_DEVICE: u64 = 0x103;
+/// Follows a path as if a directory were the root.
+const RESOLVE_IN_ROOT: u64 = 0x10;
 /// Other names of standard input.
 const INPUT_NAMES: [&str; 3] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
 
@@ -61,12 +63,22 @@ impl Call<'_> {
             libc::SYS_open => self.open(AT_FDCWD, 0, self.word(1)),
             libc::SYS_openat => self.open(self.descriptor(0), 1, self.word(2)),
             libc::SYS_openat2 => {
-                let how = self.bytes(2, 8)?;
-                let flags = how.try_into().map_or(0, u64::from_ne_bytes);
-                self.open(self.descriptor(0), 1, flags as i32)
+                // Flags, mode, and how the path is followed.
+                let how = self.bytes(2, 24)?;
+                let number = |at: usize| {
+                    let bytes = how.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
+                    bytes.map_or(0, u64::from_ne_bytes)
+                };
+                if number(16) & RESOLVE_IN_ROOT != 0 {
+                    return Err(Unseen("it follows paths in a way of its own"));
+                }
+                self.open(self.descriptor(0), 1, number(0) as i32)
             }
             libc::SYS_creat => self.open(AT_FDCWD, 0, libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC),
-            libc::SYS_stat | libc::SYS_access => self.look(AT_FDCWD, 0, true),
+            libc::SYS_stat | libc::SYS_access | libc::SYS_statfs => self.look(AT_FDCWD, 0, true),
+            libc::SYS_getxattr | libc::SYS_listxattr => self.look(AT_FDCWD, 0, true),
+            libc::SYS_lgetxattr | libc::SYS_llistxattr => self.look(AT_FDCWD, 0, false),
+            libc::SYS_name_to_handle_at => self.look(self.descriptor(0), 1, true),
             libc::SYS_lstat => self.look(AT_FDCWD, 0, false),
             libc::SYS_newfstatat => self.look(self.descriptor(0), 1, self.follows(3)),
             libc::SYS_statx => self.look(self.descriptor(0), 1, self.follows(2)),
@@ -81,7 +93,7 @@ impl Call<'_> {
             libc::SYS_rename => self.rename((AT_FDCWD, 0), (AT_FDCWD, 1)),
             libc::SYS_renameat => self.rename((self.descriptor(0), 1), (self.descriptor(2), 3)),
             libc::SYS_renameat2 if self.word(4).cast_unsigned() & !libc::RENAME_NOREPLACE == 0 => {
-                self.rename((self.descriptor(0), 1), (self.descriptor(2), 3))
+                self.rename_unless_there((self.descriptor(0), 1), (self.descriptor(2), 3))
             }
             libc::SYS_renameat2 => Err(Unseen("it changes places of files")),
             libc::SYS_link => self.link((AT_FDCWD, 0), (AT_FDCWD, 1)),
@@ -123,13 +135,21 @@ impl Call<'_> {
             | libc::SYS_copy_file_range
             | libc::SYS_splice
             | libc::SYS_tee
+            | libc::SYS_recvfrom
+            | libc::SYS_recvmsg
+            | libc::SYS_recvmmsg
             | libc::SYS_sendfile => self.input(true),
+            libc::SYS_mmap if self.word(3) & libc::MAP_ANONYMOUS != 0 => Ok(()),
+            libc::SYS_mmap => self.input(true),
             libc::SYS_dup | libc::SYS_dup2 | libc::SYS_dup3 => self.input(false),
             libc::SYS_fcntl if self.copies() => self.input(false),
             libc::SYS_fcntl => Ok(()),
-            libc::SYS_shmat | libc::SYS_msgrcv | libc::SYS_mq_open | libc::SYS_semop => {
-                Err(Unseen("it shares memory or messages with others"))
-            }
+            libc::SYS_shmat
+            | libc::SYS_msgrcv
+            | libc::SYS_mq_open
+            | libc::SYS_semop
+            | libc::SYS_semtimedop => Err(Unseen("it shares memory or messages with others")),
+            number if NEW_ATTRIBUTES.contains(&number) => Err(Unseen("it looks at attributes of files")),
             _ => Err(Unseen("it has a file system of its own")),
         }
     }
@@ -180,6 +200,12 @@ impl Call<'_> {
         Ok(text.ok().map(|text| OsString::from_vec(text.to_bytes().to_vec())))
     }
 
+    /// Where the process is.
+    fn directory(&self) -> Result<PathBuf, Unseen> {
+        fs::read_link(format!("/proc/{}/cwd", self.notice.process))
+            .map_err(|_| Unseen("its directory cannot be told"))
+    }
+
     /// The path of an argument, made absolute. `None` where the call will fail, or is about something that has no path.
     fn path(&self, directory: i32, argument: usize) -> Result<Option<PathBuf>, Unseen> {
         let Some(text) = self.text(argument)? else {
@@ -195,7 +221,7 @@ impl Call<'_> {
         }
         let of_process = |what: &str| fs::read_link(format!("/proc/{}/{what}", self.notice.process));
         let base = match directory {
-            AT_FDCWD => of_process("cwd").map_err(|_| Unseen("its directory cannot be told"))?,
+            AT_FDCWD => self.directory()?,
             descriptor => match of_process(&format!("fd/{descriptor}")) {
                 Ok(base) => base,
                 // No such descriptor: the call fails.
@@ -211,6 +237,16 @@ impl Call<'_> {
 
     fn at(&mut self, directory: i32, argument: usize, follows: bool) -> Result<Option<At>, Unseen> {
         let path = self.path(directory, argument)?;
+        // Which process is meant there, only that one knows.
+        let is_detour = |path: &PathBuf| {
+            path.starts_with("/proc")
+                && path
+                    .iter()
+                    .any(|part| part == "cwd" || part == "root" || part == "map_files")
+        };
+        if path.as_ref().is_some_and(is_detour) {
+            return Err(Unseen("it reaches files through /proc"));
+        }
         Ok(path.map(|path| self.notes.at(path, follows)))
     }
 
@@ -229,7 +265,10 @@ impl Call<'_> {
         let fails = flags & libc::O_EXCL != 0 && creates;
         match found {
             None if creates => {
-                self.notes.add(Event::Absent(at.clone()));
+                // Otherwise it would have been another file that grows, or an error.
+                if flags & libc::O_TRUNC == 0 {
+                    self.notes.add(Event::Absent(at.clone()));
+                }
                 self.notes.add(Event::Written { at, keeps: false });
             }
             None => self.notes.add(Event::Absent(at)),
@@ -296,7 +335,10 @@ impl Call<'_> {
             match there(&at.path, true)? {
                 None => self.notes.add(Event::Absent(at)),
                 Some(found) if found.is_file() => {
-                    next = interpreter(&at.path).map(|path| self.notes.at(path, true));
+                    next = match interpreter(&at.path) {
+                        Some(path) => Some(self.notes.at(self.directory()?.join(path), true)),
+                        None => None,
+                    };
                     self.notes.add(Event::Read(at));
                 }
                 Some(_) => self.notes.add(Event::Looked(at)),
@@ -314,7 +356,7 @@ impl Call<'_> {
         }
         let listed =
             fs::read_dir(&at.path).map_err(|_| Unseen("it lists a directory that cannot be listed"))?;
-        let names = listed.take(NAMES_MAX + 1).map(|entry| Ok(entry?.file_name()));
+        let names = listed.take(NAMES_MAX + 1).map(|entry| named(&entry?));
         let mut names: Vec<_> = names
             .collect::<std::io::Result<_>>()
             .map_err(|_| Unseen("it lists a directory that cannot be listed"))?;
@@ -344,6 +386,21 @@ impl Call<'_> {
             Some(_) => return Err(Unseen("it moves a directory")),
         }
         Ok(())
+    }
+
+    fn rename_unless_there(&mut self, from: (i32, usize), to: (i32, usize)) -> Result<(), Unseen> {
+        let place = self.at(to.0, to.1, false)?;
+        match place {
+            Some(place) if there(&place.path, false)?.is_some() => {
+                self.looked(place, false);
+                Ok(())
+            }
+            Some(place) => {
+                self.notes.add(Event::Absent(place));
+                self.rename(from, to)
+            }
+            None => Ok(()),
+        }
     }
 
     fn link(&mut self, from: (i32, usize), to: (i32, usize)) -> Result<(), Unseen> {
@@ -485,12 +542,25 @@ fn there(path: &Path, follows: bool) -> Result<Option<Metadata>, Unseen> {
     };
     match found {
         Ok(found) => Ok(Some(found)),
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        // What may not be looked at is not there for the command either.
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::NotFound | ErrorKind::NotADirectory | ErrorKind::PermissionDenied
+            ) =>
+        {
+            Ok(None)
+        }
         Err(_) => Err(Unseen("it looks where nobody may look")),
     }
 }
 
-/// The program that runs a program: of a script, and of whatever is linked at its start.
+/// The name of an entry as a listing has it: with what it is before it, for that is listed too.
+fn named(entry: &fs::DirEntry) -> std::io::Result<OsString> {
+    Ok(kind_and_name(entry.file_type()?, &entry.file_name()))
+}
+
+/// The program that runs a program, perhaps seen from where it is started: of a script, and of whatever is linked at its start.
 fn interpreter(path: &Path) -> Option<PathBuf> {
     let mut head = Vec::new();
     let mut file = File::open(path).ok()?.take(PROGRAM_HEAD_BYTES);
@@ -503,8 +573,7 @@ fn interpreter(path: &Path) -> Option<PathBuf> {
         }
         None => linked_at_start(&head)?,
     };
-    let path = PathBuf::from(OsString::from_vec(path.to_vec()));
-    path.is_absolute().then_some(path)
+    Some(PathBuf::from(OsString::from_vec(path.to_vec())))
 }
 
 /// The loader that a program of 64 bits names, at the place that its table of segments says.
@@ -545,7 +614,7 @@ mod tests {
         };
         check(b"#!/bin/sh -e\n", Some("/bin/sh"));
         check(b"#! /usr/bin/env python3", Some("/usr/bin/env"));
-        check(b"#!relative\n", None);
+        check(b"#!relative\n", Some("relative"));
         check(b"echo\n", None);
         check(b"", None);
         check(b"\x7fELF\x02\x01\x01", None);

@@ -17,6 +17,12 @@ pub(super) const ALWAYS: &[i64] = &[
     libc::SYS_openat2,
     libc::SYS_stat,
     libc::SYS_lstat,
+    libc::SYS_statfs,
+    libc::SYS_getxattr,
+    libc::SYS_lgetxattr,
+    libc::SYS_listxattr,
+    libc::SYS_llistxattr,
+    libc::SYS_name_to_handle_at,
     libc::SYS_newfstatat,
     libc::SYS_statx,
     libc::SYS_access,
@@ -82,12 +88,18 @@ pub(super) const ALWAYS: &[i64] = &[
     libc::SYS_msgrcv,
     libc::SYS_mq_open,
     libc::SYS_semop,
+    libc::SYS_semtimedop,
     libc::SYS_swapon,
 ];
 
 /// The C library's list ends before it.
 #[cfg(target_arch = "x86_64")]
 pub(super) const FCHMODAT2: i64 = 452;
+
+/// `setxattrat`, `getxattrat`, `listxattrat`, `removexattrat`, `open_tree_attr`, `file_getattr` and `file_setattr`, which hardly
+/// anybody uses yet.
+#[cfg(target_arch = "x86_64")]
+pub(super) const NEW_ATTRIBUTES: [i64; 7] = [463, 464, 465, 466, 467, 468, 469];
 
 /// Where the descriptor that is read, or copied, is standard input.
 #[cfg(target_arch = "x86_64")]
@@ -104,6 +116,9 @@ pub(super) const OF_INPUT: &[i64] = &[
     libc::SYS_dup2,
     libc::SYS_dup3,
     libc::SYS_fcntl,
+    libc::SYS_recvfrom,
+    libc::SYS_recvmsg,
+    libc::SYS_recvmmsg,
 ];
 
 /// What a program does without where the kernel has not got it: files would be read out of sight.
@@ -122,7 +137,7 @@ pub(super) fn program() -> Result<Vec<Instruction>, Errno> {
         skip_unless_at_least(X32, 1),
         asked(),
     ];
-    for &number in ALWAYS {
+    for &number in ALWAYS.iter().chain(&NEW_ATTRIBUTES) {
         program.extend([skip_unless(word(number), 1), asked()]);
     }
     for &number in REFUSED {
@@ -137,14 +152,16 @@ pub(super) fn program() -> Result<Vec<Instruction>, Errno> {
             allowed(),
         ]);
     }
-    // The one that names what it reads second.
-    program.extend([
-        skip_unless(word(libc::SYS_sendfile), 4),
-        load(FIRST_ARGUMENT_AT + 8),
-        skip_unless(0, 1),
-        asked(),
-        allowed(),
-    ]);
+    // Those that name what they read second, and fifth.
+    for (number, argument) in [(libc::SYS_sendfile, 1), (libc::SYS_mmap, 4)] {
+        program.extend([
+            skip_unless(word(number), 4),
+            load(FIRST_ARGUMENT_AT + 8 * argument),
+            skip_unless(0, 1),
+            asked(),
+            allowed(),
+        ]);
+    }
     // Both internets; other sockets are of this machine, and are asked about when they are connected.
     program.extend([
         skip_unless(word(libc::SYS_socket), 6),

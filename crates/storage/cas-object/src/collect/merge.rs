@@ -7,7 +7,8 @@
 //!
 //! A collector that dies leaves a new segment with copies, which goes like every segment, and perhaps a list that the
 //! next collection takes away: it finds the old segments in use and spares them. What is carried counts as touched when
-//! it was, so it stays up to twice as long as it would have, and is carried once in that time at most.
+//! it was, so it stays up to twice as long as it would have, and is carried once in that time, unless
+//! the old segment was spared.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,10 +17,11 @@ use object_store::PutPayload;
 use tokio::time::Instant;
 
 use super::Collection;
+use crate::clock::Epoch;
 use crate::keys::{TimedId, Unit};
-use crate::limits::{MERGED_AT_ONCE_MAX, MERGED_BYTES_MAX, MERGED_MAX, SEGMENT_BYTES_MAX};
+use crate::limits::{MERGED_AT_ONCE_MAX, MERGED_BYTES_MAX, MERGED_MAX, SEGMENT_BLOBS_MAX, SEGMENT_BYTES_MAX};
 use crate::record;
-use crate::segment::{Builder, Tail, is_intact, read_tail};
+use crate::segment::{Builder, Entry, INDEXED_BYTES, Tail, is_intact, read_tail};
 use crate::statistics::Counters;
 
 /// A segment, and how much of it is in use.
@@ -27,7 +29,9 @@ use crate::statistics::Counters;
 struct Held {
     id: TimedId,
     bytes: u64,
+    /// With what each blob takes in an index.
     living_bytes: u64,
+    living_blobs: usize,
 }
 
 /// By segment, the offsets of what was stored again.
@@ -48,7 +52,11 @@ impl Collection<'_> {
             Some(Held {
                 id,
                 bytes: object.size,
-                living_bytes: living.values().copied().map(u64::from).sum(),
+                living_bytes: living
+                    .values()
+                    .map(|bytes| u64::from(*bytes) + INDEXED_BYTES)
+                    .sum(),
+                living_blobs: living.len(),
             })
         });
         for batch in batches(held) {
@@ -69,8 +77,11 @@ impl Collection<'_> {
         }
         let (requests, keys) = (&self.collector.requests, &self.collector.keys);
         let (bytes, entries) = builder.finish();
+        let new = TimedId::new(self.now());
+        // Its id is the only touch of what it carries.
+        let epoch = Epoch::of(new.moment(), self.collector.epoch_length);
         if !entries.is_empty() {
-            let path = keys.unit(Unit::Segment(TimedId::new(self.now())));
+            let path = keys.unit(Unit::Segment(new));
             requests.create(&path, &PutPayload::from(bytes)).await?;
         }
 
@@ -87,6 +98,8 @@ impl Collection<'_> {
                     return true;
                 };
                 match touches.living(id) {
+                    // Who was promised something in an epoch that has begun since counts on that one.
+                    Some(_) if touches.are_later(id, epoch) => true,
                     Some(living) => !living.keys().all(|offset| carried[&id].contains(offset)),
                     None => touches.keep(unit),
                 }
@@ -119,16 +132,20 @@ impl Collection<'_> {
             // Of a digest function that a newer program knows: theirs to carry.
             return Ok(None);
         }
-        for entry in entries {
-            // The index has been proven to lie inside.
+        // The index has been proven to lie inside.
+        let bytes_of = |entry: &Entry| {
             let start = entry.offset as usize;
-            let bytes = &object.bytes[start..start + entry.digest.size_bytes() as usize];
-            if is_intact(&entry.digest, entry.checksum, bytes) {
-                builder.add(entry.digest, bytes);
-            } else {
-                tracing::error!(digest = %entry.digest, "a packed blob is damaged in `{path}` and is not carried on");
-                Counters::add(&requests.counters.damaged, 1);
-            }
+            &object.bytes[start..start + entry.digest.size_bytes() as usize]
+        };
+        let is_damaged = |entry: &&Entry| !is_intact(&entry.digest, entry.checksum, bytes_of(entry));
+        if let Some(entry) = entries.iter().find(is_damaged) {
+            // It may be the way here that has damaged it: others may still read what is there.
+            tracing::error!(digest = %entry.digest, "a packed blob is damaged in `{path}`, which stays as it is");
+            Counters::add(&requests.counters.damaged, 1);
+            return Ok(None);
+        }
+        for entry in &entries {
+            builder.add(entry.digest, bytes_of(entry));
         }
         Ok(Some(offsets))
     }
@@ -138,18 +155,20 @@ impl Collection<'_> {
 /// written is paid for by what is freed. What is beyond [`MERGED_MAX`] waits for the next collection.
 fn batches(held: impl Iterator<Item = Held>) -> Vec<Vec<TimedId>> {
     let mut batches: Vec<Vec<TimedId>> = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut blobs) = (0, 0);
     let mostly_dead =
         held.filter(|held| held.living_bytes * 2 <= held.bytes && held.bytes <= MERGED_BYTES_MAX);
     for held in mostly_dead.take(MERGED_MAX) {
         bytes += held.living_bytes;
+        blobs += held.living_blobs;
+        let fits = bytes <= SEGMENT_BYTES_MAX as u64 && blobs <= SEGMENT_BLOBS_MAX;
         match batches.last_mut() {
-            Some(batch) if bytes <= SEGMENT_BYTES_MAX as u64 && batch.len() < MERGED_AT_ONCE_MAX => {
+            Some(batch) if fits && batch.len() < MERGED_AT_ONCE_MAX => {
                 batch.push(held.id);
             }
             _ => {
                 batches.push(vec![held.id]);
-                bytes = held.living_bytes;
+                (bytes, blobs) = (held.living_bytes, held.living_blobs);
             }
         }
     }
@@ -169,6 +188,7 @@ mod tests {
                 id: TimedId::new(Moment(1)),
                 bytes: *bytes,
                 living_bytes: *living_bytes,
+                living_blobs: 1,
             });
             batches(held).iter().map(Vec::len).collect()
         };
@@ -177,7 +197,7 @@ mod tests {
         assert_eq!(held(&[(8 * MIB, 4 * MIB)]), [1]);
         assert_eq!(held(&[(9 * MIB, 4 * MIB); 5]), [2, 2, 1]);
         assert_eq!(held(&[(8 * MIB, 0); 3]), [3]);
-        assert_eq!(held(&[(1 << 40, 10)]), [0; 0], "no segment is as large");
+        assert_eq!(held(&[(1 << 40, 10)]), [0; 0], "too large to be read as a whole");
         assert_eq!(held(&[(100, 10); 200]), [64, 64, 64, 8]);
         assert_eq!(held(&vec![(100, 10); 5000]).iter().sum::<usize>(), MERGED_MAX);
     }

@@ -45,10 +45,11 @@ pub(super) async fn run(
     let mut prediction = expected.without_absent_files(&here);
     for _ in 0..=CORRECTIONS_MAX {
         let planned = daemon.executed(asked, question, &prediction);
-        let (known, plan) = match link.meanwhile(planned).await? {
-            Ok(plans) => plans,
+        let (given, known, plan) = match link.meanwhile(planned).await? {
+            Ok(planned) => planned,
             Err(why) => return Ok(Err(why.to_string())),
         };
+        prediction = given;
         let again = !asked.wanted.takes_known();
         let executed = match worker(daemon, &server, &asked.wanted, &plan, again, link).await? {
             Ok(executed) => executed,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use worker_api::v1::ObservedInputs;
 
-use super::prediction::{Prediction, path};
+use super::prediction::{Prediction, add, path};
 
 /// What is to be believed of a run on a worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,6 +47,9 @@ pub(crate) fn judge(
         name => root.join(name),
     };
     for place in observed.files_read.iter().map(at) {
+        if prediction.makes(&place) {
+            return Verdict::No("it reads what it then writes");
+        }
         add(&mut more.files, &place);
     }
     for place in observed.directories_listed.iter().map(at) {
@@ -87,13 +90,6 @@ impl Prediction {
             add(&mut adapted.absent, file);
         }
         adapted
-    }
-}
-
-/// In order, each once: so does whoever watches here.
-fn add(places: &mut Vec<Vec<u8>>, place: &Path) {
-    if let Err(at) = places.binary_search_by(|known| path(known).cmp(place)) {
-        places.insert(at, place.as_os_str().as_encoded_bytes().to_vec());
     }
 }
 
@@ -204,6 +200,10 @@ mod tests {
         }));
         check(Some(ObservedInputs {
             undeclared_writes: strings(&["log"]),
+            ..ObservedInputs::default()
+        }));
+        check(Some(ObservedInputs {
+            files_read: strings(&["out/o"]),
             ..ObservedInputs::default()
         }));
         check(Some(ObservedInputs {

@@ -6,7 +6,7 @@ use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use observation::Deeds;
+use observation::{Deeds, kind_and_name, name_of};
 use prost::Message;
 
 use crate::limits::PREDICTIONS_MAX;
@@ -30,6 +30,9 @@ pub(crate) struct Prediction {
     pub(super) products: Vec<Vec<u8>>,
     #[prost(bytes = "vec", repeated, tag = "7")]
     pub(super) made_directories: Vec<Vec<u8>>,
+    /// Products of which it counts whether something was there.
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub(super) before: Vec<Vec<u8>>,
 }
 
 /// The latest last.
@@ -63,6 +66,8 @@ impl Predictions {
 /// One look at something that is no file's contents: the kind, the place, and what was there.
 pub(super) type Sight = (&'static str, PathBuf, Vec<u8>);
 
+/// The kind of a look at what the command then made: afterwards it looks otherwise.
+pub(super) const BEFORE: &str = "before";
 const NOTHING: &[u8] = b"nothing";
 const DIRECTORY: &[u8] = b"a directory";
 const FILE: &[u8] = b"a file";
@@ -73,13 +78,14 @@ impl Prediction {
             paths.map(|path| path.as_os_str().as_bytes().to_vec()).collect()
         };
         Prediction {
-            files: bytes(&mut deeds.files.iter()),
+            files: bytes(&mut deeds.files.keys()),
             absent: bytes(&mut deeds.absent.iter()),
             directories: bytes(&mut deeds.directories.iter()),
             listed: bytes(&mut deeds.listed.keys()),
             links: bytes(&mut deeds.links.keys()),
             products: bytes(&mut deeds.products.iter()),
             made_directories: bytes(&mut deeds.made_directories.iter()),
+            before: bytes(&mut deeds.before.keys()),
         }
     }
 
@@ -93,6 +99,7 @@ impl Prediction {
             &self.links,
             &self.products,
             &self.made_directories,
+            &self.before,
         ];
         all.iter().map(|places| places.len()).sum()
     }
@@ -101,6 +108,27 @@ impl Prediction {
     pub(super) fn makes(&self, place: &Path) -> bool {
         let mut own = self.products.iter().chain(&self.made_directories);
         own.any(|own| path(own) == place)
+    }
+
+    /// The same with every file in the directories that it lists: who lists may look at each, and workers do not tell of looks.
+    pub(super) fn with_listed_files(&self, is_ours: &dyn Fn(&Path) -> bool) -> Result<Prediction, String> {
+        let mut more = self.clone();
+        for listed in self
+            .listed
+            .iter()
+            .map(|listed| path(listed))
+            .filter(|listed| is_ours(listed))
+        {
+            for entry in self.names_in(listed).unwrap_or_default() {
+                let place = listed.join(name_of(&entry));
+                match entry.as_bytes().first() {
+                    Some(b'f') => add(&mut more.files, &place),
+                    Some(b'd') => add(&mut more.directories, &place),
+                    _ => return Err(format!("it lists {}, which is no file", place.display())),
+                }
+            }
+        }
+        Ok(more)
     }
 
     /// Directories that must be there before the products are.
@@ -113,6 +141,9 @@ impl Prediction {
         let mut sights = BTreeSet::new();
         for place in &self.absent {
             sights.insert(("absent", path(place).to_owned(), what_is_at(path(place)).to_vec()));
+        }
+        for place in &self.before {
+            sights.insert((BEFORE, path(place).to_owned(), what_is_at(path(place)).to_vec()));
         }
         for place in &self.directories {
             sights.insert((
@@ -135,7 +166,7 @@ impl Prediction {
         sights
     }
 
-    /// The names in a directory without those that the command makes there; `None` if it cannot be listed.
+    /// What is in a directory ([`kind_and_name`]) without those that the command makes there; `None` if it cannot be listed.
     pub(super) fn names_in(&self, directory: &Path) -> Option<Vec<OsString>> {
         let real = directory.canonicalize().ok()?;
         let own = self.products.iter().filter_map(|product| {
@@ -154,9 +185,12 @@ impl Prediction {
         });
         let own: BTreeSet<&OsStr> = own.chain(made).collect();
         let entries = fs::read_dir(&real).ok()?;
-        let names = entries.map(|entry| Ok(entry?.file_name()));
+        let names = entries.map(|entry| {
+            let entry = entry?;
+            Ok(kind_and_name(entry.file_type()?, &entry.file_name()))
+        });
         let mut names: Vec<OsString> = names.collect::<std::io::Result<_>>().ok()?;
-        names.retain(|name| !own.contains(name.as_os_str()));
+        names.retain(|name| !own.contains(name_of(name)));
         names.sort_unstable();
         Some(names)
     }
@@ -168,6 +202,10 @@ pub(super) fn sights_of(deeds: &Deeds) -> BTreeSet<Sight> {
         .absent
         .iter()
         .map(|path| ("absent", path.clone(), NOTHING.to_vec()));
+    let before = deeds.before.iter().map(|(path, was_there)| {
+        let was = if *was_there { FILE } else { NOTHING };
+        (BEFORE, path.clone(), was.to_vec())
+    });
     let directories = deeds
         .directories
         .iter()
@@ -180,7 +218,12 @@ pub(super) fn sights_of(deeds: &Deeds) -> BTreeSet<Sight> {
         .links
         .iter()
         .map(|(path, target)| ("link", path.clone(), target.as_os_str().as_bytes().to_vec()));
-    absent.chain(directories).chain(listed).chain(links).collect()
+    absent
+        .chain(before)
+        .chain(directories)
+        .chain(listed)
+        .chain(links)
+        .collect()
 }
 
 fn what_is_at(path: &Path) -> &'static [u8] {
@@ -194,6 +237,13 @@ fn what_is_at(path: &Path) -> &'static [u8] {
 /// No name holds a slash.
 fn joined(names: &[OsString]) -> Vec<u8> {
     names.join(OsStr::new("/")).into_vec()
+}
+
+/// In order, each once: so does whoever watches here.
+pub(super) fn add(places: &mut Vec<Vec<u8>>, place: &Path) {
+    if let Err(at) = places.binary_search_by(|known| path(known).cmp(place)) {
+        places.insert(at, place.as_os_str().as_bytes().to_vec());
+    }
 }
 
 /// A path as a prediction holds it.
@@ -238,7 +288,7 @@ mod tests {
         let deeds = Deeds {
             absent: [at("absent")].into(),
             directories: [at("listed")].into(),
-            listed: [(at("listed"), vec!["one".into()])].into(),
+            listed: [(at("listed"), vec!["fone".into()])].into(),
             links: [(at("link"), "one".into())].into(),
             products: [at("listed/made")].into(),
             made_directories: [at("listed/deep")].into(),
@@ -261,6 +311,14 @@ mod tests {
         check(&|| fs::write(at("absent"), "").unwrap(), &|| remove("absent"));
         check(&|| fs::write(at("listed/two"), "").unwrap(), &|| {
             remove("listed/two")
+        });
+        let other_kind = || {
+            remove("listed/one");
+            fs::create_dir(at("listed/one")).unwrap();
+        };
+        check(&other_kind, &|| {
+            fs::remove_dir(at("listed/one")).unwrap();
+            fs::write(at("listed/one"), "").unwrap();
         });
         let link = |target: &str| {
             remove("link");
