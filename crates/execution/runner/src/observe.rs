@@ -10,6 +10,7 @@
 
 mod calls;
 mod filter;
+mod interpreter;
 mod notes;
 
 use std::ffi::OsString;
