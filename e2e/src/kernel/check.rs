@@ -20,8 +20,8 @@ const EXPLAINED: [(&str, &str); 8] = [
     ("unknown inputs", "/dev/null"),
     // It has `incbin` in a text, and inline assembly.
     ("unknown inputs", "mkpiggy"),
-    // `-gsplit-dwarf` of a probe.
-    ("unreadable input", "gcc "),
+    // Whether programs for 32 bits can be linked, where their libraries are not installed.
+    ("unreadable input", "-x c - -o /dev/null"),
     ("a plugin is loaded", ""),
 ];
 
