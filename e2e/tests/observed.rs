@@ -269,6 +269,29 @@ fn what_cannot_be_kept_runs_each_time_and_is_told() -> Result<()> {
 }
 
 #[test]
+fn what_is_compared_runs_again_and_is_told_if_it_differs() -> Result<()> {
+    let project = Project::new()?;
+    let user = user()?;
+    let compared = |command: &str| -> Result<Summary> {
+        script(&user, &project.root, "python3", command)?;
+        let options = ["--observe", "python3", "--compare"];
+        let summary = user.build(&project.root, &options, &["sh", "-c", command])?;
+        assert_eq!(summary.counts(), (1, 0, 0, 1), "{}", summary.text);
+        Ok(summary)
+    };
+    let same = compared("python3 -I -S gen/table.py > table")?;
+    ensure!(same.text.contains("outputs that differ: none"), "{}", same.text);
+    let random = "python3 -I -S -c 'import os; open(\"output\", \"w\").write(str(os.urandom(8)))'";
+    let differs = compared(random)?;
+    ensure!(
+        differs.text.contains("outputs that differ: 1 (output)"),
+        "{}",
+        differs.text
+    );
+    Ok(())
+}
+
+#[test]
 fn a_failure_is_shown_each_time_and_a_later_success_is_kept() -> Result<()> {
     let project = Project::new()?;
     let user = user()?;

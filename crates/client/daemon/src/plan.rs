@@ -50,7 +50,7 @@ use self::layout::{Layout, Place};
 use self::link::Links;
 pub(crate) use self::moved::Moved;
 use self::moved::{Candidate, MARK};
-pub(crate) use self::observed::{CANNOT_TELL, Here, Prediction, Predictions, Question, Verdict, judge};
+pub(crate) use self::observed::{CANNOT_TELL, Prediction, Predictions, Question, Verdict, here, judge};
 use self::scan::Scans;
 pub(crate) use self::subject::{Subject, recall};
 use self::toolchains::{Toolchain, Toolchains};
@@ -229,15 +229,13 @@ pub(crate) fn plan(
             .map(|word| moved.argument(word))
             .collect::<Result<_, _>>()
     });
-    let mut output_names: Vec<_> = outputs.iter().map(|output| output.name.clone()).collect();
-    output_names.sort();
     let built = builder.build(Words {
         arguments,
         known_arguments: known_arguments
             .transpose()
             .map_err(|why| Why::Action(why.to_owned()))?,
         environment: environment.variables,
-        outputs: output_names,
+        outputs: names_of(&outputs),
         platform,
         worker,
         salt: [
@@ -430,6 +428,13 @@ fn outputs(layout: &Layout, step: &Step, more: &[PathBuf]) -> Result<(Vec<Planne
         }
     }
     Ok((outputs, is_outside))
+}
+
+/// As an action names them, in order.
+fn names_of(outputs: &[PlannedOutput]) -> Vec<String> {
+    let mut names: Vec<_> = outputs.iter().map(|output| output.name.clone()).collect();
+    names.sort();
+    names
 }
 
 /// The daemon's own properties, then those of the front end: for one kind of step before those for all.

@@ -11,8 +11,10 @@ use tasks::Group;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
+use crate::attempt::{Whole, kept};
 use crate::limits::{FLUSH_WITHIN, WAITING_BYTES_MAX};
 use crate::local_cache::LocalCache;
+use crate::plan::Plan;
 use crate::service::Service;
 
 /// What is under way.
@@ -109,6 +111,18 @@ impl Drop for Done {
 }
 
 impl Upload {
+    /// What a run on this machine has made, to be kept; or why it cannot be.
+    pub(crate) fn of(plan: &Plan, whole: Whole) -> Result<Self, &'static str> {
+        let (result, blobs) = kept(&plan.subject, whole)?;
+        Ok(Upload {
+            action: plan.subject.action_digest,
+            result,
+            blobs,
+            messages: plan.messages(),
+            is_at_server: false,
+        })
+    }
+
     /// First what the result refers to, then the result.
     async fn run(self, server: &Server) -> anyhow::Result<()> {
         let of_result = self.blobs.into_iter().filter(|_| !self.is_at_server);

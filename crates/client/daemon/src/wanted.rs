@@ -137,8 +137,11 @@ impl Wanted {
         rest.first_beyond(&DONE)
     }
 
-    /// Whether commands of this program are to be watched.
+    /// Whether commands of this program are to be watched. Front ends of others have settings that are not done then.
     pub(crate) fn is_observed(&self, program: &Path) -> bool {
+        if self.settings.dialect != Dialect::Farrier {
+            return false;
+        }
         let name = program.file_name();
         self.observed
             .iter()
@@ -257,6 +260,8 @@ mod tests {
             .map(|program| plain.is_observed(Path::new(program)));
         assert_eq!(is_observed, [true, true, false, false]);
         assert!(plain.is_path_independent && is_yes("Yes".as_ref()) && !is_yes("0".as_ref()));
+        let of_others = wanted(|settings| settings.dialect = Dialect::Recc);
+        assert!(!of_others.is_observed(Path::new("/usr/bin/bison")));
         let said = wanted(|settings| {
             settings.strategy = Some(Strategy::Racing);
             settings.exec_root = Some("/here".into());

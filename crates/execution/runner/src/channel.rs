@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use runner_api::ResourceUsage;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{RecvFlags, SendFlags};
 
 use crate::descriptors;
 use crate::limits::{ERRAND_BYTES_MAX, MESSAGE_BYTES_MAX};
@@ -37,12 +37,7 @@ pub(crate) enum Culprit {
 impl Channel {
     /// The supervisor's end and init's.
     pub(crate) fn pair() -> Result<(Channel, Channel), Errno> {
-        let (ours, theirs) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let (ours, theirs) = descriptors::pair()?;
         Ok((Channel { socket: ours }, Channel { socket: theirs }))
     }
 

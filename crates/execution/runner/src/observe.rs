@@ -8,6 +8,7 @@
 //! Where the kernel does not do this, or somebody is already being asked about this process, the command runs unobserved and
 //! there are no notes, which says so.
 
+mod arguments;
 mod calls;
 mod filter;
 mod interpreter;
@@ -25,7 +26,6 @@ use std::process::{Command, ExitCode};
 use observation::Event;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use rustix::process::{
     Resource, Rlimit, Signal, set_child_subreaper, set_parent_process_death_signal, setrlimit,
 };
@@ -133,12 +133,7 @@ fn has_open_files() -> bool {
 
 /// Starts the command; where it is told what that does. An error means that nothing has been started.
 fn start(options: &ObserveOptions) -> Result<(libc::pid_t, OwnedFd), Errno> {
-    let (ours, theirs) = rustix::net::socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let (ours, theirs) = descriptors::pair()?;
     set_child_subreaper(Some(rustix::process::getpid()))?;
     // Who ignores the ends of his children is not told of them.
     sys::do_not_ignore(libc::SIGCHLD);

@@ -487,38 +487,42 @@ impl Instruction {
     }
 }
 
-/// Has every further system call of this thread, and of all that it starts, pass a filter.
-pub(crate) fn filter_system_calls(program: &[Instruction]) -> Result<(), Errno> {
+/// `seccomp(2)`: has every further system call of this thread, and of all that it starts, pass a filter. What the kernel
+/// answers, for which `flags` decide what that means.
+fn install_filter(program: &[Instruction], flags: libc::c_ulong) -> Result<c_long, Errno> {
     let mut steps: Vec<libc::sock_filter> = program.iter().map(|instruction| instruction.0).collect();
     let length = u16::try_from(steps.len()).map_err(|_| Errno::TOOBIG)?;
     let program = libc::sock_fprog {
         len: length,
         filter: steps.as_mut_ptr(),
     };
-    let install = |flags: libc::c_ulong| {
-        // SAFETY: the program points to `length` instructions that live until the call returns; the kernel copies them.
-        let installed = unsafe {
-            libc::syscall(
-                libc::SYS_seccomp,
-                libc::SECCOMP_SET_MODE_FILTER,
-                flags,
-                &raw const program,
-            )
-        };
-        match installed {
-            0 => Ok(()),
-            _ => Err(Errno::from_raw_os_error(
-                io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO),
-            )),
-        }
+    // SAFETY: the program points to `length` instructions that live until the call returns; the kernel copies them.
+    let installed = unsafe {
+        libc::syscall(
+            libc::SYS_seccomp,
+            libc::SECCOMP_SET_MODE_FILTER,
+            flags,
+            &raw const program,
+        )
     };
-    // Without this, some kernels switch off a speed-up of the processor for every filtered process; older ones do not
-    // know it.
-    match install(libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW) {
-        Err(Errno::INVAL) => install(0),
-        installed => installed,
+    if installed < 0 {
+        Err(last_errno())
+    } else {
+        Ok(installed)
     }
 }
+
+/// Has every further system call of this thread, and of all that it starts, pass a filter.
+pub(crate) fn filter_system_calls(program: &[Instruction]) -> Result<(), Errno> {
+    // Without this, some kernels switch off a speed-up of the processor for every filtered process; older ones do not
+    // know it.
+    match install_filter(program, libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW) {
+        Err(Errno::INVAL) => install_filter(program, 0),
+        installed => installed,
+    }
+    .map(|_| ())
+}
+
 /// A cgroup namespace of this process's own, whose top is the group that it is in.
 pub(crate) fn unshare_cgroups() -> Result<(), Errno> {
     // SAFETY: only the table of descriptors would be dangerous to leave, and it is not among these flags.

@@ -6,6 +6,8 @@
 //!
 //! Read `proto/farrier/worker/v1/worker.proto` first; the code comes from there by `cargo xtask proto`.
 
+use reapi::execution::ActionResult;
+
 /// Package `farrier.worker.v1`.
 #[allow(
     missing_docs,
@@ -18,6 +20,15 @@
 )]
 pub mod v1 {
     include!("generated/farrier.worker.v1.rs");
+}
+
+impl v1::ObservedInputs {
+    /// What a result says of the inputs of its execution; `None` if it says nothing.
+    pub fn of(result: &ActionResult) -> Option<Self> {
+        let metadata = result.execution_metadata.as_ref()?;
+        let told = metadata.auxiliary_metadata.iter();
+        told.filter_map(|any| any.to_msg().ok()).next()
+    }
 }
 
 /// The encoded `google.protobuf.FileDescriptorSet` of the protocol, imports included: for server reflection.

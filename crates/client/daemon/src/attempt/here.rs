@@ -10,7 +10,7 @@ use daemon_api::{Answer, End, Report};
 use reapi::execution::ExecutedActionMetadata;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::kept::{Whole, kept};
+use super::kept::Whole;
 use crate::colours;
 use crate::earlier::Earlier;
 use crate::failures::Failure;
@@ -218,14 +218,7 @@ fn collect(
         error_output: error_output.into(),
         execution_metadata: Some(metadata),
     };
-    let (result, blobs) = kept(&plan.subject, whole)?;
-    Ok(Upload {
-        action: plan.subject.action_digest,
-        result,
-        blobs,
-        messages: plan.messages(),
-        is_at_server: false,
-    })
+    Upload::of(plan, whole)
 }
 
 /// A child of the wrapper, which is still there: it is told of before it is waited for.

@@ -4,6 +4,8 @@ use std::io;
 use std::sync::Arc;
 
 use daemon_api::{Answer, End, PIECE_BYTES_MAX};
+use reapi::execution::ActionResult;
+use remote_action::Server;
 use settings::Strategy;
 
 use super::{Outcome, worker};
@@ -13,7 +15,7 @@ use crate::counts::How;
 use crate::daemon::{Asked, Daemon};
 use crate::limits::RERUNS_MAX;
 use crate::link::Link;
-use crate::plan::Plan;
+use crate::plan::{Plan, Subject};
 
 /// How a command ends whose outputs were to be equal, and are not.
 const MISMATCH: End = End::Exited(1);
@@ -33,14 +35,7 @@ pub(super) async fn run(
     let mut unequal = None;
     let server = link.meanwhile(service.server(&wanted.build)).await?;
     if wanted.takes_known() {
-        let known = async {
-            if let Some(here) = &daemon.here
-                && let Some(result) = here.result(&plan.subject).await
-            {
-                return Some(result);
-            }
-            cached::result(service, server.as_ref()?, &plan.subject).await
-        };
+        let known = known_result(daemon, server.as_ref(), &plan.subject);
         if let Some(result) = link.meanwhile(known).await? {
             results.add(&plan.subject, &result);
         }
@@ -132,6 +127,20 @@ pub(super) async fn run(
         different,
         ..Outcome::of(how, Some(ran.end))
     })
+}
+
+/// The known result of a command: of this machine, else of the server.
+pub(super) async fn known_result(
+    daemon: &Arc<Daemon>,
+    server: Option<&Server>,
+    subject: &Subject,
+) -> Option<ActionResult> {
+    if let Some(here) = &daemon.here
+        && let Some(result) = here.result(subject).await
+    {
+        return Some(result);
+    }
+    cached::result(&daemon.service, server?, subject).await
 }
 
 /// What a command has printed without anybody seeing it.

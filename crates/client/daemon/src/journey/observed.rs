@@ -12,7 +12,8 @@ use daemon_api::End;
 use reapi::execution::ExecutedActionMetadata;
 use settings::Strategy;
 
-use super::{Done, Outcome, fetched, shown};
+use super::{Done, Outcome, compared, fetched, shown};
+use crate::attempt::compared::Results;
 use crate::attempt::observed::{self, Watched};
 use crate::attempt::{Whole, cached, kept};
 use crate::counts::How;
@@ -39,7 +40,8 @@ pub(super) async fn done(
     let predictions = link
         .meanwhile(predictions(daemon, asked, &question.subject))
         .await?;
-    if wanted.takes_known() {
+    let compares = wanted.settings.compare;
+    if wanted.takes_known() && !compares {
         for prediction in predictions.likely() {
             let plan = match link
                 .meanwhile(daemon.predicted(asked, &question, prediction))
@@ -54,10 +56,7 @@ pub(super) async fn done(
             };
             let planning = begun.elapsed();
             if let Some(fetched) = fetched(daemon, wanted, &plan.subject, link).await? {
-                for directory in prediction.directories_to_make() {
-                    // If it cannot be made, neither can what belongs there, and that is told.
-                    let _ = fs::create_dir_all(directory);
-                }
+                make_directories(prediction);
                 let outcome = shown(link, wanted, &plan.subject, fetched, How::Hit).await?;
                 return Ok(Done {
                     subject: Some(plan.subject),
@@ -69,7 +68,7 @@ pub(super) async fn done(
     }
     let planning = begun.elapsed();
     let mut fallback = None;
-    if wanted.strategy != Strategy::Local {
+    if wanted.strategy != Strategy::Local && !compares {
         let ran = match predictions.likely().next() {
             Some(expected) => remotely::run(daemon, asked, &question, expected, link).await?,
             None => Err("nobody has seen yet what it looks at".to_owned()),
@@ -87,15 +86,17 @@ pub(super) async fn done(
         End::Exited(0) => keep(daemon, asked, &question, &predictions, watched, link).await?,
         _ => Err("the command failed".to_owned()),
     };
-    let (subject, how) = match kept {
-        Ok(subject) => (subject, How::Local),
-        Err(why) => (question.subject.clone(), How::LocalOnly(why)),
+    let (subject, how, different) = match kept {
+        Ok((subject, None)) => (subject, How::Local, None),
+        Ok((subject, different)) => (subject, How::LocalOnly("it was compared".to_owned()), different),
+        Err(why) => (question.subject.clone(), How::LocalOnly(why), None),
     };
     Ok(Done {
         subject: Some(subject),
         planning,
         outcome: Outcome {
             fallback,
+            different,
             ..Outcome::of(how, Some(end))
         },
     })
@@ -112,10 +113,7 @@ async fn shown_of_worker(
     link: &mut Link,
 ) -> io::Result<Done> {
     let wanted = &asked.wanted;
-    for directory in ran.prediction.directories_to_make() {
-        // If it cannot be made, neither can what belongs there, and that is told.
-        let _ = fs::create_dir_all(directory);
-    }
+    make_directories(&ran.prediction);
     let mut how = if ran.is_cached { How::Hit } else { How::Remote };
     if !wanted.settings.uncacheable {
         let sent = match predicted(question, predictions, ran.prediction) {
@@ -133,6 +131,14 @@ async fn shown_of_worker(
         planning,
         outcome,
     })
+}
+
+/// Those that the command would have made for its products.
+fn make_directories(prediction: &Prediction) {
+    for directory in prediction.directories_to_make() {
+        // If it cannot be made, neither can what belongs there, and that is told.
+        let _ = fs::create_dir_all(directory);
+    }
 }
 
 /// What is known of how the command behaves: on this machine, else at the server.
@@ -153,7 +159,8 @@ async fn predictions(daemon: &Arc<Daemon>, asked: &Asked, question: &Subject) ->
     })
 }
 
-/// Keeps what came of the run, and what it looked at; or says why not.
+/// Keeps what came of the run, and what it looked at; or says why not. Where it is to be compared with what is known, that stays,
+/// and the outputs that differ are told.
 async fn keep(
     daemon: &Arc<Daemon>,
     asked: &Asked,
@@ -161,7 +168,7 @@ async fn keep(
     predictions: &Predictions,
     watched: Watched,
     link: &mut Link,
-) -> io::Result<Result<Subject, String>> {
+) -> io::Result<Result<(Subject, Option<Vec<String>>), String>> {
     let Watched {
         begun,
         ended,
@@ -202,8 +209,18 @@ async fn keep(
         Ok(predicted) => predicted,
         Err(why) => return Ok(Err(why)),
     };
+    if asked.wanted.settings.compare {
+        let server = link.meanwhile(daemon.service.server(&asked.wanted.build)).await?;
+        let known = compared::known_result(daemon, server.as_ref(), &subject);
+        if let Some(known) = link.meanwhile(known).await? {
+            let mut results = Results::default();
+            results.add(&subject, &known);
+            results.add(&subject, &upload.result);
+            return Ok(Ok((subject, results.different())));
+        }
+    }
     let sent = send(daemon, asked, [upload, predicted], link).await?;
-    Ok(sent.map(|()| subject))
+    Ok(sent.map(|()| (subject, None)))
 }
 
 /// What is now known of how the command behaves.
@@ -264,12 +281,5 @@ fn collect(
         error_output: error_output.into(),
         execution_metadata: Some(metadata),
     };
-    let (result, blobs) = kept(&plan.subject, whole)?;
-    Ok(Upload {
-        action: plan.subject.action_digest,
-        result,
-        blobs,
-        messages: plan.messages(),
-        is_at_server: false,
-    })
+    Upload::of(plan, whole)
 }

@@ -22,14 +22,14 @@ use file_digests::FileDigest;
 use observation::Deeds;
 use remote_action::Sources;
 
-pub(crate) use self::correction::{CANNOT_TELL, Here, Verdict, judge};
+pub(crate) use self::correction::{CANNOT_TELL, Verdict, judge};
 use self::prediction::{BEFORE, Sight, path, sights_of};
-pub(crate) use self::prediction::{Prediction, Predictions};
+pub(crate) use self::prediction::{Prediction, Predictions, here};
 use super::build::{ActionBuilder, Built, Words, text};
 use super::environment::is_other_name;
 use super::layout::{Layout, Place};
 use super::why::Why;
-use super::{Knowledge, Plan, PlannedOutput, ROOT_PROPERTY, Subject, arguments, platform};
+use super::{Knowledge, Plan, PlannedOutput, ROOT_PROPERTY, Subject, arguments, names_of, platform};
 use crate::limits::PREDICTED_PLACES_MAX;
 use crate::tool::{first_words, path_of};
 use crate::wanted::Wanted;
@@ -176,8 +176,7 @@ impl Question {
             }
         }
         let outputs = self.outputs(prediction)?;
-        let mut names: Vec<_> = outputs.iter().map(|output| output.name.clone()).collect();
-        names.sort();
+        let names = names_of(&outputs);
         let Built {
             action_digest,
             executed_digest,
@@ -255,9 +254,7 @@ impl Question {
                 builder.directory(parent)?;
             }
         }
-        let names = known.subject.outputs.iter().map(|output| output.name.clone());
-        let mut names: Vec<_> = names.collect();
-        names.sort();
+        let names = names_of(&known.subject.outputs);
         let facts = facts(&prediction.sights_now());
         let mut words = self
             .words

@@ -1,6 +1,6 @@
 //! What a system call is about to do: its arguments, and a look at what is there.
 
-use std::ffi::{CStr, OsString};
+use std::ffi::OsString;
 use std::fs::{self, Metadata};
 use std::io::ErrorKind;
 use std::os::unix::ffi::OsStringExt;
@@ -9,14 +9,12 @@ use std::path::{Path, PathBuf};
 
 use observation::{At, Event, kind_and_name};
 
+use super::arguments::{Arguments, Unseen};
 use super::filter::{FCHMODAT2, NEW_ATTRIBUTES};
 use super::interpreter::interpreter;
 use super::notes::Notes;
-use crate::sys::{self, Notice};
-use crate::system_calls::{ARCH_X86_64, X32};
+use crate::sys::Notice;
 
-/// The longest path that the kernel takes, with the zero behind it.
-const PATH_BYTES_MAX: usize = 4096;
 /// Programs that name a program to run them, one after the other, as the kernel follows them.
 const INTERPRETERS_MAX: usize = 5;
 /// Most names of a directory that are noted.
@@ -30,17 +28,17 @@ const INPUT_NAMES: [&str; 3] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
 
 /// One call, being decoded.
 struct Call<'a> {
-    notice: &'a Notice,
+    arguments: Arguments<'a>,
     notes: &'a mut Notes,
 }
-
-/// Why a call is not understood.
-struct Unseen(&'static str);
 
 /// Notes what the call is about to do. `is_waiting` says whether its process still is the one that made it: what was read
 /// of another process's memory means nothing.
 pub(super) fn note(notice: &Notice, notes: &mut Notes, is_waiting: &dyn Fn() -> bool) {
-    let mut call = Call { notice, notes };
+    let mut call = Call {
+        arguments: Arguments(notice),
+        notes,
+    };
     if let Err(Unseen(why)) = call.note()
         && is_waiting()
     {
@@ -52,18 +50,15 @@ const AT_FDCWD: i32 = libc::AT_FDCWD;
 
 impl Call<'_> {
     fn note(&mut self) -> Result<(), Unseen> {
-        let number = i64::from(self.notice.number);
-        let foreign = self.notice.architecture != ARCH_X86_64
-            || u32::try_from(self.notice.number).is_ok_and(|number| number >= X32);
-        if foreign {
+        let Some(number) = self.arguments.call() else {
             return Err(Unseen("it runs a program of another architecture"));
-        }
+        };
         match number {
-            libc::SYS_open => self.open(AT_FDCWD, 0, self.word(1)),
-            libc::SYS_openat => self.open(self.descriptor(0), 1, self.word(2)),
+            libc::SYS_open => self.open(AT_FDCWD, 0, self.arguments.word(1)),
+            libc::SYS_openat => self.open(self.arguments.word(0), 1, self.arguments.word(2)),
             libc::SYS_openat2 => {
                 // Flags, mode, and how the path is followed.
-                let how = self.bytes(2, 24)?;
+                let how = self.arguments.bytes(2, 24)?;
                 let number = |at: usize| {
                     let bytes = how.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
                     bytes.map_or(0, u64::from_ne_bytes)
@@ -71,42 +66,42 @@ impl Call<'_> {
                 if number(16) & RESOLVE_IN_ROOT != 0 {
                     return Err(Unseen("it follows paths in a way of its own"));
                 }
-                self.open(self.descriptor(0), 1, number(0) as i32)
+                self.open(self.arguments.word(0), 1, number(0) as i32)
             }
             libc::SYS_creat => self.open(AT_FDCWD, 0, libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC),
             libc::SYS_stat | libc::SYS_access | libc::SYS_statfs => self.look(AT_FDCWD, 0, true),
             libc::SYS_getxattr | libc::SYS_listxattr => self.look(AT_FDCWD, 0, true),
             libc::SYS_lgetxattr | libc::SYS_llistxattr => self.look(AT_FDCWD, 0, false),
-            libc::SYS_name_to_handle_at => self.look(self.descriptor(0), 1, true),
+            libc::SYS_name_to_handle_at => self.look(self.arguments.word(0), 1, true),
             libc::SYS_lstat => self.look(AT_FDCWD, 0, false),
-            libc::SYS_newfstatat => self.look(self.descriptor(0), 1, self.follows(3)),
-            libc::SYS_statx => self.look(self.descriptor(0), 1, self.follows(2)),
-            libc::SYS_faccessat => self.look(self.descriptor(0), 1, true),
-            libc::SYS_faccessat2 => self.look(self.descriptor(0), 1, self.follows(3)),
+            libc::SYS_newfstatat => self.look(self.arguments.word(0), 1, self.arguments.follows(3)),
+            libc::SYS_statx => self.look(self.arguments.word(0), 1, self.arguments.follows(2)),
+            libc::SYS_faccessat => self.look(self.arguments.word(0), 1, true),
+            libc::SYS_faccessat2 => self.look(self.arguments.word(0), 1, self.arguments.follows(3)),
             libc::SYS_chdir => self.look(AT_FDCWD, 0, true),
             libc::SYS_readlink => self.look(AT_FDCWD, 0, false),
-            libc::SYS_readlinkat => self.look(self.descriptor(0), 1, false),
+            libc::SYS_readlinkat => self.look(self.arguments.word(0), 1, false),
             libc::SYS_execve => self.execute(AT_FDCWD, 0),
-            libc::SYS_execveat => self.execute(self.descriptor(0), 1),
+            libc::SYS_execveat => self.execute(self.arguments.word(0), 1),
             libc::SYS_getdents | libc::SYS_getdents64 => self.list(),
             libc::SYS_rename => self.rename((AT_FDCWD, 0), (AT_FDCWD, 1)),
-            libc::SYS_renameat => self.rename((self.descriptor(0), 1), (self.descriptor(2), 3)),
-            libc::SYS_renameat2 if self.word(4).cast_unsigned() & !libc::RENAME_NOREPLACE == 0 => {
-                self.rename_unless_there((self.descriptor(0), 1), (self.descriptor(2), 3))
+            libc::SYS_renameat => self.rename((self.arguments.word(0), 1), (self.arguments.word(2), 3)),
+            libc::SYS_renameat2 if self.arguments.word(4).cast_unsigned() & !libc::RENAME_NOREPLACE == 0 => {
+                self.rename_unless_there((self.arguments.word(0), 1), (self.arguments.word(2), 3))
             }
             libc::SYS_renameat2 => Err(Unseen("it changes places of files")),
             libc::SYS_link => self.link((AT_FDCWD, 0), (AT_FDCWD, 1)),
-            libc::SYS_linkat => self.link((self.descriptor(0), 1), (self.descriptor(2), 3)),
+            libc::SYS_linkat => self.link((self.arguments.word(0), 1), (self.arguments.word(2), 3)),
             libc::SYS_symlink | libc::SYS_symlinkat => Err(Unseen("it makes a symlink")),
             libc::SYS_mknod | libc::SYS_mknodat => Err(Unseen("it makes a special file")),
             libc::SYS_unlink => self.remove(AT_FDCWD, 0),
-            libc::SYS_unlinkat if self.word(2) & libc::AT_REMOVEDIR != 0 => {
-                self.remove_directory(self.descriptor(0), 1)
+            libc::SYS_unlinkat if self.arguments.word(2) & libc::AT_REMOVEDIR != 0 => {
+                self.remove_directory(self.arguments.word(0), 1)
             }
-            libc::SYS_unlinkat => self.remove(self.descriptor(0), 1),
+            libc::SYS_unlinkat => self.remove(self.arguments.word(0), 1),
             libc::SYS_rmdir => self.remove_directory(AT_FDCWD, 0),
             libc::SYS_mkdir => self.make_directory(AT_FDCWD, 0),
-            libc::SYS_mkdirat => self.make_directory(self.descriptor(0), 1),
+            libc::SYS_mkdirat => self.make_directory(self.arguments.word(0), 1),
             libc::SYS_truncate => self.truncate(),
             libc::SYS_ftruncate => self.truncate_open(),
             libc::SYS_chmod | libc::SYS_chown | libc::SYS_utime | libc::SYS_utimes => {
@@ -119,11 +114,13 @@ impl Call<'_> {
             libc::SYS_fchmod | libc::SYS_fchown | libc::SYS_fsetxattr | libc::SYS_fremovexattr => {
                 self.change_open(0)
             }
-            libc::SYS_fchmodat | FCHMODAT2 | libc::SYS_futimesat => self.change(self.descriptor(0), 1, true),
-            libc::SYS_fchownat => self.change(self.descriptor(0), 1, self.follows(4)),
+            libc::SYS_fchmodat | FCHMODAT2 | libc::SYS_futimesat => {
+                self.change(self.arguments.word(0), 1, true)
+            }
+            libc::SYS_fchownat => self.change(self.arguments.word(0), 1, self.arguments.follows(4)),
             // Without a path it means the descriptor.
-            libc::SYS_utimensat if self.notice.arguments[1] == 0 => self.change_open(0),
-            libc::SYS_utimensat => self.change(self.descriptor(0), 1, self.follows(3)),
+            libc::SYS_utimensat if self.arguments.number(1) == 0 => self.change_open(0),
+            libc::SYS_utimensat => self.change(self.arguments.word(0), 1, self.arguments.follows(3)),
             libc::SYS_connect => self.connect(),
             libc::SYS_socket | libc::SYS_bind => Err(Unseen("it talks to others")),
             libc::SYS_read
@@ -138,7 +135,7 @@ impl Call<'_> {
             | libc::SYS_recvmsg
             | libc::SYS_recvmmsg
             | libc::SYS_sendfile => self.input(true),
-            libc::SYS_mmap if self.word(3) & libc::MAP_ANONYMOUS != 0 => Ok(()),
+            libc::SYS_mmap if self.arguments.word(3) & libc::MAP_ANONYMOUS != 0 => Ok(()),
             libc::SYS_mmap => self.input(true),
             libc::SYS_dup | libc::SYS_dup2 | libc::SYS_dup3 => self.input(false),
             libc::SYS_fcntl if self.copies() => self.input(false),
@@ -153,89 +150,15 @@ impl Call<'_> {
         }
     }
 
-    fn word(&self, argument: usize) -> i32 {
-        self.notice.arguments[argument] as i32
-    }
-
-    fn descriptor(&self, argument: usize) -> i32 {
-        self.word(argument)
-    }
-
     /// Shells put standard input aside, out of the way of what they start, and take it back again: to numbers from here on.
     fn copies(&self) -> bool {
         const PUT_ASIDE: i32 = 10;
-        matches!(self.word(1), libc::F_DUPFD | libc::F_DUPFD_CLOEXEC) && self.word(2) < PUT_ASIDE
-    }
-
-    fn follows(&self, argument: usize) -> bool {
-        self.word(argument) & libc::AT_SYMLINK_NOFOLLOW == 0
-    }
-
-    fn bytes(&self, argument: usize, length: usize) -> Result<Vec<u8>, Unseen> {
-        let mut bytes = vec![0; length];
-        let read = sys::read_memory(self.notice.process, self.notice.arguments[argument], &mut bytes)
-            .map_err(|_| Unseen("its memory cannot be read"))?;
-        bytes.truncate(read);
-        Ok(bytes)
-    }
-
-    /// `None` where the call will fail, because there is no such memory.
-    fn text(&self, argument: usize) -> Result<Option<OsString>, Unseen> {
-        let address = self.notice.arguments[argument];
-        // What lies behind the end of a page may not be there.
-        let page = PATH_BYTES_MAX as u64;
-        let first = usize::try_from(page - address % page).unwrap_or(PATH_BYTES_MAX);
-        let mut bytes = vec![0; PATH_BYTES_MAX];
-        let read = |from: u64, to: &mut [u8]| match sys::read_memory(self.notice.process, from, to) {
-            Ok(read) => Ok(read),
-            Err(rustix::io::Errno::FAULT) => Ok(0),
-            Err(_) => Err(Unseen("its memory cannot be read")),
-        };
-        let mut length = read(address, &mut bytes[..first])?;
-        if length == first && !bytes[..first].contains(&0) {
-            length += read(address + first as u64, &mut bytes[first..])?;
-        }
-        let text = CStr::from_bytes_until_nul(&bytes[..length]);
-        Ok(text.ok().map(|text| OsString::from_vec(text.to_bytes().to_vec())))
-    }
-
-    /// Where the process is.
-    fn directory(&self) -> Result<PathBuf, Unseen> {
-        fs::read_link(format!("/proc/{}/cwd", self.notice.process))
-            .map_err(|_| Unseen("its directory cannot be told"))
-    }
-
-    /// The path of an argument, made absolute. `None` where the call will fail, or is about something that has no path.
-    fn path(&self, directory: i32, argument: usize) -> Result<Option<PathBuf>, Unseen> {
-        let Some(text) = self.text(argument)? else {
-            return Ok(None);
-        };
-        let path = Path::new(&text);
-        // It means the descriptor: whatever that is was noted when it was opened.
-        if text.is_empty() {
-            return Ok(None);
-        }
-        if path.is_absolute() {
-            return Ok(Some(path.components().collect()));
-        }
-        let of_process = |what: &str| fs::read_link(format!("/proc/{}/{what}", self.notice.process));
-        let base = match directory {
-            AT_FDCWD => self.directory()?,
-            descriptor => match of_process(&format!("fd/{descriptor}")) {
-                Ok(base) => base,
-                // No such descriptor: the call fails.
-                Err(_) => return Ok(None),
-            },
-        };
-        // Pipes and the like, and what has been removed.
-        if !base.is_absolute() || base.as_os_str().as_encoded_bytes().ends_with(b" (deleted)") {
-            return Ok(None);
-        }
-        Ok(Some(base.join(path).components().collect()))
+        matches!(self.arguments.word(1), libc::F_DUPFD | libc::F_DUPFD_CLOEXEC)
+            && self.arguments.word(2) < PUT_ASIDE
     }
 
     fn at(&mut self, directory: i32, argument: usize, follows: bool) -> Result<Option<At>, Unseen> {
-        let path = self.path(directory, argument)?;
+        let path = self.arguments.path(directory, argument)?;
         // Which process is meant there, only that one knows.
         let is_detour = |path: &PathBuf| {
             path.starts_with("/proc")
@@ -335,7 +258,7 @@ impl Call<'_> {
                 None => self.notes.add(Event::Absent(at)),
                 Some(found) if found.is_file() => {
                     next = match interpreter(&at.path) {
-                        Some(path) => Some(self.notes.at(self.directory()?.join(path), true)),
+                        Some(path) => Some(self.notes.at(self.arguments.directory()?.join(path), true)),
                         None => None,
                     };
                     self.notes.add(Event::Read(at));
@@ -348,14 +271,19 @@ impl Call<'_> {
 
     /// The names in a directory as they are when it is first listed.
     fn list(&mut self) -> Result<(), Unseen> {
-        let Some(path) = self.opened(0) else { return Ok(()) };
+        let Some(path) = self.arguments.opened(self.arguments.word(0)) else {
+            return Ok(());
+        };
         let at = self.notes.at(path, true);
         if self.notes.has_listed(&at.path) {
             return Ok(());
         }
         let listed =
             fs::read_dir(&at.path).map_err(|_| Unseen("it lists a directory that cannot be listed"))?;
-        let names = listed.take(NAMES_MAX + 1).map(|entry| named(&entry?));
+        let names = listed.take(NAMES_MAX + 1).map(|entry| {
+            let entry = entry?;
+            Ok(kind_and_name(entry.file_type()?, &entry.file_name()))
+        });
         let mut names: Vec<_> = names
             .collect::<std::io::Result<_>>()
             .map_err(|_| Unseen("it lists a directory that cannot be listed"))?;
@@ -365,14 +293,6 @@ impl Call<'_> {
         names.sort_unstable();
         self.notes.add(Event::Listed { at, names });
         Ok(())
-    }
-
-    /// The path of an open file, if it has one.
-    fn opened(&self, argument: usize) -> Option<PathBuf> {
-        let descriptor = self.descriptor(argument);
-        let path = fs::read_link(format!("/proc/{}/fd/{descriptor}", self.notice.process)).ok()?;
-        let is_there = path.is_absolute() && !path.as_os_str().as_encoded_bytes().ends_with(b" (deleted)");
-        is_there.then_some(path)
     }
 
     fn rename(&mut self, from: (i32, usize), to: (i32, usize)) -> Result<(), Unseen> {
@@ -458,7 +378,7 @@ impl Call<'_> {
 
     fn truncate(&mut self) -> Result<(), Unseen> {
         if let Some(at) = self.at(AT_FDCWD, 0, true)? {
-            let keeps = self.notice.arguments[1] != 0;
+            let keeps = self.arguments.number(1) != 0;
             self.notes.add(Event::Written { at, keeps });
         }
         Ok(())
@@ -466,8 +386,8 @@ impl Call<'_> {
 
     /// To nothing, so that what was there does not count. Any other length was told when it was opened.
     fn truncate_open(&mut self) -> Result<(), Unseen> {
-        if self.notice.arguments[1] == 0
-            && let Some(path) = self.opened(0)
+        if self.arguments.number(1) == 0
+            && let Some(path) = self.arguments.opened(self.arguments.word(0))
         {
             let at = self.notes.at(path, true);
             self.notes.add(Event::Written { at, keeps: false });
@@ -487,7 +407,7 @@ impl Call<'_> {
     }
 
     fn change_open(&mut self, argument: usize) -> Result<(), Unseen> {
-        if let Some(path) = self.opened(argument) {
+        if let Some(path) = self.arguments.opened(self.arguments.word(argument)) {
             let at = self.notes.at(path, true);
             self.notes.add(Event::Changed(at));
         }
@@ -497,8 +417,10 @@ impl Call<'_> {
     /// A socket of this machine at which nobody listens is no more than a file that is not there; libraries look for many.
     fn connect(&mut self) -> Result<(), Unseen> {
         let talks = Err(Unseen("it talks to others"));
-        let length = usize::try_from(self.notice.arguments[2]).unwrap_or_default();
-        let address = self.bytes(1, length.min(size_of::<libc::sockaddr_un>()))?;
+        let length = usize::try_from(self.arguments.number(2)).unwrap_or_default();
+        let address = self
+            .arguments
+            .bytes(1, length.min(size_of::<libc::sockaddr_un>()))?;
         let family = address
             .get(..2)
             .map(|family| u16::from_ne_bytes([family[0], family[1]]));
@@ -518,7 +440,7 @@ impl Call<'_> {
 
     /// Standard input, read or (not `reads`) copied. It may be something of the command's own by now, or nothing at all.
     fn input(&mut self, reads: bool) -> Result<(), Unseen> {
-        let now = fs::metadata(format!("/proc/{}/fd/0", self.notice.process));
+        let now = fs::metadata(format!("/proc/{}/fd/0", self.arguments.process()));
         let (Ok(now), Ok(first)) = (now, fs::metadata("/proc/self/fd/0")) else {
             return Ok(());
         };
@@ -552,9 +474,4 @@ fn there(path: &Path, follows: bool) -> Result<Option<Metadata>, Unseen> {
         }
         Err(_) => Err(Unseen("it looks where nobody may look")),
     }
-}
-
-/// The name of an entry as a listing has it: with what it is before it, for that is listed too.
-fn named(entry: &fs::DirEntry) -> std::io::Result<OsString> {
-    Ok(kind_and_name(entry.file_type()?, &entry.file_name()))
 }

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 use rustix::io::Errno;
 
-use super::{Instruction, last_errno};
+use super::{Instruction, install_filter, last_errno};
 
 /// A system call that somebody is about to make, and waits to be allowed.
 #[derive(Clone, Copy, Debug)]
@@ -52,34 +52,16 @@ const FLAG_WAIT_KILLABLE: c_ulong = 1 << 5;
 /// Has further system calls of this thread, and of all that it starts, pass a filter, and returns where those are told for
 /// which the filter says so.
 pub(crate) fn filter_with_listener(program: &[Instruction]) -> Result<OwnedFd, Errno> {
-    let mut steps: Vec<libc::sock_filter> = program.iter().map(|instruction| instruction.0).collect();
-    let length = u16::try_from(steps.len()).map_err(|_| Errno::TOOBIG)?;
-    let program = libc::sock_fprog {
-        len: length,
-        filter: steps.as_mut_ptr(),
-    };
-    let install = |flags: libc::c_ulong| {
-        // SAFETY: the program points to `length` instructions that live until the call returns; the kernel copies them. A
-        // non-negative result is a fresh descriptor.
-        unsafe {
-            let listener = libc::syscall(
-                libc::SYS_seccomp,
-                libc::SECCOMP_SET_MODE_FILTER,
-                flags,
-                &raw const program,
-            );
-            match c_int::try_from(listener) {
-                Ok(listener) if listener >= 0 => Ok(OwnedFd::from_raw_fd(listener)),
-                _ => Err(last_errno()),
-            }
-        }
-    };
     // Once we have been asked, only death interrupts the call: a program that sends itself a signal every few microseconds
     // would ask for ever. Kernels before 5.19 do not know this.
-    match install(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER | FLAG_WAIT_KILLABLE) {
-        Err(Errno::INVAL) => install(libc::SECCOMP_FILTER_FLAG_NEW_LISTENER),
+    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    let listener = match install_filter(program, flags | FLAG_WAIT_KILLABLE) {
+        Err(Errno::INVAL) => install_filter(program, flags),
         installed => installed,
-    }
+    }?;
+    let listener = c_int::try_from(listener).map_err(|_| Errno::BADF)?;
+    // SAFETY: with this flag a successful call returns a fresh descriptor that nobody else owns.
+    Ok(unsafe { OwnedFd::from_raw_fd(listener) })
 }
 
 /// The next call that waits. `None` if its process has died meanwhile.

@@ -20,6 +20,7 @@ use blob::{DigestFunction, InstanceName};
 use clap::Args;
 use reapi::execution::ExecuteOperationMetadata;
 use remote_action::{Execution, Observer, OperationSlot, describe};
+use worker_api::v1::ObservedInputs;
 
 use self::live::LiveOutput;
 use self::prepare::prepare;
@@ -193,7 +194,7 @@ async fn journey(options: &ExecOptions, operation: &OperationSlot) -> Result<Exi
         }
         progress.timings(action_result);
         if options.observe {
-            let observed = observed::of(action_result);
+            let observed = ObservedInputs::of(action_result);
             observed::lines(observed.as_ref())
                 .iter()
                 .for_each(|line| progress.say(line));

@@ -1,12 +1,9 @@
 //! By a worker, which tells what the command looked at: what was expected of it is then corrected, and it runs again if
 //! something was missing. Nobody sees a run that did not have everything.
 
-use std::fs;
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 
-use reapi::execution::ActionResult;
 use worker_api::v1::ObservedInputs;
 
 use super::super::worker;
@@ -14,7 +11,7 @@ use crate::attempt::{Fetched, remote};
 use crate::daemon::{Asked, Daemon};
 use crate::limits::CORRECTIONS_MAX;
 use crate::link::Link;
-use crate::plan::{CANNOT_TELL, Here, Prediction, Question, Subject, Verdict, judge};
+use crate::plan::{CANNOT_TELL, Prediction, Question, Subject, Verdict, here, judge};
 use crate::uploads::Upload;
 
 /// A run on a worker that is as good as one here.
@@ -63,7 +60,7 @@ pub(super) async fn run(
         else {
             return Ok(Err("what a worker made cannot be kept".to_owned()));
         };
-        let observed = observed(&upload.result);
+        let observed = ObservedInputs::of(&upload.result);
         match judge(&prediction, observed.as_ref(), question.root(), &here) {
             Verdict::Holds if fetched.exit_code == 0 => {
                 let upload = Upload {
@@ -88,18 +85,4 @@ pub(super) async fn run(
         }
     }
     Ok(Err("a worker finds ever more that it looks at".to_owned()))
-}
-
-fn observed(result: &ActionResult) -> Option<ObservedInputs> {
-    let metadata = result.execution_metadata.as_ref()?;
-    let told = metadata.auxiliary_metadata.iter();
-    told.filter_map(|any| any.to_msg().ok()).next()
-}
-
-fn here(path: &Path) -> Here {
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() => Here::Directory,
-        Ok(_) => Here::File,
-        Err(_) => Here::Nothing,
-    }
 }

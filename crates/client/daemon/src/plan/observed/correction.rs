@@ -4,7 +4,7 @@ use std::path::Path;
 
 use worker_api::v1::ObservedInputs;
 
-use super::prediction::{Prediction, add, path};
+use super::prediction::{Here, Prediction, add, path};
 
 /// What is to be believed of a run on a worker.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,14 +15,6 @@ pub(crate) enum Verdict {
     Again(Prediction),
     /// It cannot be said what it would do here.
     No(&'static str),
-}
-
-/// What is at a place on this machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Here {
-    Nothing,
-    File,
-    Directory,
 }
 
 /// Judges a run by what the worker says of it. `root` is where the tree begins.

@@ -66,11 +66,44 @@ impl Predictions {
 /// One look at something that is no file's contents: the kind, the place, and what was there.
 pub(super) type Sight = (&'static str, PathBuf, Vec<u8>);
 
-/// The kind of a look at what the command then made: afterwards it looks otherwise.
+/// A way to look at a place.
+type Look<'a> = &'a dyn Fn(&Path) -> Vec<u8>;
+
+const ABSENT: &str = "absent";
+/// At what the command then made: afterwards it looks otherwise.
 pub(super) const BEFORE: &str = "before";
-const NOTHING: &[u8] = b"nothing";
-const DIRECTORY: &[u8] = b"a directory";
-const FILE: &[u8] = b"a file";
+const DIRECTORY: &str = "directory";
+const LISTED: &str = "listed";
+const LINK: &str = "link";
+
+/// What is at a place on this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Here {
+    Nothing,
+    File,
+    Directory,
+}
+
+impl Here {
+    /// As part of an action.
+    fn word(self) -> Vec<u8> {
+        let word: &[u8] = match self {
+            Here::Nothing => b"nothing",
+            Here::File => b"a file",
+            Here::Directory => b"a directory",
+        };
+        word.to_vec()
+    }
+}
+
+/// Looks, links followed.
+pub(crate) fn here(path: &Path) -> Here {
+    match fs::metadata(path) {
+        Ok(found) if found.is_dir() => Here::Directory,
+        Ok(_) => Here::File,
+        Err(_) => Here::Nothing,
+    }
+}
 
 impl Prediction {
     pub(super) fn of(deeds: &Deeds) -> Self {
@@ -138,32 +171,27 @@ impl Prediction {
 
     /// What all these places look like now.
     pub(super) fn sights_now(&self) -> BTreeSet<Sight> {
-        let mut sights = BTreeSet::new();
-        for place in &self.absent {
-            sights.insert(("absent", path(place).to_owned(), what_is_at(path(place)).to_vec()));
-        }
-        for place in &self.before {
-            sights.insert((BEFORE, path(place).to_owned(), what_is_at(path(place)).to_vec()));
-        }
-        for place in &self.directories {
-            sights.insert((
-                "directory",
-                path(place).to_owned(),
-                what_is_at(path(place)).to_vec(),
-            ));
-        }
-        for place in &self.listed {
-            let names = self.names_in(path(place));
-            let names = names.map_or_else(|| NOTHING.to_vec(), |names| joined(&names));
-            sights.insert(("listed", path(place).to_owned(), names));
-        }
-        for place in &self.links {
-            let target = fs::read_link(path(place));
-            let target =
-                target.map_or_else(|_| NOTHING.to_vec(), |target| target.into_os_string().into_vec());
-            sights.insert(("link", path(place).to_owned(), target));
-        }
-        sights
+        let what_is_there = |place: &Path| here(place).word();
+        let what_is_listed = |place: &Path| match self.names_in(place) {
+            Some(names) => joined(&names),
+            None => Here::Nothing.word(),
+        };
+        let where_it_leads = |place: &Path| match fs::read_link(place) {
+            Ok(target) => target.into_os_string().into_vec(),
+            Err(_) => Here::Nothing.word(),
+        };
+        let all: [(_, _, Look<'_>); 5] = [
+            (ABSENT, &self.absent, &what_is_there),
+            (BEFORE, &self.before, &what_is_there),
+            (DIRECTORY, &self.directories, &what_is_there),
+            (LISTED, &self.listed, &what_is_listed),
+            (LINK, &self.links, &where_it_leads),
+        ];
+        let sights = all.into_iter().flat_map(|(kind, places, look)| {
+            let places = places.iter().map(|place| path(place));
+            places.map(move |place| (kind, place.to_owned(), look(place)))
+        });
+        sights.collect()
     }
 
     /// What is in a directory ([`kind_and_name`]) without those that the command makes there; `None` if it cannot be listed.
@@ -198,40 +226,25 @@ impl Prediction {
 
 /// What a run that did this saw.
 pub(super) fn sights_of(deeds: &Deeds) -> BTreeSet<Sight> {
+    let was = |was_there: bool| if was_there { Here::File } else { Here::Nothing };
     let absent = deeds
         .absent
         .iter()
-        .map(|path| ("absent", path.clone(), NOTHING.to_vec()));
-    let before = deeds.before.iter().map(|(path, was_there)| {
-        let was = if *was_there { FILE } else { NOTHING };
-        (BEFORE, path.clone(), was.to_vec())
-    });
-    let directories = deeds
-        .directories
+        .map(|path| (ABSENT, path, Here::Nothing.word()));
+    let before = deeds
+        .before
         .iter()
-        .map(|path| ("directory", path.clone(), DIRECTORY.to_vec()));
+        .map(|(path, was_there)| (BEFORE, path, was(*was_there).word()));
+    let directories = deeds.directories.iter();
+    let directories = directories.map(|path| (DIRECTORY, path, Here::Directory.word()));
     let listed = deeds
         .listed
         .iter()
-        .map(|(path, names)| ("listed", path.clone(), joined(names)));
-    let links = deeds
-        .links
-        .iter()
-        .map(|(path, target)| ("link", path.clone(), target.as_os_str().as_bytes().to_vec()));
-    absent
-        .chain(before)
-        .chain(directories)
-        .chain(listed)
-        .chain(links)
-        .collect()
-}
-
-fn what_is_at(path: &Path) -> &'static [u8] {
-    match fs::metadata(path) {
-        Ok(found) if found.is_dir() => DIRECTORY,
-        Ok(_) => FILE,
-        Err(_) => NOTHING,
-    }
+        .map(|(path, names)| (LISTED, path, joined(names)));
+    let links = deeds.links.iter();
+    let links = links.map(|(path, target)| (LINK, path, target.as_os_str().as_bytes().to_vec()));
+    let all = absent.chain(before).chain(directories).chain(listed).chain(links);
+    all.map(|(kind, path, seen)| (kind, path.clone(), seen)).collect()
 }
 
 /// No name holds a slash.

@@ -1,17 +1,9 @@
 //! What a command has read of its inputs, for people.
 
-use reapi::execution::ActionResult;
 use worker_api::v1::ObservedInputs;
 
 /// What a platform says to have it told.
 pub(super) const OBSERVE: &str = "observe-inputs";
-
-/// What the result says of it; `None` if it says nothing.
-pub(super) fn of(result: &ActionResult) -> Option<ObservedInputs> {
-    let metadata = result.execution_metadata.as_ref()?;
-    let told = metadata.auxiliary_metadata.iter();
-    told.filter_map(|any| any.to_msg().ok()).next()
-}
 
 /// Line by line. Lists that are empty are left out.
 pub(super) fn lines(observed: Option<&ObservedInputs>) -> Vec<String> {
