@@ -19,6 +19,7 @@ pub mod execution_log;
 pub mod farrier;
 pub mod joined;
 pub mod kernel;
+pub mod liar;
 pub mod moto;
 pub mod process_tree;
 pub mod project;

@@ -1,388 +1,13 @@
 //! Servers that answer wrongly, slowly or not at all: the build succeeds all the same, and its outputs are those of a plain
 //! build.
 
-use std::convert::Infallible;
 use std::fs;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 use e2e::build::User;
-use prost_types::Any;
-use reapi::bytestream::byte_stream_server::{ByteStream, ByteStreamServer};
-use reapi::bytestream::{
-    QueryWriteStatusRequest, QueryWriteStatusResponse, ReadRequest, ReadResponse, WriteRequest, WriteResponse,
-};
-use reapi::execution::action_cache_server::{ActionCache, ActionCacheServer};
-use reapi::execution::capabilities_server::{Capabilities, CapabilitiesServer};
-use reapi::execution::content_addressable_storage_server::{
-    ContentAddressableStorage, ContentAddressableStorageServer,
-};
-use reapi::execution::execution_server::{Execution, ExecutionServer};
-use reapi::execution::{self as proto, ActionResult, Digest, ExecuteResponse, OutputFile};
-use reapi::longrunning::{Operation, operation};
-use reapi::rpc::Status as RpcStatus;
-use reapi::semver::SemVer;
-use sha2::{Digest as _, Sha256};
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
-use tokio_stream::wrappers::TcpListenerStream;
-use tonic::{Code, Request, Response, Status};
-
-/// What is said to be the object that the command makes. None of it may ever be seen.
-const FALSE: &[u8] = b"this is no object, and whoever writes it has believed a liar";
-/// The object, as the command names it.
-const OBJECT: &str = "a.o";
-
-/// How a server is not as it should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lie {
-    /// Other bytes than the digest says.
-    OtherBytes,
-    /// The beginning of what the digest says.
-    Truncated,
-    /// A result that refers to what nobody has.
-    NoSuchBlob,
-    /// A result without the output.
-    OutputMissing,
-    /// A result with another output.
-    OtherOutput,
-    /// A digest with another size.
-    OtherSize,
-    /// A digest that is none.
-    NoDigest,
-    /// It does not answer who asks for a result.
-    SlowResults,
-    /// It does not answer who asks for a blob.
-    SlowBlobs,
-    /// It takes nothing.
-    Full,
-}
-
-/// Who tells it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Teller {
-    ActionCache,
-    Execution,
-}
-
-/// A server that tells one lie.
-#[derive(Clone, Copy)]
-struct Liar {
-    lie: Lie,
-    teller: Teller,
-}
-
-impl Liar {
-    fn result(self) -> ActionResult {
-        let hash: String = Sha256::digest(FALSE)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let digest = match self.lie {
-            Lie::NoDigest => Digest {
-                hash: "none".to_owned(),
-                size_bytes: -1,
-            },
-            Lie::OtherSize => Digest {
-                hash,
-                size_bytes: FALSE.len() as i64 + 1,
-            },
-            // Nobody has the contents, whatever they would be.
-            Lie::NoSuchBlob => Digest {
-                hash: "0".repeat(64),
-                size_bytes: 10,
-            },
-            _ => Digest {
-                hash,
-                size_bytes: FALSE.len() as i64,
-            },
-        };
-        let path = match self.lie {
-            Lie::OtherOutput => "../../other",
-            _ => OBJECT,
-        };
-        let output = OutputFile {
-            path: path.to_owned(),
-            digest: Some(digest),
-            ..OutputFile::default()
-        };
-        ActionResult {
-            output_files: match self.lie {
-                Lie::OutputMissing => Vec::new(),
-                _ => vec![output],
-            },
-            ..ActionResult::default()
-        }
-    }
-
-    /// What it says of a blob.
-    async fn blob(self) -> Result<Vec<u8>, Status> {
-        match self.lie {
-            Lie::Truncated => Ok(FALSE[..FALSE.len() / 2].to_vec()),
-            Lie::NoSuchBlob => Err(Status::not_found("there is no such blob")),
-            Lie::SlowBlobs => never().await,
-            // As long, and something else.
-            Lie::OtherBytes => Ok(FALSE.iter().map(u8::to_ascii_uppercase).collect()),
-            _ => Ok(FALSE.to_vec()),
-        }
-    }
-}
-
-async fn never<T>() -> T {
-    std::future::pending().await
-}
-
-type Answer<T> = Result<Response<T>, Status>;
-type Streamed<T> = tokio_stream::Iter<std::vec::IntoIter<Result<T, Status>>>;
-
-fn streamed<T>(item: T) -> Answer<Streamed<T>> {
-    Ok(Response::new(tokio_stream::iter(vec![Ok(item)])))
-}
-
-#[tonic::async_trait]
-impl Capabilities for Liar {
-    async fn get_capabilities(
-        &self,
-        _: Request<proto::GetCapabilitiesRequest>,
-    ) -> Answer<proto::ServerCapabilities> {
-        let function = proto::digest_function::Value::Sha256 as i32;
-        let version = |minor| SemVer {
-            major: 2,
-            minor,
-            ..SemVer::default()
-        };
-        Ok(Response::new(proto::ServerCapabilities {
-            cache_capabilities: Some(proto::CacheCapabilities {
-                digest_functions: vec![function],
-                action_cache_update_capabilities: Some(proto::ActionCacheUpdateCapabilities {
-                    update_enabled: true,
-                }),
-                ..proto::CacheCapabilities::default()
-            }),
-            execution_capabilities: Some(proto::ExecutionCapabilities {
-                digest_function: function,
-                digest_functions: vec![function],
-                exec_enabled: true,
-                ..proto::ExecutionCapabilities::default()
-            }),
-            low_api_version: Some(version(0)),
-            high_api_version: Some(version(3)),
-            ..proto::ServerCapabilities::default()
-        }))
-    }
-}
-
-#[tonic::async_trait]
-impl ActionCache for Liar {
-    async fn get_action_result(&self, _: Request<proto::GetActionResultRequest>) -> Answer<ActionResult> {
-        match (self.teller, self.lie) {
-            (Teller::Execution, _) | (_, Lie::Full) => Err(Status::not_found("not known")),
-            (Teller::ActionCache, Lie::SlowResults) => never().await,
-            (Teller::ActionCache, _) => Ok(Response::new(self.result())),
-        }
-    }
-
-    async fn update_action_result(
-        &self,
-        request: Request<proto::UpdateActionResultRequest>,
-    ) -> Answer<ActionResult> {
-        match self.lie {
-            Lie::Full => Err(full()),
-            _ => Ok(Response::new(
-                request.into_inner().action_result.unwrap_or_default(),
-            )),
-        }
-    }
-}
-
-fn full() -> Status {
-    Status::resource_exhausted("no room")
-}
-
-#[tonic::async_trait]
-impl ContentAddressableStorage for Liar {
-    async fn find_missing_blobs(
-        &self,
-        request: Request<proto::FindMissingBlobsRequest>,
-    ) -> Answer<proto::FindMissingBlobsResponse> {
-        let missing_blob_digests = match self.lie {
-            Lie::Full => request.into_inner().blob_digests,
-            // It has everything, it says.
-            _ => Vec::new(),
-        };
-        Ok(Response::new(proto::FindMissingBlobsResponse {
-            missing_blob_digests,
-        }))
-    }
-
-    async fn batch_update_blobs(
-        &self,
-        request: Request<proto::BatchUpdateBlobsRequest>,
-    ) -> Answer<proto::BatchUpdateBlobsResponse> {
-        let code = match self.lie {
-            Lie::Full => Code::ResourceExhausted,
-            _ => Code::Ok,
-        };
-        let taken = request.into_inner().requests.into_iter();
-        let responses = taken.map(|blob| proto::batch_update_blobs_response::Response {
-            digest: blob.digest,
-            status: Some(RpcStatus {
-                code: code as i32,
-                ..RpcStatus::default()
-            }),
-        });
-        Ok(Response::new(proto::BatchUpdateBlobsResponse {
-            responses: responses.collect(),
-        }))
-    }
-
-    async fn batch_read_blobs(
-        &self,
-        request: Request<proto::BatchReadBlobsRequest>,
-    ) -> Answer<proto::BatchReadBlobsResponse> {
-        let mut responses = Vec::new();
-        for digest in request.into_inner().digests {
-            let (data, code) = match self.blob().await {
-                Ok(bytes) => (bytes, Code::Ok),
-                Err(status) => (Vec::new(), status.code()),
-            };
-            responses.push(proto::batch_read_blobs_response::Response {
-                digest: Some(digest),
-                data: data.into(),
-                status: Some(RpcStatus {
-                    code: code as i32,
-                    ..RpcStatus::default()
-                }),
-                ..proto::batch_read_blobs_response::Response::default()
-            });
-        }
-        Ok(Response::new(proto::BatchReadBlobsResponse { responses }))
-    }
-
-    type GetTreeStream = Streamed<proto::GetTreeResponse>;
-
-    async fn get_tree(&self, _: Request<proto::GetTreeRequest>) -> Answer<Self::GetTreeStream> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn split_blob(&self, _: Request<proto::SplitBlobRequest>) -> Answer<proto::SplitBlobResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-
-    async fn splice_blob(&self, _: Request<proto::SpliceBlobRequest>) -> Answer<proto::SpliceBlobResponse> {
-        Err(Status::unimplemented("not here"))
-    }
-}
-
-#[tonic::async_trait]
-impl ByteStream for Liar {
-    type ReadStream = Streamed<ReadResponse>;
-
-    async fn read(&self, _: Request<ReadRequest>) -> Answer<Self::ReadStream> {
-        let data = self.blob().await?.into();
-        streamed(ReadResponse { data })
-    }
-
-    async fn write(&self, request: Request<tonic::Streaming<WriteRequest>>) -> Answer<WriteResponse> {
-        if self.lie == Lie::Full {
-            return Err(full());
-        }
-        let mut pieces = request.into_inner();
-        let mut committed_size = 0;
-        while let Some(piece) = pieces.message().await? {
-            committed_size += piece.data.len() as i64;
-        }
-        Ok(Response::new(WriteResponse { committed_size }))
-    }
-
-    async fn query_write_status(
-        &self,
-        _: Request<QueryWriteStatusRequest>,
-    ) -> Answer<QueryWriteStatusResponse> {
-        Err(Status::not_found("no such upload"))
-    }
-}
-
-#[tonic::async_trait]
-impl Execution for Liar {
-    type ExecuteStream = Streamed<Operation>;
-
-    async fn execute(&self, _: Request<proto::ExecuteRequest>) -> Answer<Self::ExecuteStream> {
-        if self.lie == Lie::Full {
-            return Err(full());
-        }
-        let response = ExecuteResponse {
-            result: Some(self.result()),
-            ..ExecuteResponse::default()
-        };
-        let packed = Any::from_msg(&response).map_err(|error| Status::internal(error.to_string()))?;
-        streamed(Operation {
-            name: "operations/1".to_owned(),
-            done: true,
-            result: Some(operation::Result::Response(packed)),
-            ..Operation::default()
-        })
-    }
-
-    type WaitExecutionStream = Streamed<Operation>;
-
-    async fn wait_execution(
-        &self,
-        _: Request<proto::WaitExecutionRequest>,
-    ) -> Answer<Self::WaitExecutionStream> {
-        Err(Status::not_found("no such operation"))
-    }
-}
-
-/// A liar that listens; it ends with this.
-struct Listening {
-    address: SocketAddr,
-    end: Option<oneshot::Sender<Infallible>>,
-    thread: Option<std::thread::JoinHandle<()>>,
-}
-
-impl Listening {
-    fn start(liar: Liar) -> Result<Self> {
-        let runtime = tokio::runtime::Runtime::new()?;
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
-        let address = listener.local_addr()?;
-        let (end, ended) = oneshot::channel::<Infallible>();
-        let thread = std::thread::spawn(move || {
-            let serving = tonic::transport::Server::builder()
-                .add_service(CapabilitiesServer::new(liar))
-                .add_service(ActionCacheServer::new(liar))
-                .add_service(ContentAddressableStorageServer::new(liar))
-                .add_service(ByteStreamServer::new(liar))
-                .add_service(ExecutionServer::new(liar))
-                .serve_with_incoming(TcpListenerStream::new(listener));
-            runtime.block_on(async {
-                tokio::select! {
-                    served = serving => served.expect("the liar can be served"),
-                    // The sender is only ever dropped.
-                    _ = ended => {}
-                }
-            });
-            // Calls that are never answered have no end.
-            runtime.shutdown_background();
-        });
-        Ok(Listening {
-            address,
-            end: Some(end),
-            thread: Some(thread),
-        })
-    }
-}
-
-impl Drop for Listening {
-    fn drop(&mut self) {
-        drop(self.end.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
+use e2e::liar::{Liar, Lie, Listening, OBJECT, Teller};
 
 const COMPILE: [&str; 5] = ["gcc", "-c", "a.c", "-o", OBJECT];
 
@@ -405,9 +30,10 @@ fn plain(directory: &Path) -> Result<Vec<u8>> {
 /// Two builds, the second with whatever the first has left: neither takes anything from a liar.
 fn check(lie: Lie, teller: Teller) -> Result<()> {
     let expected = plain(project()?.path())?;
-    let liar = Listening::start(Liar { lie, teller })?;
+    let liar = Liar::new(lie, teller);
+    let listening = Listening::start(liar.clone())?;
     let user = User::new()?;
-    let endpoint = format!("http://{}", liar.address);
+    let endpoint = format!("http://{}", listening.address);
     let strategy = match teller {
         Teller::ActionCache => "local",
         Teller::Execution => "remote_local_fallback",
@@ -422,41 +48,40 @@ fn check(lie: Lie, teller: Teller) -> Result<()> {
         let made: Vec<_> = fs::read_dir(project.path())?.collect::<Result<_, _>>()?;
         ensure!(made.len() == 2, "something is left behind: {made:?}");
     }
+    ensure!(liar.heard() > 0, "nobody has heard the lie");
+    Ok(())
+}
+
+/// Those that can be told anywhere.
+const LIES: [Lie; 8] = [
+    Lie::OtherBytes,
+    Lie::Truncated,
+    Lie::NoSuchBlob,
+    Lie::OutputMissing,
+    Lie::OtherOutput,
+    Lie::OtherSize,
+    Lie::NoDigest,
+    Lie::Full,
+];
+
+fn check_all(lies: &[Lie], teller: Teller) -> Result<()> {
+    for lie in lies {
+        check(*lie, teller).with_context(|| format!("{lie:?}"))?;
+    }
     Ok(())
 }
 
 #[test]
-fn nothing_is_taken_from_an_action_cache_that_lies_or_is_slow_or_full() -> Result<()> {
-    for lie in [
-        Lie::OtherBytes,
-        Lie::Truncated,
-        Lie::NoSuchBlob,
-        Lie::OutputMissing,
-        Lie::OtherOutput,
-        Lie::OtherSize,
-        Lie::NoDigest,
-        Lie::SlowResults,
-        Lie::SlowBlobs,
-        Lie::Full,
-    ] {
-        check(lie, Teller::ActionCache).with_context(|| format!("{lie:?}"))?;
-    }
-    Ok(())
+fn nothing_is_taken_from_an_action_cache_that_lies_or_is_full() -> Result<()> {
+    check_all(&LIES, Teller::ActionCache)
+}
+
+#[test]
+fn an_action_cache_that_is_slow_is_not_waited_for() -> Result<()> {
+    check_all(&[Lie::SlowResults, Lie::SlowBlobs], Teller::ActionCache)
 }
 
 #[test]
 fn nothing_is_taken_from_workers_that_lie() -> Result<()> {
-    for lie in [
-        Lie::OtherBytes,
-        Lie::Truncated,
-        Lie::NoSuchBlob,
-        Lie::OutputMissing,
-        Lie::OtherOutput,
-        Lie::OtherSize,
-        Lie::NoDigest,
-        Lie::Full,
-    ] {
-        check(lie, Teller::Execution).with_context(|| format!("{lie:?}"))?;
-    }
-    Ok(())
+    check_all(&LIES, Teller::Execution)
 }
