@@ -19,7 +19,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parking_lot::Mutex;
 use reapi::execution::ActionResult;
-use support::gate::Gated;
+use support::gate::{ANSWER_WITHIN, Gated};
 use support::world::{HOUR, KEEP, World};
 use support::{F, Random, blob_of, bytes_of, read};
 
@@ -188,30 +188,17 @@ async fn no_promise_is_broken_at_any_point_of_a_collection() {
 
             // The collection stops before its request number `point` until the client has its answer, or cannot get
             // one while the collection is where it is.
-            let opened = gate.close_before(point);
             let collection = collecting.collector.collect(world.now(), KEEP);
             let question = async {
-                if !gate.reached().await {
-                    return None;
-                }
-                let answer = async {
-                    match put_again {
-                        true => {
-                            put_all(&client, 1).await;
-                            DigestSet::default()
-                        }
-                        false => client.blobs.find_missing(&digests).await.unwrap(),
+                match put_again {
+                    true => {
+                        put_all(&client, 1).await;
+                        DigestSet::default()
                     }
-                };
-                tokio::pin!(answer);
-                let early = tokio::time::timeout(Duration::from_secs(5), &mut answer).await;
-                opened.open();
-                Some(match early {
-                    Ok(missing) => missing,
-                    Err(_) => answer.await,
-                })
+                    false => client.blobs.find_missing(&digests).await.unwrap(),
+                }
             };
-            let (collected, missing) = future::join(collection, question).await;
+            let (collected, missing) = gate.beside(point, collection, question, ANSWER_WITHIN).await;
             collected.unwrap();
             let Some(missing) = missing else {
                 assert!(point > 8, "a collection makes more than {point} requests");
@@ -253,7 +240,6 @@ async fn no_promise_is_broken_by_a_collection_at_any_point_of_a_question() {
             world.collect(&collecting).await;
             world.pass(2 * HOUR);
 
-            let opened = gate.close_before(point);
             let question = async {
                 match put_again {
                     true => {
@@ -263,19 +249,13 @@ async fn no_promise_is_broken_by_a_collection_at_any_point_of_a_question() {
                     false => client.blobs.find_missing(&digests).await.unwrap(),
                 }
             };
-            let collection = async {
-                let reached = gate.reached().await;
-                if reached {
-                    removed += world.collect(&collecting).await.removed;
-                    opened.open();
-                }
-                reached
-            };
-            let (missing, reached) = future::join(question, collection).await;
-            if !reached {
+            let collection = world.collect(&collecting);
+            let (missing, collected) = gate.beside(point, question, collection, Duration::MAX).await;
+            let Some(collected) = collected else {
                 assert!(point > 4, "a question makes more than {point} requests");
                 break;
-            }
+            };
+            removed += collected.removed;
             points += 1;
             let anew = world.open().await;
             for size_bytes in SIZES {
@@ -304,13 +284,8 @@ async fn the_next_collection_finishes_what_one_left_at_any_point() {
         let dying = world.open_over(gate.clone()).await;
         world.collect(&dying).await;
         world.pass(2 * HOUR);
-        let _never = gate.close_before(point);
         let collection = dying.collector.collect(world.now(), KEEP);
-        let died = tokio::select! {
-            died = gate.reached() => died,
-            done = collection => done.map(|_| false).unwrap(),
-        };
-        if !died {
+        if !gate.leave(point, collection).await {
             break;
         }
         world.pass(3 * HOUR);

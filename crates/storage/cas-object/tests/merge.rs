@@ -13,12 +13,14 @@ use blob::{Digest, DigestFunction, DigestSet};
 use cas_object::ObjectStorage;
 use futures::future;
 use object_store::{ObjectStore, ObjectStoreExt};
-use support::gate::Gated;
+use support::gate::{ANSWER_WITHIN, Gated};
 use support::world::{HOUR, KEEP, World};
 use support::{blob_of, bytes_of, read};
 
 const BLOB_BYTES: usize = 1_000;
 const ALL: Range<u64> = 0..40;
+/// More than a listing goes back for writers whose clocks are wrong.
+const LONG_AND_OF_THIS_EPOCH: Duration = Duration::from_secs(45 * 60);
 /// What stays in use, far less than half.
 const LIVING: Range<u64> = 5..8;
 
@@ -212,29 +214,16 @@ async fn no_promise_is_broken_at_any_point_of_a_merge() {
             let reader = world.open().await;
             let gate = Arc::new(Gated::over(world.store.clone() as Arc<dyn ObjectStore>));
             let collecting = world.open_over(gate.clone()).await;
-            let opened = gate.close_before(point);
             let collection = collecting.collector.collect(world.now(), KEEP);
             let question = async {
-                if !gate.reached().await {
-                    return None;
+                if put_again {
+                    put(&client, 20..23).await;
                 }
-                let answer = async {
-                    if put_again {
-                        put(&client, 20..23).await;
-                    }
-                    let missing = client.blobs.find_missing(&digests(ALL)).await.unwrap();
-                    are_there(&reader, LIVING, &format!("at point {point}")).await;
-                    missing
-                };
-                tokio::pin!(answer);
-                let early = tokio::time::timeout(Duration::from_secs(5), &mut answer).await;
-                opened.open();
-                Some(match early {
-                    Ok(missing) => missing,
-                    Err(_) => answer.await,
-                })
+                let missing = client.blobs.find_missing(&digests(ALL)).await.unwrap();
+                are_there(&reader, LIVING, &format!("at point {point}")).await;
+                missing
             };
-            let (collected, missing) = future::join(collection, question).await;
+            let (collected, missing) = gate.beside(point, collection, question, ANSWER_WITHIN).await;
             let Some(missing) = missing else {
                 assert!(point > 10, "a merge makes more than {point} requests");
                 break;
@@ -272,26 +261,19 @@ async fn no_promise_is_broken_by_a_merge_at_any_point_of_a_question() {
             let (world, collecting) = mostly_dead().await;
             let gate = Arc::new(Gated::over(world.store.clone() as Arc<dyn ObjectStore>));
             let client = world.open_over(gate.clone()).await;
-            let opened = gate.close_before(point);
             let question = async {
                 if reads {
                     are_there(&client, LIVING, &format!("read at point {point}")).await;
                 }
                 client.blobs.find_missing(&digests(ALL)).await.unwrap()
             };
-            let collection = async {
-                let reached = gate.reached().await;
-                if reached {
-                    merged += world.collect(&collecting).await.merged;
-                    opened.open();
-                }
-                reached
-            };
-            let (missing, reached) = future::join(question, collection).await;
-            if !reached {
+            let collection = world.collect(&collecting);
+            let (missing, collected) = gate.beside(point, question, collection, Duration::MAX).await;
+            let Some(collected) = collected else {
                 assert!(point > 2, "a question makes more than {point} requests");
                 break;
-            }
+            };
+            merged += collected.merged;
             points += 1;
             for number in LIVING {
                 assert!(!missing.contains(&digest(number)), "{number} at point {point}");
@@ -315,13 +297,8 @@ async fn the_next_collections_finish_a_merge_that_was_left_at_any_point() {
         let (world, client) = mostly_dead().await;
         let gate = Arc::new(Gated::over(world.store.clone() as Arc<dyn ObjectStore>));
         let dying = world.open_over(gate.clone()).await;
-        let _never = gate.close_before(point);
         let collection = dying.collector.collect(world.now(), KEEP);
-        let died = tokio::select! {
-            died = gate.reached() => died,
-            done = collection => done.map(|_| false).unwrap(),
-        };
-        if !died {
+        if !gate.leave(point, collection).await {
             assert!(left_with_a_list > 1, "{left_with_a_list} of {point} points");
             break;
         }
@@ -348,4 +325,22 @@ async fn the_next_collections_finish_a_merge_that_was_left_at_any_point() {
             "point {point}: everything goes in the end"
         );
     }
+}
+
+/// A server whose last look at the whole bucket is long past, though of this very epoch, learns of a merge when it is asked.
+#[tokio::test(start_paused = true)]
+async fn who_has_not_looked_for_long_finds_what_was_merged_meanwhile() {
+    let (world, collecting) = mostly_dead().await;
+    world.pass_to_an_epoch();
+    let quiet = world.open().await;
+    // A miss, so that it has listed everything in this epoch.
+    assert_eq!(
+        quiet.blobs.find_missing(&digests(100..101)).await.unwrap().len(),
+        1
+    );
+    world.pass(Duration::from_secs(60));
+    assert_eq!(world.collect(&collecting).await.merged, 1);
+    world.pass(LONG_AND_OF_THIS_EPOCH);
+    assert_eq!(quiet.blobs.find_missing(&digests(LIVING)).await.unwrap().len(), 0);
+    are_there(&quiet, LIVING, "long after the merge").await;
 }

@@ -1,8 +1,10 @@
 //! An object store that stops before one of its requests until it is told to go on.
 
+use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -13,6 +15,10 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tokio::sync::watch;
+
+/// How long whoever asks while a collection stands still waits for an answer: it may be that there is none before the
+/// collection goes on.
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 pub(crate) struct Gated {
@@ -54,6 +60,44 @@ impl Gated {
     pub(crate) fn close_before(&self, point: i64) -> Opener {
         self.state.left.store(point, Ordering::SeqCst);
         Opener(self.state.clone())
+    }
+
+    /// Runs `stopped`, and at its request number `point` all of `other`, which may take so long before the request goes on
+    /// all the same. `None` if there is no such request.
+    pub(crate) async fn beside<S, O>(
+        &self,
+        point: i64,
+        stopped: impl Future<Output = S>,
+        other: impl Future<Output = O>,
+        wait_max: Duration,
+    ) -> (S, Option<O>) {
+        let opened = self.close_before(point);
+        let other = async {
+            if !self.reached().await {
+                return None;
+            }
+            tokio::pin!(other);
+            let early = tokio::time::timeout(wait_max, &mut other).await;
+            opened.open();
+            Some(match early {
+                Ok(done) => done,
+                Err(_) => other.await,
+            })
+        };
+        futures::future::join(stopped, other).await
+    }
+
+    /// Leaves a collection at its request number `point`; `false` if it came to its end before.
+    pub(crate) async fn leave<T, E: Debug>(
+        &self,
+        point: i64,
+        collection: impl Future<Output = std::result::Result<T, E>>,
+    ) -> bool {
+        let _never = self.close_before(point);
+        tokio::select! {
+            died = self.reached() => died,
+            done = collection => done.map(|_| false).unwrap(),
+        }
     }
 
     /// Whether a request has stopped; `false` if none has for ten (paused) minutes.

@@ -35,6 +35,13 @@ impl World {
         self.seconds.fetch_add(time.as_secs(), Ordering::SeqCst);
     }
 
+    /// Until an epoch has just begun.
+    pub(crate) fn pass_to_an_epoch(&self) {
+        let hour = HOUR.as_secs();
+        let into = self.seconds.load(Ordering::SeqCst) % hour;
+        self.pass(Duration::from_secs(hour - into));
+    }
+
     pub(crate) async fn open(&self) -> ObjectStorage {
         self.open_over(self.store.clone()).await
     }

@@ -126,16 +126,7 @@ pub(super) async fn find_missing_is_exact_for_many(store: &dyn BlobStore) {
         .collect();
     let asked: DigestSet = digests.iter().chain(&digests).copied().collect();
     assert_eq!(asked.len() as u64, ASKED);
-    let missing = store
-        .find_missing(&asked)
-        .await
-        .expect("find_missing must not fail");
-    assert!(
-        missing == expected,
-        "{} of {} missing ones were named",
-        missing.len(),
-        expected.len()
-    );
+    assert_missing(store, &asked, &expected).await;
     let none = store
         .find_missing(&DigestSet::default())
         .await
@@ -166,16 +157,7 @@ pub(super) async fn all_functions_live_side_by_side(store: &dyn BlobStore) {
         .filter(|(seed, _)| seed % 2 == 1)
         .map(|(seed, function)| Digest::of(function, &contents(seed)))
         .collect();
-    let missing = store
-        .find_missing(&asked)
-        .await
-        .expect("find_missing must not fail");
-    assert!(
-        missing == expected,
-        "{} of {} missing ones were named",
-        missing.len(),
-        expected.len()
-    );
+    assert_missing(store, &asked, &expected).await;
     for (seed, function) in every().filter(|(seed, _)| seed % 2 == 0) {
         let bytes = contents(seed);
         let digest = Digest::of(function, &bytes);
@@ -201,4 +183,17 @@ pub(super) async fn the_function_is_part_of_identity(store: &dyn BlobStore) {
             }
         }
     }
+}
+
+async fn assert_missing(store: &dyn BlobStore, asked: &DigestSet, expected: &DigestSet) {
+    let missing = store
+        .find_missing(asked)
+        .await
+        .expect("find_missing must not fail");
+    assert!(
+        missing == *expected,
+        "{} of {} missing ones were named",
+        missing.len(),
+        expected.len()
+    );
 }
