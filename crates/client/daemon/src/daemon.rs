@@ -228,10 +228,10 @@ impl Daemon {
 
     /// What a command is as an action.
     pub(crate) async fn plan(&self, asked: &Asked) -> Result<Plan, Why> {
-        let planned = self.look(asked, |knowledge, asked| {
+        self.find_out(asked, |knowledge, asked| {
             plan(knowledge, &asked.request, &asked.program, &asked.wanted)
-        });
-        planned.await.unwrap_or_else(|panic| Err(Why::Action(panic)))
+        })
+        .await
     }
 
     /// What a command is known by, if it was looked at before and nothing has changed.
@@ -244,10 +244,10 @@ impl Daemon {
 
     /// What a command of an unknown tool is before anybody knows what it looks at.
     pub(crate) async fn question_of(&self, asked: &Asked) -> Result<Question, Why> {
-        let question = self.look(asked, |knowledge, asked| {
+        self.find_out(asked, |knowledge, asked| {
             Question::of(knowledge, &asked.request, &asked.program, &asked.wanted)
-        });
-        question.await.unwrap_or_else(|panic| Err(Why::Action(panic)))
+        })
+        .await
     }
 
     /// What it is as an action if it looks at what is predicted.
@@ -258,10 +258,10 @@ impl Daemon {
         prediction: &Prediction,
     ) -> Result<Plan, Why> {
         let (question, prediction) = (question.clone(), prediction.clone());
-        let predicted = self.look(asked, move |knowledge, asked| {
+        self.find_out(asked, move |knowledge, asked| {
             question.predicted(knowledge, &asked.wanted, &prediction)
-        });
-        predicted.await.unwrap_or_else(|panic| Err(Why::Action(panic)))
+        })
+        .await
     }
 
     /// The same, and as a worker would execute it, with what that has to be given.
@@ -272,7 +272,7 @@ impl Daemon {
         prediction: &Prediction,
     ) -> Result<(Prediction, Plan, Plan), Why> {
         let (question, prediction) = (question.clone(), prediction.clone());
-        let executed = self.look(asked, move |knowledge, asked| {
+        self.find_out(asked, move |knowledge, asked| {
             let prediction = question.for_worker(&prediction)?;
             let predicted = || question.predicted(knowledge, &asked.wanted, &prediction);
             let known = predicted()?;
@@ -282,8 +282,8 @@ impl Daemon {
                 return Err(Why::Inputs("what it looks at changes just now".to_owned()));
             }
             Ok((prediction, known, executed))
-        });
-        executed.await.unwrap_or_else(|panic| Err(Why::Action(panic)))
+        })
+        .await
     }
 
     /// What it was as an action when it was seen to do this.
@@ -295,10 +295,10 @@ impl Daemon {
         begun: SystemTime,
     ) -> Result<(Plan, Prediction), Why> {
         let question = question.clone();
-        let seen = self.look(asked, move |knowledge, asked| {
+        self.find_out(asked, move |knowledge, asked| {
             question.seen(knowledge, &asked.wanted, &deeds, begun)
-        });
-        seen.await.unwrap_or_else(|panic| Err(Why::Action(panic)))
+        })
+        .await
     }
 
     /// Which action a command is now.
@@ -307,6 +307,16 @@ impl Daemon {
             Some(subject) => Ok(subject.action_digest),
             None => self.plan(asked).await.map(|plan| plan.subject.action_digest),
         }
+    }
+
+    /// Finds something out by looking at files.
+    async fn find_out<T: Send + 'static>(
+        &self,
+        asked: &Asked,
+        look: impl FnOnce(&Knowledge, &Asked) -> Result<T, Why> + Send + 'static,
+    ) -> Result<T, Why> {
+        let found = self.look(asked, look).await;
+        found.unwrap_or_else(|panic| Err(Why::Action(panic)))
     }
 
     /// Looks at files, on a thread that may wait for them.

@@ -36,9 +36,9 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Ok(flags) => flags,
         Err(code) => return code,
     };
-    let address = match Address::parse(&flags.text("server_address")) {
+    let address = match CALL.address(&flags) {
         Ok(address) => address,
-        Err(error) => return CALL.wrong(&format!("server_address: {error}")),
+        Err(code) => return code,
     };
     let pid_file = address.pid_file(&std::env::temp_dir());
     let bootstrap = Bootstrap {

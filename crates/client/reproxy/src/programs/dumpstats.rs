@@ -4,7 +4,6 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use reclient::address::Address;
 use reclient::flags::tables::{DUMPSTATS, LOGGING};
 
 use crate::programs::EXIT_WRONG;
@@ -27,9 +26,9 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
     };
     let complain = |line: &str| eprintln!("dumpstats: {line}");
     if flags.bool("shutdown_proxy") {
-        let address = match Address::parse(&flags.text("server_address")) {
+        let address = match CALL.address(&flags) {
             Ok(address) => address,
-            Err(error) => return CALL.wrong(&format!("server_address: {error}")),
+            Err(code) => return code,
         };
         let limit = Duration::from_secs(u64::try_from(flags.int("shutdown_seconds")).unwrap_or_default());
         let pid_file = address.pid_file(&std::env::temp_dir());

@@ -3,8 +3,10 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
+use reclient::address::Address;
 use reclient::flags::{Effect, Flag, Flags, Parsed, Surroundings, read, usage};
 
 use crate::programs::EXIT_WRONG;
@@ -41,6 +43,18 @@ impl Call {
                 Err(ExitCode::from(EXIT_WRONG))
             }
         }
+    }
+
+    /// Where the server of these flags is.
+    pub(crate) fn address(&self, flags: &Flags) -> Result<Address, ExitCode> {
+        Address::parse(&flags.text("server_address"))
+            .map_err(|error| self.wrong(&format!("server_address: {error}")))
+    }
+
+    /// The program that does what this one is asked for.
+    pub(crate) fn farrier(&self) -> Result<PathBuf, ExitCode> {
+        daemon_start::find_program("farrier")
+            .ok_or_else(|| self.wrong("there is no program farrier, neither beside this one nor in PATH"))
     }
 
     /// Complains, and says with what to end.

@@ -5,7 +5,6 @@ use std::ffi::OsString;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
-use reclient::address::Address;
 use reclient::flags::tables::{CONNECTION, LOGGING, REPROXY};
 
 use crate::programs::daemon_options::arguments;
@@ -30,15 +29,16 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
     if let Some(why) = refused(&flags) {
         return CALL.wrong(&why);
     }
-    let address = match Address::parse(&flags.text("server_address")) {
+    let address = match CALL.address(&flags) {
         Ok(address) => address,
-        Err(error) => return CALL.wrong(&format!("server_address: {error}")),
+        Err(code) => return code,
     };
     let Some(frames) = address.frames_socket(&|name| env::var_os(name)) else {
         return CALL.wrong("no directory for sockets: set HOME");
     };
-    let Some(farrier) = daemon_start::find_program("farrier") else {
-        return CALL.wrong("there is no program farrier, neither beside this one nor in PATH");
+    let farrier = match CALL.farrier() {
+        Ok(farrier) => farrier,
+        Err(code) => return code,
     };
     // In this process's place, so that the process number that somebody has written down stays right.
     let error = Command::new(&farrier)

@@ -25,12 +25,13 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
     without_effect(&flags)
         .iter()
         .for_each(|line| eprintln!("scandeps_server: {line}"));
-    let address = match Address::parse(&flags.text("server_address")) {
+    let address = match CALL.address(&flags) {
         Ok(address) => address,
-        Err(error) => return CALL.wrong(&format!("server_address: {error}")),
+        Err(code) => return code,
     };
-    let Some(farrier) = daemon_start::find_program("farrier") else {
-        return CALL.wrong("there is no program farrier, neither beside this one nor in PATH");
+    let farrier = match CALL.farrier() {
+        Ok(farrier) => farrier,
+        Err(code) => return code,
     };
     // In this process's place: reproxy ends the process that it has started.
     let error = Command::new(&farrier).args(arguments(&flags, &address)).exec();

@@ -35,8 +35,9 @@ pub fn main(words: Vec<OsString>) -> ExitCode {
         Ok(arguments) => arguments,
         Err(why) => return CALL.wrong(&why),
     };
-    let Some(farrier) = daemon_start::find_program("farrier") else {
-        return CALL.wrong("there is no program farrier, neither beside this one nor in PATH");
+    let farrier = match CALL.farrier() {
+        Ok(farrier) => farrier,
+        Err(code) => return code,
     };
     let error = Command::new(&farrier).args(arguments).exec();
     CALL.wrong(&format!("cannot execute {}: {error}", farrier.display()))
