@@ -183,6 +183,7 @@ fn converse(command: Vec<OsString>, plan: &Plan, socket: &Path) -> ExitCode {
         socket,
         request: &request,
         local_wrapper: &plan.settings.local_wrapper,
+        set: &[],
     };
     match conversation.hold() {
         Ok(Outcome::Ended(code)) => ExitCode::from(code),

@@ -42,6 +42,8 @@ pub struct Conversation<'a> {
     pub request: &'a Request,
     /// Words before the command if it has to run here; the first is a program.
     pub local_wrapper: &'a [OsString],
+    /// Variables that have other values than in this process's environment; they are in the request's as well.
+    pub set: &'a [(OsString, OsString)],
 }
 
 /// Has the command done, one way or another.
@@ -60,7 +62,7 @@ pub(crate) fn converse(arguments: Vec<OsString>) -> ExitCode {
         // No daemon, none that speaks this version, or it has gone: nobody has to know.
         Err(_) => match (seen.input, real_tool()) {
             (Some(input), Some(program)) if !input.is_untouched() => {
-                match run_here::replace(&program, &arguments, input) {
+                match run_here::replace(&program, &arguments, &[], input) {
                     Ok(end) => ExitCode::from(end.exit_code()),
                     // It says why it cannot be executed.
                     Err(_) => real_tool::execute(Some(program), &arguments),
@@ -78,8 +80,25 @@ fn try_to(arguments: &[OsString], seen: &mut Seen) -> io::Result<Outcome> {
         socket: &socket,
         request: &request,
         local_wrapper: &[],
+        set: &[],
     };
     conversation.try_to_hold(seen)
+}
+
+/// Asks the daemon for a command, with these variables instead of those of this process.
+pub(crate) fn asked(arguments: &[OsString], set: &[(OsString, OsString)]) -> io::Result<Outcome> {
+    let socket = socket_path(&|name| env::var_os(name)).ok_or(io::ErrorKind::NotFound)?;
+    let mut request = request(arguments.to_vec(), Vec::new())?;
+    let environment = &mut request.environment;
+    environment.retain(|(name, _)| set.iter().all(|(other, _)| other != name));
+    environment.extend_from_slice(set);
+    let conversation = Conversation {
+        socket: &socket,
+        request: &request,
+        local_wrapper: &[],
+        set,
+    };
+    conversation.try_to_hold(&mut Seen::default())
 }
 
 /// What of a command has got through so far.
@@ -151,7 +170,7 @@ impl Conversation<'_> {
                         Some(input) => {
                             job_server.take_back();
                             let (program, arguments) = self.with_local_wrapper(&program)?;
-                            let end = run_here::replace(&program, &arguments, input)?;
+                            let end = run_here::replace(&program, &arguments, self.set, input)?;
                             Ok(Outcome::Ended(end.exit_code()))
                         }
                     };
@@ -159,7 +178,7 @@ impl Conversation<'_> {
                 Answer::Rehearse { program, more } => {
                     job_server.take_back();
                     let words = self.words(&program, &[], &more)?;
-                    let ran = Self::ran(words, Stage::Rehearsal, daemon)?;
+                    let ran = self.ran(words, Stage::Rehearsal, daemon)?;
                     write_frame(daemon, &ran.report())?;
                 }
                 Answer::Run {
@@ -169,7 +188,7 @@ impl Conversation<'_> {
                 } => {
                     job_server.take_back();
                     let words = self.words(&program, &through, &more)?;
-                    return Self::run_here(words, seen.input.take(), daemon);
+                    return self.run_here(words, seen.input.take(), daemon);
                 }
             }
         }
@@ -194,11 +213,12 @@ impl Conversation<'_> {
     }
 
     fn run_here(
+        &self,
         words: (PathBuf, Vec<OsString>),
         input: Option<Input>,
         daemon: &mut UnixStream,
     ) -> io::Result<Outcome> {
-        let ran = Self::ran(words, Stage::Shown { input }, daemon)?;
+        let ran = self.ran(words, Stage::Shown { input }, daemon)?;
         let code = ran.end.exit_code();
         // Whether the daemon keeps the result is its own business, but for the order: what the build starts next may
         // ask for it, so this waits until the daemon has it.
@@ -210,11 +230,12 @@ impl Conversation<'_> {
     }
 
     fn ran(
+        &self,
         (program, arguments): (PathBuf, Vec<OsString>),
         stage: Stage,
         daemon: &mut UnixStream,
     ) -> io::Result<Ran> {
-        run_here::run(&program, &arguments, stage, |process| {
+        run_here::run(&program, &arguments, self.set, stage, |process| {
             // A daemon that has gone is noticed later; the command runs all the same.
             let _ = write_frame(daemon, &Report::Started { process });
         })

@@ -9,6 +9,7 @@
 
 mod called_as;
 mod converse;
+mod in_process;
 mod input;
 mod job_server;
 mod real_tool;
@@ -19,6 +20,7 @@ use std::process::ExitCode;
 
 pub use called_as::WRAPPER_NAME;
 pub use converse::{Broken, Conversation, Outcome, request};
+pub use in_process::InProcess;
 pub use real_tool::{execute, find};
 pub use run_here::end_of;
 

@@ -14,7 +14,7 @@ use crate::TOOLS_VARIABLE;
 
 /// What a shell answers when it cannot find a command, and when it cannot execute it.
 pub(crate) const EXIT_NOT_FOUND: u8 = 127;
-const EXIT_NOT_EXECUTABLE: u8 = 126;
+pub(crate) const EXIT_NOT_EXECUTABLE: u8 = 126;
 
 /// Whether this is the path of a program, or names one in `PATH`.
 pub(crate) fn exists(tool: &OsStr) -> bool {
@@ -45,8 +45,8 @@ fn is_executable(path: &Path) -> bool {
 }
 
 /// The real tool as a process: with the name that it was called by, and without the links to the wrapper in its `PATH`,
-/// where it would look for its own parts.
-pub(crate) fn command(program: &Path, arguments: &[OsString]) -> Command {
+/// where it would look for its own parts. `set` are variables that have other values than here.
+pub(crate) fn command(program: &Path, arguments: &[OsString], set: &[(OsString, OsString)]) -> Command {
     let mut command = Command::new(program);
     if let Some((name, rest)) = arguments.split_first() {
         command.arg0(name).args(rest);
@@ -56,6 +56,7 @@ pub(crate) fn command(program: &Path, arguments: &[OsString]) -> Command {
     {
         command.env("PATH", path);
     }
+    command.envs(set.iter().map(|(name, value)| (name, value)));
     command
 }
 
@@ -71,7 +72,7 @@ pub fn execute(program: Option<PathBuf>, arguments: &[OsString]) -> ExitCode {
         eprintln!("{name}: command not found");
         return ExitCode::from(EXIT_NOT_FOUND);
     };
-    let error = command(&program, arguments).exec();
+    let error = command(&program, arguments, &[]).exec();
     eprintln!("{name}: cannot execute {}: {error}", program.display());
     ExitCode::from(match error.kind() {
         io::ErrorKind::NotFound => EXIT_NOT_FOUND,

@@ -47,10 +47,11 @@ pub(crate) enum Stage {
 pub(crate) fn run(
     program: &Path,
     arguments: &[OsString],
+    set: &[(OsString, OsString)],
     stage: Stage,
     started: impl FnOnce(u32),
 ) -> io::Result<Ran> {
-    let mut command = real_tool::command(program, arguments);
+    let mut command = real_tool::command(program, arguments, set);
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let is_shown = matches!(stage, Stage::Shown { .. });
     let mut child = match stage {
@@ -79,8 +80,13 @@ pub(crate) fn run(
 }
 
 /// Runs it to its end in this process's place, where that cannot become it any more: its input has been read.
-pub(crate) fn replace(program: &Path, arguments: &[OsString], input: Input) -> io::Result<End> {
-    let mut child = spawn(real_tool::command(program, arguments), Some(input))?;
+pub(crate) fn replace(
+    program: &Path,
+    arguments: &[OsString],
+    set: &[(OsString, OsString)],
+    input: Input,
+) -> io::Result<End> {
+    let mut child = spawn(real_tool::command(program, arguments, set), Some(input))?;
     Ok(end_of(child.wait()?))
 }
 
@@ -150,7 +156,7 @@ mod tests {
         let run = |script: &str| {
             let arguments = ["sh", "-c", script].map(OsString::from);
             let stage = Stage::Shown { input: None };
-            run(Path::new("/bin/sh"), &arguments, stage, |_| {}).unwrap()
+            run(Path::new("/bin/sh"), &arguments, &[], stage, |_| {}).unwrap()
         };
         assert_eq!(run("exit 3").end, End::Exited(3));
         assert_eq!(run("kill -9 $$").end, End::Killed(9));

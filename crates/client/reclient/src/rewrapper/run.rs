@@ -114,6 +114,7 @@ fn converse(request: &Request, ask: &Ask, socket: &Path) -> ExitCode {
         socket,
         request,
         local_wrapper: &ask.settings.local_wrapper,
+        set: &[],
     };
     let deadline = Instant::now() + ask.dial_timeout;
     let mut wait = RETRY_FIRST;

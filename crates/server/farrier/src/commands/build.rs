@@ -2,6 +2,7 @@
 //!
 //! Read `run.rs` first, then `daemon.rs`. `ask.rs` is how a command speaks to the daemon, `state.rs` where things lie.
 
+mod absorb;
 mod ask;
 mod background;
 mod daemon;

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use super::ask::{ask, stop};
 use super::daemon::ClientOptions;
 use super::state::State;
-use super::{background, reproducible, summary, tools};
+use super::{absorb, background, reproducible, summary, tools};
 use crate::wire::signals::EndSignals;
 
 /// What `farrier run` can be told.
@@ -42,6 +42,10 @@ pub(crate) struct RunOptions {
     /// tools that ask the time, a random number or the network for something that ends up in what they make.
     #[arg(long, env = OBSERVE_VARIABLE, value_name = "NAME[,NAME]...", value_delimiter = ',')]
     observe: Vec<OsString>,
+    /// Recipes of make are done by a shell of ours, which does `rm -f`, `mkdir -p` and the like by itself and asks the daemon about
+    /// compilers without a process in between. What it does not know to do as /bin/sh does it, /bin/sh does.
+    #[arg(long, env = ABSORB_VARIABLE, value_parser = BoolishValueParser::new())]
+    absorb: bool,
     /// Sets what makes builds leave out when, where and by whom they were done, unless it is set: SOURCE_DATE_EPOCH, and
     /// KBUILD_BUILD_TIMESTAMP, _USER, _HOST and _VERSION of the Linux kernel.
     #[arg(long)]
@@ -62,6 +66,7 @@ pub(crate) struct RunOptions {
 /// What tells the daemon so.
 const PATH_INDEPENDENT_VARIABLE: &str = "FARRIER_PATH_INDEPENDENT";
 const OBSERVE_VARIABLE: &str = "FARRIER_OBSERVE";
+const ABSORB_VARIABLE: &str = "FARRIER_ABSORB";
 /// How long the daemon may take to be there; it may have to start a server first.
 const DAEMON_WITHIN: Duration = Duration::from_secs(75);
 /// How often it is looked for meanwhile.
@@ -100,6 +105,11 @@ pub(crate) async fn run(options: RunOptions) -> Result<ExitCode> {
         )
         .stdin(Stdio::inherit());
     command.env(OBSERVE_VARIABLE, options.observe.join(OsStr::new(",")));
+    if options.absorb {
+        let before = std::env::var_os(absorb::MAKEFILES_VARIABLE);
+        let makefiles = absorb::makefiles(&state.shell(), before.as_deref())?;
+        command.env(absorb::MAKEFILES_VARIABLE, makefiles);
+    }
     if options.compare {
         command.env("FARRIER_COMPARE", "1");
     }

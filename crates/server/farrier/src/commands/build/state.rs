@@ -38,6 +38,11 @@ impl State {
         self.directory.join("tools")
     }
 
+    /// The shell that make is given, and the makefile that says so.
+    pub(super) fn shell(&self) -> PathBuf {
+        self.directory.join("shell")
+    }
+
     /// What the server keeps that is started when none is named.
     pub(super) fn server(&self) -> PathBuf {
         self.directory.join("server")

@@ -1,0 +1,6 @@
+//! The program: see the library.
+
+fn main() -> std::process::ExitCode {
+    let argv: Vec<_> = std::env::args_os().collect();
+    recipe::main(&argv)
+}

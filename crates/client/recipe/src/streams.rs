@@ -1,0 +1,99 @@
+//! Redirections: this process's own descriptors are put on files for as long as a command lasts, as shells do it.
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
+
+use crate::expand::Variables;
+use crate::script::{Redirection, Target};
+use crate::small::plainly;
+
+/// Descriptors below it are for commands.
+const FIRST_OWN: i32 = 10;
+
+/// Puts descriptors back when it goes.
+#[derive(Debug, Default)]
+pub(crate) struct Redirected(Vec<(u8, OwnedFd)>);
+
+impl Redirected {
+    /// Does what is asked for, in its order. The error is as the shell says it.
+    pub(crate) fn new(
+        redirections: &[Redirection],
+        variables: &Variables,
+        status: u8,
+    ) -> Result<Self, String> {
+        let mut redirected = Redirected::default();
+        for Redirection { descriptor, to } in redirections {
+            let open = |word, options: &mut OpenOptions, verb: &str| {
+                let name = variables.whole(word, status);
+                let path = OsStr::from_bytes(&name);
+                options.open(path).map(OwnedFd::from).map_err(|error| {
+                    let error = told(&error, verb == "create");
+                    format!("cannot {verb} {}: {error}", path.display())
+                })
+            };
+            let new = match to {
+                Target::Read(word) => open(word, File::options().read(true), "open")?,
+                Target::Write(word) => open(
+                    word,
+                    File::options().write(true).create(true).truncate(true),
+                    "create",
+                )?,
+                Target::Append(word) => open(word, File::options().append(true).create(true), "create")?,
+                Target::Same(other) => keep(*other).map_err(|error| error.to_string())?,
+            };
+            // What a command of our own has printed belongs to where it was to go.
+            let _ = io::stdout().flush();
+            let old = keep(*descriptor).map_err(|error| error.to_string())?;
+            redirected.0.push((*descriptor, old));
+            put(&new, *descriptor).map_err(|error| error.to_string())?;
+        }
+        Ok(redirected)
+    }
+}
+
+impl Drop for Redirected {
+    fn drop(&mut self) {
+        let _ = io::stdout().flush();
+        for (descriptor, old) in self.0.drain(..).rev() {
+            // The descriptor is there, and so is the old one.
+            let _ = put(&old, descriptor);
+        }
+    }
+}
+
+fn of(descriptor: u8) -> BorrowedFd<'static> {
+    match descriptor {
+        0 => stdin(),
+        1 => stdout(),
+        _ => stderr(),
+    }
+}
+
+fn keep(descriptor: u8) -> io::Result<OwnedFd> {
+    Ok(fcntl_dupfd_cloexec(of(descriptor), FIRST_OWN)?)
+}
+
+fn put(file: &impl AsFd, descriptor: u8) -> io::Result<()> {
+    let file = file.as_fd();
+    Ok(match descriptor {
+        0 => dup2_stdin(file)?,
+        1 => dup2_stdout(file)?,
+        _ => dup2_stderr(file)?,
+    })
+}
+
+/// As the shell words it.
+fn told(error: &io::Error, is_made: bool) -> String {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::NOENT) if is_made => "Directory nonexistent".to_owned(),
+        Some(Errno::NOENT) => "No such file".to_owned(),
+        Some(Errno::NOTDIR) if is_made => "Directory nonexistent".to_owned(),
+        _ => plainly(error),
+    }
+}

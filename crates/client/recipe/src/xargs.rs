@@ -1,0 +1,56 @@
+//! `xargs COMMAND WORD…` of a text that is here already.
+
+/// More would be divided among several calls.
+const BYTES_MAX: usize = 64 << 10;
+
+/// The command's words, where `xargs` would run it once.
+pub(crate) fn words(words: &[Vec<u8>], text: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let is_command = words.first().is_some_and(|first| !first.starts_with(b"-"));
+    let is_plain = !text.iter().any(|byte| matches!(byte, b'\'' | b'"' | b'\\' | 0));
+    let bytes: usize = words.iter().map(Vec::len).sum::<usize>() + text.len();
+    if !is_command || !is_plain || bytes > BYTES_MAX {
+        return None;
+    }
+    let more = text
+        .split(|byte| matches!(byte, b' ' | b'\t' | b'\n'))
+        .filter(|word| !word.is_empty());
+    Some(
+        words
+            .iter()
+            .map(Vec::as_slice)
+            .chain(more)
+            .map(<[u8]>::to_vec)
+            .collect(),
+    )
+}
+
+/// What `xargs` makes of its command's status.
+pub(crate) fn status(status: u8) -> u8 {
+    match status {
+        0 => 0,
+        1..=125 => 123,
+        126 | 127 => status,
+        255 => 124,
+        _ => 125,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Option<&[&str]>) {
+        let command = ["ar", "x"].map(|word| word.as_bytes().to_vec());
+        let expected = expected.map(|words| words.iter().map(|word| word.as_bytes().to_vec()).collect());
+        assert_eq!(words(&command, text.as_bytes()), expected, "{text}");
+    }
+
+    #[test]
+    fn words_are_divided_and_quotes_are_left() {
+        check("a b\n c ", Some(&["ar", "x", "a", "b", "c"]));
+        check("", Some(&["ar", "x"]));
+        check("a 'b c'", None);
+        check("a\\ b", None);
+        check(&"long ".repeat(20_000), None);
+    }
+}

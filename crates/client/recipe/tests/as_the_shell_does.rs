@@ -1,0 +1,405 @@
+//! Recipes through `farrier-sh` and through `/bin/sh`: what is printed, what is made and how it ends must be the same.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+/// What came of a recipe.
+#[derive(Debug, PartialEq, Eq)]
+struct Done {
+    code: Option<i32>,
+    signal: Option<i32>,
+    output: String,
+    errors: String,
+    made: BTreeMap<String, String>,
+}
+
+fn place() -> TempDir {
+    let place = tempfile::tempdir().unwrap();
+    let at = |name: &str| place.path().join(name);
+    fs::create_dir(at("d")).unwrap();
+    fs::write(at("d/in"), "in d\n").unwrap();
+    fs::write(at("a"), "text of a\n").unwrap();
+    fs::write(at("b"), "text of b\n").unwrap();
+    fs::write(at("no-interpreter"), "echo a script: $1\n").unwrap();
+    fs::set_permissions(at("no-interpreter"), PermissionsExt::from_mode(0o755)).unwrap();
+    symlink("a", at("link")).unwrap();
+    place
+}
+
+fn listed(directory: &Path, prefix: &str, made: &mut BTreeMap<String, String>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let entry = entry.unwrap();
+        let name = format!("{prefix}{}", entry.file_name().display());
+        if entry.file_type().unwrap().is_dir() {
+            listed(&entry.path(), &format!("{name}/"), made);
+            made.insert(name, "directory".to_owned());
+        } else {
+            let text = fs::read(entry.path()).unwrap_or_default();
+            made.insert(name, String::from_utf8_lossy(&text).into_owned());
+        }
+    }
+}
+
+fn done(shell: &Path, flags: &str, recipe: &str) -> Done {
+    let place = place();
+    let mut command = Command::new(shell);
+    command
+        .args([flags, recipe])
+        .current_dir(place.path())
+        .env_remove("FARRIER_TOOLS")
+        .env_remove("OLDPWD")
+        .env("PWD", "/nonsense")
+        .env("LC_ALL", "C")
+        .env("WORDS", "two  words")
+        .stdin(Stdio::null());
+    let output = command.output().unwrap();
+    let mut made = BTreeMap::new();
+    listed(place.path(), "", &mut made);
+    // Directories have names of their own.
+    let text =
+        |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&place.path().display().to_string(), "PLACE");
+    for text in made.values_mut() {
+        *text = text.replace(&place.path().display().to_string(), "PLACE");
+    }
+    Done {
+        code: output.status.code(),
+        signal: output.status.signal(),
+        output: text(&output.stdout),
+        errors: text(&output.stderr),
+        made,
+    }
+}
+
+fn check(recipe: &str) {
+    assert_eq!(recipe::is_ours(recipe.as_bytes()), Ok(()), "{recipe}");
+    for flags in ["-c", "-ec"] {
+        let ours = done(Path::new(env!("CARGO_BIN_EXE_farrier-sh")), flags, recipe);
+        let theirs = done(Path::new("/bin/sh"), flags, recipe);
+        assert_eq!(ours, theirs, "{flags} {recipe}");
+    }
+}
+
+fn check_left(recipe: &str) {
+    assert!(recipe::is_ours(recipe.as_bytes()).is_err(), "{recipe}");
+    let ours = done(Path::new(env!("CARGO_BIN_EXE_farrier-sh")), "-c", recipe);
+    let theirs = done(Path::new("/bin/sh"), "-c", recipe);
+    assert_eq!(ours, theirs, "{recipe}");
+}
+
+/// A single program takes the place of the shell, as make does it where a recipe needs no shell: what ends it ends the recipe.
+#[test]
+fn one_program_takes_the_shells_place() {
+    if !is_dash() {
+        return;
+    }
+    let shell = Path::new(env!("CARGO_BIN_EXE_farrier-sh"));
+    assert_eq!(done(shell, "-c", "sh -c 'kill -9 $$'").signal, Some(9));
+    assert_eq!(done(shell, "-c", "sh -c 'kill -9 $$' >x").code, Some(137));
+    assert_eq!(
+        done(shell, "-c", "sh -c 'echo $PPID; kill -9 $$'; :").code,
+        Some(0)
+    );
+}
+
+/// Elsewhere nothing is done here at all.
+fn is_dash() -> bool {
+    Path::new("/bin/sh")
+        .canonicalize()
+        .is_ok_and(|shell| shell.ends_with("dash"))
+}
+
+#[test]
+fn commands_one_after_another() {
+    if !is_dash() {
+        return;
+    }
+    check("true; false; echo after");
+    check("false || echo or; true && echo and; false && echo not");
+    check("false && true; echo $?");
+    check("! true; echo $?; ! false; echo $?");
+    check("! false && echo x");
+    check("set -e; false; echo not reached");
+    check("set -e; false || true; ! true; echo reached; (false); echo not");
+    check("set -e; if false; then echo a; fi; echo b");
+    check("set -e; { false; echo not; }; echo neither");
+    check("set -e; true && false; echo not");
+    check("set -e; false && true; echo reached");
+    check("exit 3; echo not");
+    check("(exit 4); echo $?");
+    check("false; exit");
+    check("\n\n  echo a # comment ' \n echo b \\\n  c\n");
+    check(": a b; echo $?");
+    check("if false; then echo a; elif true; then echo b; else echo c; fi");
+    check("if false; then echo a; fi; echo $?");
+    check("if test -f a; then cat a b; else echo none; fi");
+    check("false; if false; then :; fi; echo $?");
+    check("/bin/sh -c 'exit 7'; echo $?");
+    check("/bin/sh -c 'kill -9 $$'; echo $?");
+    check("true; /bin/sh -c 'kill -9 $$'");
+    check("/bin/sh -c 'kill -TERM $$'; echo $?");
+    check("/bin/sh -c 'kill -INT $$'; echo $?");
+}
+
+#[test]
+fn words_and_variables() {
+    if !is_dash() {
+        return;
+    }
+    check("printf '[%s]' $WORDS \"$WORDS\" x${WORDS}y ''; echo");
+    check("A=1; B=\"$A 2\"; printf '%s\\n' $B \"$B\" '$B' \\$B");
+    check("WORDS=new; printenv WORDS; OTHER=x; printenv OTHER");
+    check("WORDS=for_this printenv WORDS");
+    check("WORDS=for_this sh -c 'echo $WORDS'; echo $WORDS");
+    check("echo a'b'\"c\"d \"e'f\" 'g\"h' \\' \"\\$\"");
+    check("printf '%s %s|' a b c; printf 'none\\n'; printf '%%\\t\\\\\\n'");
+    check("printf '%s\\n' 'a\\b' '%d' \"back\\\\slash\"");
+    check("echo -n x; echo -n; echo; echo - -n");
+    check("echo \"$NOT_SET_ANYWHERE_\" $NOT_SET_ANYWHERE_ x");
+    check("'A=1' 2>err; echo $?");
+    check("echo {a,b} a=b c:d %x ,y +z @w ^v");
+}
+
+#[test]
+fn questions() {
+    if !is_dash() {
+        return;
+    }
+    for question in [
+        "-f a",
+        "-f d",
+        "-d d",
+        "-e none",
+        "-s a",
+        "-x no-interpreter",
+        "-L link",
+        "-h a",
+        "-r a",
+        "-n ''",
+        "-z ''",
+        "x",
+        "''",
+        "a = a",
+        "a != a",
+        "-n = -n",
+        "'' = ''",
+        "\"$WORDS\" = 'two  words'",
+    ] {
+        check(&format!(
+            "[ {question} ] && echo yes || echo no; test {question}; echo $?"
+        ));
+    }
+}
+
+#[test]
+fn files_are_made_and_removed() {
+    if !is_dash() {
+        return;
+    }
+    check("rm -f a none; mkdir -p x/y/z d; rm -rf d; echo $?");
+    check("rm -f d; echo $?");
+    check("rm none; echo $?");
+    check("rm -rf .; echo $?");
+    check("mkdir -p a; echo $?; mkdir d; echo $?; mkdir -p; echo $?");
+    check("cat a b > c; cat c d/in >> c2; cat none; echo $?; cat d; echo $?; cat -n a");
+    check("cat < a > copy; cat a - < b");
+    check("echo x > d/new; echo y >> d/new; echo z 2> errors >&2; cat d/new");
+    check("rm -f -- a; rm -f ./-x");
+    check("(echo out; echo err >&2) > both 2>&1; { echo g; cat a; } > group");
+    check("echo a > none/x; echo $?");
+    check(": > none/x; echo not reached");
+    check("cat < none; echo $?");
+    check("echo x > d; echo $?");
+    check("if echo in; cat none; then echo yes; else echo no; fi > all 2>&1; cat all");
+    check("echo to both 2>&1 >out; cat out");
+    check("echo 2>x 3; cat x");
+}
+
+#[test]
+fn programs() {
+    if !is_dash() {
+        return;
+    }
+    check("sh -c \"env | grep -E '^(PWD|OLDPWD|_|SHLVL|WORDS)='\"; printenv PWD OLDPWD SHLVL");
+    check("./no-interpreter 5; echo $?");
+    check("no-such-command x; echo $?");
+    check("true\nno-such-command\n");
+    check("./none; echo $?; ./a; echo $?; ./d; echo $?");
+    check("printf 'd/%s ' in in | xargs cat; echo $?");
+    check("printf '%s ' none | xargs cat; echo $?");
+    check("echo a b | xargs echo first; echo | xargs echo; echo \"a 'b c'\" | xargs echo");
+    check("echo some text | cat; echo text | tr a-z A-Z; printf x | sh -c 'exit 5'; echo $?");
+    check("echo text | cat > copy; cat copy");
+    check("cd d && cat in && printenv PWD OLDPWD; cd ../d/../d; printenv PWD OLDPWD");
+    check("cd none; echo $?");
+    check("cd none && echo not; cd d && ls");
+    check("set -e; cd none; echo not");
+    check("head -c 1 a; sed -n p b");
+}
+
+#[test]
+fn traps() {
+    if !is_dash() {
+        return;
+    }
+    check("trap 'rm -f a' EXIT; echo x; ls a");
+    check("trap \"echo ended $$ >/dev/null; echo bye\" EXIT; exit 3");
+    check("set -e; trap 'echo bye' EXIT; false; echo not");
+    check("trap 'echo bye; exit 9' EXIT; true");
+    check("trap 'echo bye' EXIT; trap - EXIT; true");
+    check("trap 'rm -f a; trap - TERM; kill -s TERM $$' TERM; sh -c 'kill -TERM $PPID'; echo not reached");
+    check("trap 'rm -f a; trap - INT; kill -s INT $$' INT; sh -c 'kill -INT $PPID'; echo not reached");
+    check(
+        "trap 'echo caught' HUP; sh -c 'kill -HUP $PPID'; echo goes on; sh -c 'kill -HUP $PPID; exit 3'; echo $?",
+    );
+    check("trap 'echo caught' HUP; kill -s HUP $$; echo on");
+    check("kill -s TERM $$; echo not");
+    check(
+        "set -e;  trap 'rm -f x; trap - HUP; kill -s HUP $$' HUP;  trap 'rm -f x; trap - PIPE; kill -s PIPE $$' PIPE; ",
+    );
+}
+
+#[test]
+fn whatever_else_there_is_is_left_to_the_shell() {
+    if !is_dash() {
+        return;
+    }
+    for recipe in [
+        "echo *",
+        "echo ~",
+        "echo $(echo sub) `echo back`",
+        "for x in a b; do echo $x; done",
+        "case a in a) echo yes;; esac",
+        "while false; do :; done; echo done",
+        "f() { echo function; }; f",
+        "cat <<E\nhere\nE\n",
+        "true & wait; echo waited",
+        "ls | sort | head -n 1",
+        "echo ${WORDS:-x} ${#WORDS} $1 $# $@",
+        "export X=1; env | grep ^X",
+        "eval echo evaluated",
+        "read x < a; echo $x",
+        "echo 'a\\nb'",
+        "echo \\\\x",
+        "printf '%d\\n' 5",
+        "exec echo replaced",
+        "A='*'; echo $A",
+        "PATH=/nowhere; ls",
+        "(cd d; pwd); pwd",
+        "(trap 'echo inner' EXIT); echo x",
+        "echo a 3>x",
+        "echo 'unterminated",
+        "if true; echo x",
+        "echo a >&-",
+        "test -f a -a -f b && echo both",
+        "trap '' INT; echo x",
+        "umask 077; mkdir -p m; ls -ld m | cut -c1-10",
+        "[ 1 -lt 2 ] && echo less",
+        ". ./no-interpreter",
+        "set -x; echo traced",
+        "( )",
+        "echo a;; echo b",
+        "{ echo x }",
+        "then",
+    ] {
+        check_left(recipe);
+    }
+}
+
+/// Commands that end in every way, and leave something behind.
+fn commands() -> impl Strategy<Value = String> {
+    let command = prop::sample::select(vec![
+        "true",
+        "false",
+        ":",
+        "echo a",
+        "echo $?",
+        "exit 5",
+        "exit",
+        "sh -c 'exit 3'",
+        "rm -f a",
+        "rm b",
+        "cat a b",
+        "cat none",
+        "mkdir -p x/y",
+        "mkdir d",
+        "X=1",
+        "X=$WORDS",
+        "echo $X",
+        "echo \"$X\"",
+        "test -f a",
+        "[ -f none ]",
+        "set -e",
+        "trap 'echo bye' EXIT",
+        "trap 'rm -f a; echo caught' HUP",
+        "{ sh -c 'kill -HUP $PPID'; }",
+        "cd d",
+        "printf '%s,' 1 2 | xargs echo",
+        "printenv PWD",
+        "WORDS=w",
+        "WORDS=v printenv WORDS",
+        "no-such-command",
+        "! true",
+        "echo e >&2",
+    ]);
+    let redirected = (
+        command,
+        prop::sample::select(vec![
+            "",
+            "",
+            "",
+            " >f",
+            " >>f",
+            " 2>&1",
+            " 2>g",
+            " </dev/null",
+            " >none/x",
+        ]),
+    );
+    let simple = redirected.prop_map(|(command, redirection)| format!("{command}{redirection}"));
+    simple.prop_recursive(3, 16, 4, |inner| {
+        let joint = prop::sample::select(vec!["; ", "; ", " && ", " || ", "\n"]);
+        prop_oneof![
+            3 => prop::collection::vec((inner.clone(), joint), 1..4).prop_map(|parts| {
+                let last = parts.len() - 1;
+                let text = |(at, (command, joint)): (usize, &(String, &str))| match at == last {
+                    true => command.clone(),
+                    false => format!("{command}{joint}"),
+                };
+                parts.iter().enumerate().map(text).collect()
+            }),
+            1 => inner.clone().prop_map(|command| format!("({command})")),
+            1 => inner.clone().prop_map(|command| format!("{{ {command}; }} >h")),
+            1 => (inner.clone(), inner.clone(), inner).prop_map(|(asked, yes, no)| format!("if {asked}; then {yes}; else {no}; fi")),
+        ]
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_commands_in_any_order(recipe in commands()) {
+        // A subshell that is no process of its own cannot be killed by itself.
+        let is_kill_below = recipe.contains('(') && recipe.contains("PPID");
+        if is_dash() && !is_kill_below && recipe::is_ours(recipe.as_bytes()).is_ok() {
+            let ours = done(Path::new(env!("CARGO_BIN_EXE_farrier-sh")), "-c", &recipe);
+            let theirs = done(Path::new("/bin/sh"), "-c", &recipe);
+            prop_assert_eq!(ours, theirs, "{}", recipe);
+        }
+    }
+}
+
+/// More by the variable.
+fn cases() -> u32 {
+    std::env::var("PROPTEST_CASES")
+        .ok()
+        .and_then(|cases| cases.parse().ok())
+        .unwrap_or(150)
+}
