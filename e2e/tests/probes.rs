@@ -1,5 +1,5 @@
-//! What kernels and configure scripts do beside compiling: questions to compilers, linkers called by themselves, files that
-//! assembly takes in. Each as without farrier, answered the second time, and never stale.
+//! What kernels and configure scripts do beside compiling: questions to compilers, linkers called by themselves, symbols
+//! listed, files that assembly takes in. Each as without farrier, answered the second time, and never stale.
 
 use std::fs;
 use std::path::Path;
@@ -189,5 +189,76 @@ fn builds_do_not_depend_on_the_time_where_that_is_asked_for() -> Result<()> {
     let output = user.run(project.path(), &["--reproducible"], &["sh", "-c", kernel])?;
     let summary = String::from_utf8_lossy(&output.stderr);
     ensure!(!summary.contains("never the same"), "{summary}");
+    Ok(())
+}
+
+/// An object and a thin archive, what has no symbols, and what is left to the real tool: an object of another kind, and no file
+/// at all.
+const LISTS: &str = "\
+all: ; @$(MAKE) -s first && $(MAKE) -s second
+first: a.o b.o e.o l.o all.a
+second: ; @nm --quiet a.o; nm -n all.a | cat; nm e.o 2>&1; nm -gf posix l.o >/dev/null; nm no-such.o 2>&1 || echo $$?
+%.o: %.c ; @gcc -c $< -o $@
+l.o: a.c ; @gcc -flto -c $< -o $@
+e.o: ; @echo | gcc -x assembler -c - -o $@
+all.a: a.o b.o ; @rm -f $@; ar cDPrST $@ $^
+clean: ; @rm -f *.o *.a
+";
+
+#[test]
+fn symbols_are_those_of_the_files_as_they_are() -> Result<()> {
+    let mut user = User::new()?;
+    user.environment.push(("LC_ALL".to_owned(), "C".to_owned()));
+    let project = directory()?;
+    let write = |name: &str, text: &str| fs::write(project.path().join(name), text);
+    write("Makefile", LISTS)?;
+    write("a.c", "int a(void) { return 1; }\n")?;
+    write("b.c", "int a(void);\nint b(void) { return a(); }\n")?;
+    let script = "make -s clean all";
+    let ensure_listed = |what: &str, hits: usize, symbols: &[&str]| -> Result<()> {
+        let expected = plain(project.path(), &format!("export LC_ALL=C; {script}"))?;
+        let output = user.run(project.path(), &[], &["sh", "-c", script])?;
+        let (said, summary) = (
+            String::from_utf8_lossy(&output.stdout),
+            String::from_utf8_lossy(&output.stderr),
+        );
+        ensure!(
+            output.stdout == expected.stdout && output.status.code() == expected.status.code(),
+            "{what}: {said}\ninstead of {}",
+            String::from_utf8_lossy(&expected.stdout)
+        );
+        ensure!(
+            symbols.iter().all(|symbol| said.contains(symbol)),
+            "{what}: {said}"
+        );
+        // Four objects and three lists.
+        ensure!(
+            summary.contains("farrier: 7 steps in ") && summary.contains(&format!(": {hits} from the cache")),
+            "{what}: {summary}"
+        );
+        ensure!(
+            summary.contains("1 (unknown inputs)") && summary.contains("1 (unreadable input)"),
+            "{what}: {summary}"
+        );
+        Ok(())
+    };
+    let symbols = [
+        " T a\n",
+        " T b\n",
+        "\nb.o:\n",
+        "nm: e.o: no symbols\n",
+        "nm: 'no-such.o': No such file\n",
+    ];
+    ensure_listed("nothing known", 0, &symbols)?;
+    ensure_listed("again", 7, &symbols)?;
+    // Its object, and both lists that it is in; the object for the optimiser is made of it as well.
+    write("a.c", "int a(void) { return 1; }\nint other;\n")?;
+    ensure_listed("another symbol", 3, &[" B other\n"])?;
+    // A member of the archive, of the same size: the archive stays what it is.
+    let archive = fs::read(project.path().join("all.a"))?;
+    write("b.c", "int a(void);\nint d(void) { return a(); }\n")?;
+    ensure_listed("another member", 5, &[" B other\n", " T d\n"])?;
+    ensure!(fs::read(project.path().join("all.a"))? == archive);
+    ensure_listed("again", 7, &[" B other\n", " T d\n"])?;
     Ok(())
 }

@@ -47,6 +47,8 @@ const LINKER: [&str; 6] = [
     "LTO_JOBS",
 ];
 const BINUTILS: [&str; 2] = ["GNUTARGET", "SOURCE_DATE_EPOCH"];
+/// How symbols are sorted, and where options may stand.
+const NM: [&str; 3] = ["GNUTARGET", "LC_COLLATE", "POSIXLY_CORRECT"];
 const AR: [&str; 4] = ["GNUTARGET", "SOURCE_DATE_EPOCH", "ZERO_AR_DATE", "AR_OPTIONS"];
 const RUSTC: [&str; 6] = [
     "RUSTC_BOOTSTRAP",
@@ -81,6 +83,7 @@ pub(crate) fn names(tool: Tool, links: bool) -> Vec<&'static str> {
         ],
         Tool::Ar | Tool::Ranlib => &[&MESSAGES, &AR],
         Tool::Objcopy | Tool::Strip => &[&MESSAGES, &BINUTILS],
+        Tool::Nm => &[&MESSAGES, &NM],
         Tool::Rustc => &[&MESSAGES, &RUSTC],
         Tool::Javac | Tool::D8 | Tool::R8 | Tool::Metalava => &[&MESSAGES, &JAVA],
         Tool::Tsc => &[&MESSAGES, &NODE],
@@ -93,7 +96,7 @@ pub(crate) fn names(tool: Tool, links: bool) -> Vec<&'static str> {
 
 /// Every variable that a step of any tool may read, or that makes a compiler's step indescribable; some more than once.
 pub fn environment_names() -> impl Iterator<Item = &'static str> {
-    let lists: [&[&'static str]; 11] = [
+    let lists: [&[&'static str]; 12] = [
         &MESSAGES,
         &COMPILER,
         &GCC,
@@ -101,6 +104,7 @@ pub fn environment_names() -> impl Iterator<Item = &'static str> {
         &LINKER,
         &["MOLD_JOBS", "MOLD_DEBUG"],
         &BINUTILS,
+        &NM,
         &AR,
         &RUSTC,
         &JAVA,

@@ -7,7 +7,7 @@ use crate::response::{self, Quoting};
 use crate::tool::ToolName;
 use crate::{
     NotOurs, Step, Tool, absolute, archiver, assembler, clang_tools, dexer, driver, javac, linker, metalava,
-    objcopy, rustc, typescript,
+    nm, objcopy, rustc, typescript,
 };
 
 /// One command, exactly as a build started it.
@@ -81,6 +81,7 @@ fn step(invocation: &Invocation, files: &dyn ResponseFiles) -> Result<Step, NotO
         Tool::Ar => archiver::parse(&arguments.list)?,
         Tool::Ranlib => archiver::parse_ranlib(&arguments.list)?,
         Tool::Objcopy | Tool::Strip => objcopy::parse(name.tool, &arguments.list)?,
+        Tool::Nm => nm::parse(&arguments.list, invocation.env)?,
         Tool::Rustc => rustc::parse(&arguments.list, invocation)?,
         Tool::Javac => javac::parse(&arguments.list, invocation.env)?,
         Tool::D8 | Tool::R8 => dexer::parse(name.tool, &arguments.list)?,

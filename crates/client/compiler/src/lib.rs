@@ -24,6 +24,7 @@ mod limits;
 mod linker;
 pub mod linker_script;
 mod metalava;
+mod nm;
 mod not_ours;
 mod objcopy;
 mod option;

@@ -87,6 +87,8 @@ pub enum Kind {
     Index,
     /// A file to another form of itself (objcopy, strip), or in place: see [`Caution::InPlace`].
     Transform,
+    /// Contents of files, on standard output (nm).
+    List,
     /// Classes, documents or whatever such a tool makes.
     Generate,
     /// A question about the tool (`--version`, `-print-search-dirs`): answered on standard output, no file written.

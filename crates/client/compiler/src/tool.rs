@@ -19,6 +19,8 @@ pub enum Tool {
     Objcopy,
     /// `strip`, `llvm-strip`.
     Strip,
+    /// `nm`, `llvm-nm`.
+    Nm,
     /// `rustc`.
     Rustc,
     /// `javac`.
@@ -46,7 +48,7 @@ pub(crate) struct ToolName {
 }
 
 /// Last part of a name, tool, whether it is a C++ driver, whether a target or a version may be around it.
-pub(crate) const NAMES: [(&str, Tool, bool, bool); 31] = [
+pub(crate) const NAMES: [(&str, Tool, bool, bool); 32] = [
     ("gcc", Tool::GccDriver, false, true),
     ("g++", Tool::GccDriver, true, true),
     ("cc", Tool::GccDriver, false, true),
@@ -69,6 +71,7 @@ pub(crate) const NAMES: [(&str, Tool, bool, bool); 31] = [
     ("gcc-ranlib", Tool::Ranlib, false, true),
     ("objcopy", Tool::Objcopy, false, true),
     ("strip", Tool::Strip, false, true),
+    ("nm", Tool::Nm, false, true),
     ("rustc", Tool::Rustc, false, false),
     ("javac", Tool::Javac, false, false),
     ("d8", Tool::D8, false, false),
@@ -79,6 +82,9 @@ pub(crate) const NAMES: [(&str, Tool, bool, bool); 31] = [
     ("header-abi-dumper", Tool::HeaderAbiDumper, false, false),
     ("llvm-ar", Tool::Ar, false, true),
 ];
+
+/// Ends like the name of a tool, and is another program: it looks for an `nm` itself, and gives it a plugin.
+const OTHERS: [&str; 1] = ["gcc-nm"];
 
 /// How the first part of a name begins when it names a target (`x86_64-linux-gnu-…`), or a well-known relative of the
 /// plain name. Any other prefix (`ccache-gcc`, `my-gcc`) may be a program with ideas of its own.
@@ -139,6 +145,9 @@ pub fn plain_tool_names() -> impl Iterator<Item = &'static str> {
 impl ToolName {
     pub(crate) fn parse(file_name: &str) -> Option<Self> {
         let plain = without_version(file_name);
+        if OTHERS.iter().any(|other| plain.ends_with(other)) {
+            return None;
+        }
         NAMES
             .iter()
             .filter(|(_, _, _, varies)| *varies || plain == file_name)
@@ -190,6 +199,11 @@ mod tests {
             ("llvm-ar", Some(Tool::Ar)),
             ("llvm-strip-14", Some(Tool::Strip)),
             ("aarch64-linux-gnu-gcc-ar-12", Some(Tool::Ar)),
+            ("nm", Some(Tool::Nm)),
+            ("aarch64-linux-gnu-nm", Some(Tool::Nm)),
+            ("llvm-nm-14", Some(Tool::Nm)),
+            ("gcc-nm", None),
+            ("aarch64-linux-gnu-gcc-nm-12", None),
             ("gcc-ranlib", Some(Tool::Ranlib)),
             ("header-abi-dumper", Some(Tool::HeaderAbiDumper)),
             ("ccache-gcc", None),

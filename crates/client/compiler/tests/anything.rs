@@ -10,7 +10,7 @@ use compiler::{Invocation, NoResponseFiles, Parsed, parse};
 use proptest::prelude::*;
 use support::{CWD, Held};
 
-const TOOLS: &str = "(gcc|g\\+\\+|clang|clang\\+\\+|as|ld|ld.lld|ar|ranlib|objcopy|strip|rustc|javac|d8|r8|metalava|tsc|\
+const TOOLS: &str = "(gcc|g\\+\\+|clang|clang\\+\\+|as|ld|ld.lld|ar|ranlib|objcopy|strip|nm|rustc|javac|d8|r8|metalava|tsc|\
                      clang-tidy|header-abi-dumper|arm-none-eabi-gcc-12)";
 
 /// Words that mean something, cut and glued.

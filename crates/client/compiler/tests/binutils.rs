@@ -1,4 +1,4 @@
-//! Command lines of ld, as, ar, ranlib, objcopy and strip.
+//! Command lines of ld, as, ar, ranlib, objcopy, strip and nm.
 
 mod support;
 
@@ -181,6 +181,53 @@ fn objcopy_and_strip() {
         llvm-strip-15 -S a => Transform | a | out a | [InPlace]
         strip --no-such a => not ours: option `--no-such` is not known
         strip => not ours: no input
+        ",
+    );
+}
+
+#[test]
+fn nm() {
+    check_all(
+        "
+        nm a.o => List | a.o | stdout
+        nm --quiet a.o => List | a.o | stdout
+        nm -n vmlinux => List | vmlinux | stdout
+        nm a.o lib.a /usr/lib/libx.so => List | a.o lib.a /usr/lib/libx.so | stdout
+        nm => List | a.out | stdout
+        nm -n => List | a.out | stdout
+        nm -anPX 32_64 a.o => List | a.o | stdout
+        nm -X32_64 -tx -f posix -fsysv -t d a.o => List | a.o | stdout
+        nm -gntx a.o => List | a.o | stdout
+        nm -gnt x a.o => List | a.o | stdout
+        nm a.o -gDCuUpvrSjeBAoWm => List | a.o | stdout
+        nm --demangle --demangle=rust --radix=d --radix x --format posix a.o => List | a.o | stdout
+        nm --target elf64-x86-64 --ifunc-chars=xy --unicode=hex --no-recurse-limit a.o => List | a.o | stdout
+        nm --defined-only --extern-only --dynamic --with-symbol-versions --print-armap a.o => List | a.o | stdout
+        nm @CMakeFiles/x.dir/objects1.rsp => List | a.o d/b c.o | in CMakeFiles/x.dir/objects1.rsp | stdout
+        nm @no-such => not ours: response file no-such is not there, or too much
+        aarch64-linux-gnu-nm a.o => List | a.o | stdout
+        llvm-nm-14 --no-llvm-bc --numeric-sort a.o => List | a.o | stdout
+        llvm-nm -numeric-sort a.o => not ours: option `-numeric-sort` is not known
+        nm --numeric a.o => not ours: option `--numeric` is not known
+        nm --format => not ours: option `--format` has no argument
+        nm -nt => not ours: option `-t` has no argument
+        nm -l a.o => not ours: `-l`: names of sources are looked for, also in other files
+        nm -nl a.o => not ours: `-nl`: names of sources are looked for, also in other files
+        nm --line-numbers a.o => not ours: `--line-numbers`: names of sources are looked for, also in other files
+        nm --plugin=x.so a.o => not ours: `--plugin=x.so`: a plugin is loaded
+        nm --plugin x.so a.o => not ours: `--plugin`: a plugin is loaded
+        nm -s lib.a => not ours: `-s`: GNU's takes no word after it, LLVM's takes two
+        nm -x a.o => not ours: option `-x` is not known
+        nm -né a.o => not ours: option `-né` is not known
+        nm - => not ours: `-`: an operand without a name
+        nm -- a.o => not ours: `--`: an operand without a name
+        nm /dev/stdin => not ours: `/dev/stdin`: no file that stays what it is
+        nm -B /dev/null => not ours: `/dev/null`: no file that stays what it is
+        nm /proc/self/exe => not ours: `/proc/self/exe`: no file that stays what it is
+        nm --version => Probe | stdout
+        nm -nV a.o => Probe | stdout
+        llvm-nm -h => Probe | stdout
+        gcc-nm a.o => not ours: `gcc-nm` is no tool that we know
         ",
     );
 }

@@ -76,6 +76,8 @@ fn steps_of_linux() {
         ar mPiT init/main.o vmlinux.a arch/head.o => Archive | in vmlinux.a | out vmlinux.a | [Timestamps, Updates]
         objcopy -R .note -R .comment -S -O binary vmlinux arch/boot/vmlinux.bin => Transform | vmlinux | out arch/boot/vmlinux.bin
         objcopy -j .modinfo -O binary vmlinux modules.builtin.modinfo => Transform | vmlinux | out modules.builtin.modinfo
+        nm --quiet x.o => List | x.o | stdout
+        nm -n vmlinux => List | vmlinux | stdout
         strip -g x.ko => Transform | x.ko | out x.ko | [InPlace]
         rustc --edition=2021 -Zbinary_dep_depinfo=y -Astable_features -Dnon_ascii_idents -Cpanic=abort -Cembed-bitcode=n -Clto=n -Cforce-unwind-tables=n -Ccodegen-units=1 -Csymbol-mangling-version=v0 -Crelocation-model=static -Zfunction-sections=n -Wclippy::all --target=./scripts/target.json -Ctarget-feature=-sse -Ccode-model=kernel -Copt-level=2 -Cdebug-assertions=n @./include/generated/rustc_cfg --cfg MODULE --emit=dep-info=rust/.kernel.o.d,obj=rust/kernel.o,metadata=rust/libkernel.rmeta --crate-type rlib -L./rust --crate-name kernel rust/kernel/lib.rs --sysroot=/dev/null => Compile Rust | rust/kernel/lib.rs | in ./scripts/target.json ./include/generated/rustc_cfg | in/ ./rust | out rust/.kernel.o.d rust/kernel.o rust/libkernel.rmeta | rule rust/.kernel.o.d | cwd | [OtherTools, InputsNameInputs, AnyVariable]
         ",

@@ -369,9 +369,12 @@ async fn worker(
         let why = format!("{} is only on this machine", elsewhere.display());
         return Ok(Err(NotExecuted::Remote(why)));
     }
-    if plan.is_probe && wanted.strategy != Strategy::Remote {
-        let why = "a question to a compiler is answered here".to_owned();
-        return Ok(Err(NotExecuted::Remote(why)));
+    if plan.is_quick && wanted.strategy != Strategy::Remote {
+        let why = match plan.is_probe {
+            true => "a question to a compiler is answered here",
+            false => "it is over here before a worker has what it reads",
+        };
+        return Ok(Err(NotExecuted::Remote(why.to_owned())));
     }
     // From here on this machine has nothing to do.
     link.say(&Answer::Waiting).await?;

@@ -18,6 +18,8 @@ pub(crate) const DECLARED_FILES_MAX: usize = 100_000;
 pub(crate) const DECLARED_DEPTH_MAX: usize = 32;
 /// A response file that is read.
 pub(crate) const RESPONSE_FILE_BYTES_MAX: u64 = 16 << 20;
+/// The table of a thin archive whose members are listed.
+pub(crate) const THIN_ARCHIVE_BYTES_MAX: u64 = 64 << 20;
 
 /// Ways in which a command of an unknown tool is expected to behave.
 pub(crate) const PREDICTIONS_MAX: usize = 4;

@@ -1,8 +1,9 @@
 //! What a command is as an action: which files it reads and writes, and everything else that its result depends on.
 //!
 //! Read `layout.rs` (where files are, seen from the action), `discover.rs` (which files are read) and `build.rs` (the
-//! action itself); `scan.rs` scans for headers, `link.rs` looks for libraries, `toolchains.rs` knows what it is made with
-//! and `permitted.rs` what is not kept at all. `moved.rs` has what is the same in every directory once paths are mapped.
+//! action itself); `scan.rs` scans for headers, `link.rs` looks for libraries, `list.rs` for members of archives,
+//! `toolchains.rs` knows what it is made with and `permitted.rs` what is not kept at all. `moved.rs` has what is the same in
+//! every directory once paths are mapped.
 
 mod build;
 mod dated;
@@ -13,6 +14,7 @@ mod environment;
 mod given;
 mod layout;
 mod link;
+mod list;
 mod make_rule;
 mod memo;
 mod mentions;
@@ -84,6 +86,8 @@ pub(crate) struct Plan {
     pub(crate) elsewhere: Option<PathBuf>,
     /// It asks the compiler something, and compiles nothing: done here sooner than anywhere else.
     pub(crate) is_probe: bool,
+    /// It is over here before a worker would have what it reads.
+    pub(crate) is_quick: bool,
     /// Words that the real tool gets after those of the command.
     pub(crate) more: Vec<OsString>,
 }
@@ -241,6 +245,7 @@ pub(crate) fn plan(
         salt: [
             &toolchain.fingerprint[..],
             asked.salt.as_deref().unwrap_or_default().as_bytes(),
+            called(&step, request),
             moved.as_ref().map_or(&[], |_| MARK),
         ]
         .concat(),
@@ -278,6 +283,7 @@ pub(crate) fn plan(
         sources: built.sources,
         elsewhere,
         is_probe: probe::is_probe(&step),
+        is_quick: probe::is_probe(&step) || step.kind == Kind::List,
         more: map.into_iter().map(OsString::from).chain(colours).collect(),
     })
 }
@@ -458,8 +464,14 @@ fn arguments(words: &[OsString], program: &Path) -> Result<Vec<String>, Why> {
         .collect()
 }
 
+/// What a tool that lists calls itself, where it has something to say.
+fn called<'a>(step: &Step, request: &'a Request) -> &'a [u8] {
+    let name = request.arguments.first().filter(|_| step.kind == Kind::List);
+    name.map(|name| name.as_encoded_bytes()).unwrap_or_default()
+}
+
 fn name(step: &Step, request: &Request) -> String {
-    if probe::is_probe(step) {
+    if probe::is_probe(step) || step.kind == Kind::List {
         return first_words(request);
     }
     let output = step.outputs.first().map(|output| &output.path);

@@ -1,6 +1,7 @@
 //! A directory for one command: what is in it before, what is in it after.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -10,6 +11,17 @@ use std::time::SystemTime;
 pub(crate) const ARGS: &str = "a.c -o 'd/with space.o'\n-MD";
 
 pub(crate) const LD_ARGS: &str = "o.o -Map d/ld.map";
+
+/// In which commands sort and speak.
+pub(crate) const LOCALE: (&str, &str) = ("LC_ALL", "C");
+
+/// A variable of a command's environment.
+pub(crate) fn variable(name: &str) -> Option<OsString> {
+    match name == LOCALE.0 {
+        true => Some(LOCALE.1.into()),
+        false => std::env::var_os(name),
+    }
+}
 
 pub(crate) fn prepare(cwd: &Path) {
     fs::create_dir_all(cwd.join("d")).unwrap();

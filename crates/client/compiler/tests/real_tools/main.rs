@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use compiler::{Invocation, Output, Parsed, Shape, parse};
-use directory::{ARGS, LD_ARGS, files, is_installed, prepare};
+use directory::{ARGS, LD_ARGS, LOCALE, files, is_installed, prepare, variable};
 use support::{Held, rendered, words};
 use tables::{BINUTILS, BOTH, CLANG, GCC, JAVAC, RUSTC};
 
@@ -46,6 +46,7 @@ fn complaint(line: &str) -> Option<String> {
     command
         .args(&argv[1..])
         .current_dir(&cwd)
+        .env(LOCALE.0, LOCALE.1)
         .stdin(match input {
             Some(input) => Stdio::from(fs::File::open(cwd.join(input)).unwrap()),
             None => Stdio::null(),
@@ -69,7 +70,7 @@ fn complaint(line: &str) -> Option<String> {
     let invocation = Invocation {
         argv: &argv,
         cwd: &cwd,
-        env: &|name| std::env::var_os(name),
+        env: &variable,
     };
     let parsed = parse(&invocation, &held);
     let Parsed::Step(step) = &parsed else {

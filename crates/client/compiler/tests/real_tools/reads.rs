@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use compiler::{Invocation, Parsed, parse};
 
-use crate::directory::{ARGS, LD_ARGS, files, is_installed, prepare};
+use crate::directory::{ARGS, LD_ARGS, LOCALE, files, is_installed, prepare, variable};
 use crate::support::{Held, rendered, words};
 use crate::tables::READS;
 
@@ -28,6 +28,7 @@ fn unsaid_reads(line: &str) -> Option<String> {
         .arg(&log)
         .args(&argv)
         .current_dir(&cwd)
+        .env(LOCALE.0, LOCALE.1)
         .stdin(match input {
             Some(input) => Stdio::from(fs::File::open(cwd.join(input)).unwrap()),
             None => Stdio::null(),
@@ -47,7 +48,7 @@ fn unsaid_reads(line: &str) -> Option<String> {
     let invocation = Invocation {
         argv: &argv,
         cwd: &cwd,
-        env: &|name| std::env::var_os(name),
+        env: &variable,
     };
     let Parsed::Step(step) = parse(&invocation, &held) else {
         return Some("not ours".to_owned());

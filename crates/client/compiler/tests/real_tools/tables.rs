@@ -194,6 +194,10 @@ objcopy -v o.o d/c.o
 strip o.o
 strip -g -o d/s.o o.o
 strip -g lib.a
+nm o.o
+nm --quiet -n o.o lib.a
+nm -gntx --defined-only lib.a
+nm -f posix -X 32_64 --print-armap lib.a
 ";
 
 /// rustc, with every kind of product.
@@ -248,5 +252,6 @@ ranlib -D lib.a
 objcopy --add-section .x=h2.h --redefine-syms=syms --keep-symbols syms o.o d/c.o
 objcopy --add-gnu-debuglink=lib.a o.o d/c.o
 strip -o d/s.o o.o
+nm -A o.o lib.a
 as -Id s.s -o s.o
 ";

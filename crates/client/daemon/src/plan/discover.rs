@@ -10,6 +10,7 @@ use step_memory::Grounds;
 
 use super::build::ActionBuilder;
 use super::link::Links;
+use super::list;
 use super::make_rule::dependencies;
 use super::probe::{NOTHING, is_empty_of_meaning};
 use super::scan::{self, Scans};
@@ -89,10 +90,14 @@ pub(crate) fn inputs(
             .files
             .extend(links.inputs(request, program, toolchain, step, &mut reads.grounds)?);
     }
+    if step.kind == Kind::List {
+        reads.files.extend(list::inputs(&request.directory, step)?);
+    }
     // Whatever becomes an object goes through an assembler.
     let is_assembled = matches!(step.kind, Kind::Compile | Kind::Assemble | Kind::Link);
     let language = step.language.and_then(scan::language);
-    let on_disk = step.sources.iter().map(|source| (source.as_path(), None));
+    let compiled = step.sources.iter().filter(|_| step.kind != Kind::List);
+    let on_disk = compiled.map(|source| (source.as_path(), None));
     let given = step
         .stdin
         .then(|| (Path::new(INPUT), Some(input.unwrap_or_default())));

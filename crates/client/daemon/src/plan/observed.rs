@@ -196,6 +196,7 @@ impl Question {
             sources,
             elsewhere,
             is_probe: false,
+            is_quick: false,
             more: Vec::new(),
         })
     }
@@ -271,6 +272,7 @@ impl Question {
             sources: built.sources,
             elsewhere: built.elsewhere,
             is_probe: false,
+            is_quick: false,
             more: Vec::new(),
         })
     }

@@ -28,7 +28,7 @@ pub(crate) fn check(step: &Step, has_input: bool) -> Result<(), Why> {
 
 /// Tools of which it is known what they are made of and what they read.
 fn is_known(tool: Tool) -> bool {
-    matches!(tool, Tool::GccDriver | Tool::ClangDriver | Tool::Ld)
+    matches!(tool, Tool::GccDriver | Tool::ClangDriver | Tool::Ld | Tool::Nm)
 }
 
 fn is_kept(kind: Kind) -> bool {
@@ -39,7 +39,8 @@ fn is_kept(kind: Kind) -> bool {
         | Kind::Preprocess
         | Kind::Dependencies
         | Kind::SyntaxOnly
-        | Kind::Link => true,
+        | Kind::Link
+        | Kind::List => true,
         // They are over before anybody has asked, or change what is there already.
         Kind::Archive
         | Kind::Index

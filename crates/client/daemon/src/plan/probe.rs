@@ -81,7 +81,7 @@ pub(crate) fn renamed(step: &Step, arguments: &[OsString]) -> Option<Vec<OsStrin
 pub(crate) fn is_empty_of_meaning(step: &Step, text: &[u8], arguments: &[OsString]) -> bool {
     let makes_no_text = match step.kind {
         Kind::Compile | Kind::Assemble | Kind::CompileToAssembly | Kind::SyntaxOnly => true,
-        Kind::Preprocess | Kind::Dependencies | Kind::Link => false,
+        Kind::Preprocess | Kind::Dependencies | Kind::Link | Kind::List => false,
         Kind::PrecompileHeader
         | Kind::Archive
         | Kind::Index

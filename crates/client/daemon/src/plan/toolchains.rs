@@ -183,12 +183,18 @@ mod tests {
             toolchains.of(&request, gcc).unwrap().fingerprint,
             first.fingerprint
         );
-        let request = Request {
-            arguments: vec!["ld".into()],
-            ..request
-        };
-        let linker = toolchains.of(&request, Path::new("/usr/bin/ld")).unwrap();
-        assert_eq!(linker.elsewhere, None);
-        assert_ne!(linker.fingerprint, first.fingerprint);
+        let mut fingerprints = vec![first.fingerprint];
+        for tool in ["ld", "nm"] {
+            let request = Request {
+                arguments: vec![tool.into()],
+                ..request.clone()
+            };
+            let found = toolchains
+                .of(&request, &Path::new("/usr/bin").join(tool))
+                .unwrap();
+            assert_eq!(found.elsewhere, None);
+            assert!(!fingerprints.contains(&found.fingerprint), "{tool}");
+            fingerprints.push(found.fingerprint);
+        }
     }
 }

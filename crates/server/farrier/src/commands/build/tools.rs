@@ -66,9 +66,9 @@ fn tools_of(path: &OsStr, links: &Path) -> BTreeSet<OsString> {
         .collect()
 }
 
-/// Only tools whose work is kept: the others, such as `ar` and `nm`, would only start later.
+/// Only tools whose work is kept: the others, such as `ar` and `objcopy`, would only start later.
 fn is_linked(tool: Tool) -> bool {
-    matches!(tool, Tool::GccDriver | Tool::ClangDriver | Tool::Ld)
+    matches!(tool, Tool::GccDriver | Tool::ClangDriver | Tool::Ld | Tool::Nm)
 }
 
 #[cfg(test)]
@@ -86,6 +86,8 @@ mod tests {
             "clang-15",
             "ld",
             "nm",
+            "x86_64-linux-gnu-gcc-nm-12",
+            "ar",
             "cat",
             "ccache-gcc",
         ] {
@@ -99,7 +101,15 @@ mod tests {
                 .map(|entry| entry.unwrap().file_name());
             names.collect::<BTreeSet<_>>()
         };
-        let wanted = ["clang-15", "farrier-cc", "gcc", "ld", "x86_64-linux-gnu-g++-12"].map(OsString::from);
+        let wanted = [
+            "clang-15",
+            "farrier-cc",
+            "gcc",
+            "ld",
+            "nm",
+            "x86_64-linux-gnu-g++-12",
+        ]
+        .map(OsString::from);
         for wrapper in ["/one/farrier-cc", "/two/farrier-cc", "/two/farrier-cc"] {
             link(&links, &path, &[], Path::new(wrapper)).unwrap();
             assert_eq!(linked(), BTreeSet::from(wanted.clone()));
