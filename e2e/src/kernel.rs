@@ -154,9 +154,14 @@ impl Kernel {
 
     /// Runs lines in the tree through farrier.
     pub fn farrier(&self, user: &User, script: &str) -> Result<Built> {
+        self.farrier_with(&[], user, script)
+    }
+
+    /// The same, with options of `farrier run`.
+    pub fn farrier_with(&self, options: &[&str], user: &User, script: &str) -> Result<Built> {
         let begun = Instant::now();
         let output = user
-            .farrier(&["run", "--", "sh", "-ec", script])?
+            .farrier(&[&["run"], options, &["--", "sh", "-ec", script]].concat())?
             .envs(self.environment()?)
             .current_dir(&self.source)
             .stdin(Stdio::null())

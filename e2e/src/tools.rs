@@ -60,6 +60,18 @@ pub fn dialects() -> Result<PathBuf> {
         .map_err(|error| anyhow!(error))
 }
 
+/// The shell for recipes, beside `farrier` like the others.
+pub fn shell() -> Result<PathBuf> {
+    if let Some(program) = std::env::var_os("FARRIER_E2E_BINARY") {
+        return Ok(PathBuf::from(program).with_file_name("farrier-sh"));
+    }
+    static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    BUILT
+        .get_or_init(|| build(&["--bin", "farrier-sh"], "farrier-sh").map_err(|error| format!("{error:#}")))
+        .clone()
+        .map_err(|error| anyhow!(error))
+}
+
 /// The worker's tool for tests of persistent workers.
 pub fn persistent_tool() -> Result<PathBuf> {
     static BUILT: OnceLock<Result<PathBuf, String>> = OnceLock::new();

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Built, Configuration, Kernel, ensure_same};
 use crate::build::{Step, User};
+use crate::tools;
 
 /// Why steps of a kernel are left to the real tool, or are not kept, in the words of `farrier steps`; and what is in the
 /// names of all steps that are.
@@ -37,7 +38,8 @@ const OF_ITSELF: &str = "tools/objtool/.fixdep.o.cmd";
 /// Fewer files are no kernel.
 const FILES_MIN: usize = 300;
 
-/// Makes a kernel plainly, then through farrier that knows nothing, then again after `make clean`, then again from nothing.
+/// Makes a kernel plainly, then through farrier that knows nothing, then again after `make clean`, then again from nothing, and
+/// once more with recipes absorbed.
 /// All must be the same to the byte; what is not kept must have a reason that is known here. Prints what it saw.
 pub fn check(name: &str, configuration: Configuration) -> Result<Kernel> {
     let kernel = Kernel::new(configuration)?;
@@ -77,6 +79,14 @@ pub fn check(name: &str, configuration: Configuration) -> Result<Kernel> {
     last.print(name, "again");
     last.ensure_known()?;
     ensure_same("from nothing", &kernel.hashes()?, &expected)?;
+
+    kernel.forget()?;
+    tools::shell()?;
+    let absorbed = kernel.farrier_with(&["--absorb"], &user, &all)?;
+    absorbed.print(name, "again, recipes absorbed");
+    absorbed.ensure_known()?;
+    ensure_no_other_errors(&absorbed, &plain_errors)?;
+    ensure_same("with recipes absorbed", &kernel.hashes()?, &expected)?;
     println!("{name}: {} files, none differs", expected.len());
     Ok(kernel)
 }
