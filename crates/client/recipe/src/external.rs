@@ -51,8 +51,18 @@ pub(crate) fn find(name: &[u8]) -> Option<PathBuf> {
         })
 }
 
-/// Says that a command is not there.
+/// Says that a command is not there, or nowhere where it could be executed.
 pub(crate) fn not_found(name: &[u8], line: usize) -> u8 {
+    let path = env::var_os("PATH")
+        .filter(|_| !name.contains(&b'/'))
+        .unwrap_or_default();
+    if env::split_paths(&path).any(|directory| directory.join(OsStr::from_bytes(name)).exists()) {
+        complain(
+            line,
+            &format!("{}: Permission denied", String::from_utf8_lossy(name)),
+        );
+        return EXIT_NOT_EXECUTABLE;
+    }
     complain(line, &format!("{}: not found", String::from_utf8_lossy(name)));
     EXIT_NOT_FOUND
 }

@@ -90,6 +90,9 @@ pub(crate) fn check(simple: &Simple) -> Result<(), NotOurs> {
         return Ok(());
     }
     let name = simple.name().ok_or(NotOurs("a command from a variable"))?;
+    if name.is_empty() {
+        return Err(NotOurs("a command without a name"));
+    }
     if LEFT.contains(&name.as_slice()) {
         return Err(NotOurs("a command of the shell's own"));
     }

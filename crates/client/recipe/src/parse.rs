@@ -325,3 +325,57 @@ fn assignment(word: &Word, plain: usize) -> Option<(String, Word)> {
     value.extend_from_slice(rest);
     Some((name.to_owned(), value))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: Result<usize, &'static str>) {
+        let found = parse(text.as_bytes()).map(|script| script.0.len());
+        assert_eq!(found, expected.map_err(NotOurs), "{text}");
+    }
+
+    #[test]
+    fn what_is_known_is_read() {
+        check("", Ok(0));
+        check(" \n\n# nothing\n", Ok(0));
+        check("a; b\nc && d || e", Ok(3));
+        check("if a; then b; elif c; then d; else e; fi >f 2>&1; g", Ok(2));
+        check("{ a; }; (b; c)", Ok(2));
+        check("! a 'then' \\fi \"do\"", Ok(1));
+        check("echo x | xargs y", Ok(1));
+        check("A=1 B=$A c; D=", Ok(2));
+        check("a 2>b <c >>d", Ok(1));
+        check("echo fi then }", Ok(1));
+        check("set -e; trap \"rm -f x$$\" EXIT; trap - INT TERM", Ok(3));
+    }
+
+    #[test]
+    fn what_is_not_is_refused() {
+        check("a | b", Err("a pipe"));
+        check("echo x | test y", Err("a pipe"));
+        check("echo x | y | z", Err("a pipe"));
+        check("echo x >f | y", Err("a pipe"));
+        check("a &", Err("a background command"));
+        check("a *.c", Err("a pattern, a tilde or a backquote"));
+        check("\"a", Err("a quote without end"));
+        check("a <<b", Err("a here-document"));
+        check("$a", Err("a command from a variable"));
+        check("a $(b)", Err("a substitution"));
+        check("a ${b-c}", Err("an expansion with an operator"));
+        check("a >$b", Err("a file name that may be many words"));
+        check("a 3>b", Err("a descriptor beyond 2"));
+        check("a >&-", Err("a descriptor that is closed, or beyond 2"));
+        check("for", Err("a reserved word"));
+        check("()", Err("nothing where a command is due"));
+        check("f() { a; }", Err("a function"));
+        check("a; then", Err("a reserved word"));
+        check("PATH=x; a", Err("a variable that means something"));
+        check("trap '*' EXIT", Err("a pattern, a tilde or a backquote"));
+        check("trap '' INT", Err("a signal that is ignored"));
+        check("read x", Err("a command of the shell's own"));
+        check(&"(".repeat(100), Err("commands within commands"));
+        check(">f", Err("no command"));
+        check("a)", Err("a syntax that is not known here"));
+    }
+}

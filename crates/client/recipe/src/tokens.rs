@@ -11,7 +11,7 @@ pub struct NotOurs(
     pub &'static str,
 );
 
-/// One word or operator, and the line it is on.
+/// One word or operator, and the line it ends on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Token {
     pub(crate) kind: TokenKind,
@@ -171,7 +171,6 @@ impl Reader<'_> {
     }
 
     fn word(&mut self) -> Result<(), NotOurs> {
-        let line = self.line;
         let mut word = Builder::default();
         let mut is_quoted = false;
         // Bytes before a quote or a dollar.
@@ -241,7 +240,7 @@ impl Reader<'_> {
                 plain: plain.unwrap_or(bytes),
             },
         };
-        self.tokens.push(Token { kind, line });
+        self.push(kind);
         Ok(())
     }
 

@@ -396,6 +396,29 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20 * cases(), failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever text comes is refused, or means what it means to the shell.
+    #[test]
+    fn any_text_is_refused_or_understood(pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..16)) {
+        let recipe = pieces.concat();
+        // Process numbers differ.
+        if is_dash() && !recipe.contains("$$") && recipe::is_ours(recipe.as_bytes()).is_ok() {
+            let ours = done(Path::new(env!("CARGO_BIN_EXE_farrier-sh")), "-c", &recipe);
+            let theirs = done(Path::new("/bin/sh"), "-c", &recipe);
+            prop_assert_eq!(ours, theirs, "{:?}", recipe);
+        }
+    }
+}
+
+/// What the language is made of.
+const PIECES: [&str; 45] = [
+    "true", "false", " X=", "$X", "${X}", "cat ", "a", "1", " ", "\t", "\n", "'", "\"", "\\", "$", "{", "}",
+    "(", ")", ";", "&", "|", "<", ">", "#", "!", "=", "*", "~", "`", "if ", "then ", "fi ", "else ", "trap ",
+    "set -e", "echo ", "printf ", "%s", "[ ", " ]", "$?", "\\\n", "é", "2>&1",
+];
+
 /// More by the variable.
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES")

@@ -21,7 +21,7 @@ pub(super) fn makefiles(directory: &Path, before: Option<&OsStr>) -> Result<OsSt
     let shell = this.with_file_name(recipe::SHELL_NAME);
     ensure!(
         shell.is_file(),
-        "--absorb wants {}, which is not there; it is built by `cargo build --release -p recipe`",
+        "--absorb wants {}, which is not there; `cargo small` builds it",
         shell.display()
     );
     written(directory, &shell, before)
