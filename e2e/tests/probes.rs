@@ -197,7 +197,7 @@ fn builds_do_not_depend_on_the_time_where_that_is_asked_for() -> Result<()> {
 const LISTS: &str = "\
 all: ; @$(MAKE) -s first && $(MAKE) -s second
 first: a.o b.o e.o l.o all.a
-second: ; @nm --quiet a.o; nm -n all.a | cat; nm e.o 2>&1; nm -gf posix l.o >/dev/null; nm no-such.o 2>&1 || echo $$?
+second: ; @$(NM) --quiet a.o; $(NM) -n all.a | cat; $(NM) e.o 2>&1; $(NM) -gf posix l.o >/dev/null; $(NM) no-such.o 2>&1 || echo $$?
 %.o: %.c ; @gcc -c $< -o $@
 l.o: a.c ; @gcc -flto -c $< -o $@
 e.o: ; @echo | gcc -x assembler -c - -o $@
@@ -214,10 +214,12 @@ fn symbols_are_those_of_the_files_as_they_are() -> Result<()> {
     write("Makefile", LISTS)?;
     write("a.c", "int a(void) { return 1; }\n")?;
     write("b.c", "int a(void);\nint b(void) { return a(); }\n")?;
-    let script = "make -s clean all";
+    let script = "make -s clean all NM=nm";
     let ensure_listed = |what: &str, hits: usize, symbols: &[&str]| -> Result<()> {
         let expected = plain(project.path(), &format!("export LC_ALL=C; {script}"))?;
-        let output = user.run(project.path(), &[], &["sh", "-c", script])?;
+        // By itself it has a link only where LLVM makes it slow.
+        let launched = script.replace("NM=nm", "NM='farrier-cc nm'");
+        let output = user.run(project.path(), &[], &["sh", "-c", &launched])?;
         let (said, summary) = (
             String::from_utf8_lossy(&output.stdout),
             String::from_utf8_lossy(&output.stderr),

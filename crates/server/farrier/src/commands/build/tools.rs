@@ -53,22 +53,34 @@ pub(super) fn link(directory: &Path, path: &OsStr, more: &[OsString], wrapper: &
 fn tools_of(path: &OsStr, links: &Path) -> BTreeSet<OsString> {
     std::env::split_paths(path)
         .filter(|directory| directory.is_absolute() && directory != links)
-        // A directory that cannot be listed has nothing for anyone.
-        .filter_map(|directory| fs::read_dir(directory).ok())
-        .flatten()
-        .filter_map(|entry| Some(entry.ok()?.file_name()))
-        .filter(|name| {
-            name.to_str()
-                .and_then(compiler::is_tool_name)
-                .is_some_and(is_linked)
+        .flat_map(|directory| {
+            let loads_llvm = loads_llvm(&directory);
+            // A directory that cannot be listed has nothing for anyone.
+            let entries = fs::read_dir(&directory).into_iter().flatten().flatten();
+            let names = entries.map(|entry| entry.file_name());
+            names.filter(move |name| name.to_str().is_some_and(|name| is_linked(name, loads_llvm)))
         })
         .take(TOOLS_MAX)
         .collect()
 }
 
-/// Only tools whose work is kept: the others, such as `ar` and `objcopy`, would only start later.
-fn is_linked(tool: Tool) -> bool {
-    matches!(tool, Tool::GccDriver | Tool::ClangDriver | Tool::Ld | Tool::Nm)
+/// Only tools whose work is kept, and takes longer than an answer: the others, such as `ar`, would only start later.
+fn is_linked(name: &str, loads_llvm: bool) -> bool {
+    match compiler::is_tool_name(name) {
+        Some(Tool::GccDriver | Tool::ClangDriver | Tool::Ld) => true,
+        // By itself that of binutils takes a millisecond; with LLVM, twenty.
+        Some(Tool::Nm) => loads_llvm || name.contains("llvm-nm"),
+        _ => false,
+    }
+}
+
+/// Whether the tools of binutils in a directory load LLVM each time, to know its objects.
+fn loads_llvm(directory: &Path) -> bool {
+    let plugins = directory.join("../lib/bfd-plugins");
+    let entries = fs::read_dir(plugins).into_iter().flatten().flatten();
+    entries
+        .into_iter()
+        .any(|entry| entry.file_name().to_string_lossy().starts_with("LLVMgold"))
 }
 
 #[cfg(test)]
@@ -86,6 +98,7 @@ mod tests {
             "clang-15",
             "ld",
             "nm",
+            "llvm-nm-14",
             "x86_64-linux-gnu-gcc-nm-12",
             "ar",
             "cat",
@@ -106,7 +119,7 @@ mod tests {
             "farrier-cc",
             "gcc",
             "ld",
-            "nm",
+            "llvm-nm-14",
             "x86_64-linux-gnu-g++-12",
         ]
         .map(OsString::from);
@@ -115,6 +128,13 @@ mod tests {
             assert_eq!(linked(), BTreeSet::from(wanted.clone()));
             assert_eq!(fs::read_link(links.join("gcc")).unwrap(), Path::new(wrapper));
         }
+        let plugins = directory.path().join("lib/bfd-plugins");
+        fs::create_dir_all(&plugins).unwrap();
+        fs::write(plugins.join("liblto_plugin.so"), "").unwrap();
+        assert!(!tools_of(&path, &links).contains(OsStr::new("nm")));
+        fs::write(plugins.join("LLVMgold-14.so"), "").unwrap();
+        assert!(tools_of(&path, &links).contains(OsStr::new("nm")));
+
         let more = |name: &str| link(&links, &path, &[name.into()], Path::new("/two/farrier-cc"));
         more("bison").unwrap();
         assert_eq!(
