@@ -10,7 +10,7 @@ use crate::tools;
 
 /// Why steps of a kernel are left to the real tool, or are not kept, in the words of `farrier steps`; and what is in the
 /// names of all steps that are.
-const EXPLAINED: [(&str, &str); 9] = [
+const EXPLAINED: [(&str, &str); 10] = [
     // `--version`, `ld -v`, `-print-file-name=`.
     ("kind: Probe", ""),
     // What Kconfig asks for and this compiler does not have.
@@ -26,6 +26,8 @@ const EXPLAINED: [(&str, &str); 9] = [
     // Whether programs for 32 bits can be linked, where their libraries are not installed.
     ("unreadable input", "-x c - -o /dev/null"),
     ("a plugin is loaded", ""),
+    // Whether clang can have another assembler do its work.
+    ("caution: OtherTools", "clang -Werror -D__KERNEL__"),
 ];
 
 /// The most steps of a second build that may not be answered from the cache, for each hundred: questions about options

@@ -12,6 +12,9 @@ use std::thread;
 
 use wrapper::{InProcess, OFF_VARIABLE, TOOLS_VARIABLE};
 
+use crate::small::{plainly, say};
+use crate::xargs;
+
 /// The shell that everything is left to which is not done here.
 pub(crate) const REAL_SHELL: &str = "/bin/sh";
 /// Tools that are watched, of `farrier run --observe`.
@@ -35,6 +38,8 @@ pub(crate) struct External<'a> {
     /// What it reads, where that is not this process's standard input.
     pub(crate) input: Option<&'a [u8]>,
     pub(crate) line: usize,
+    /// The recipe is nothing else: this process may become it.
+    pub(crate) is_alone: bool,
 }
 
 /// Where a command is.
@@ -45,10 +50,12 @@ pub(crate) fn find(name: &[u8]) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
     env::split_paths(&path)
         .map(|directory| directory.join(OsStr::from_bytes(name)))
-        .find(|path| {
-            path.metadata()
-                .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-        })
+        .find(|path| is_executable(path))
+}
+
+pub(crate) fn is_executable(path: &Path) -> bool {
+    path.metadata()
+        .is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
 }
 
 /// Says that a command is not there, or nowhere where it could be executed.
@@ -57,21 +64,18 @@ pub(crate) fn not_found(name: &[u8], line: usize) -> u8 {
         .filter(|_| !name.contains(&b'/'))
         .unwrap_or_default();
     if env::split_paths(&path).any(|directory| directory.join(OsStr::from_bytes(name)).exists()) {
-        complain(
-            line,
-            &format!("{}: Permission denied", String::from_utf8_lossy(name)),
-        );
+        complain(line, &[name, b": Permission denied"].concat());
         return EXIT_NOT_EXECUTABLE;
     }
-    complain(line, &format!("{}: not found", String::from_utf8_lossy(name)));
+    complain(line, &[name, b": not found"].concat());
     EXIT_NOT_FOUND
 }
 
 /// As the shell says it.
-pub(crate) fn complain(line: usize, what: &str) {
-    let _ = io::stdout().flush();
+pub(crate) fn complain(line: usize, what: &[u8]) {
+    let said = [format!("{REAL_SHELL}: {line}: ").as_bytes(), what, b"\n"].concat();
     // Nobody is left to tell that it cannot be told.
-    let _ = writeln!(io::stderr(), "{REAL_SHELL}: {line}: {what}");
+    let _ = io::stderr().write_all(&said);
 }
 
 impl External<'_> {
@@ -81,6 +85,7 @@ impl External<'_> {
             let call = InProcess {
                 arguments: &self.words,
                 set: &self.set,
+                may_replace: self.is_alone,
             };
             return call.run();
         }
@@ -100,12 +105,38 @@ impl External<'_> {
         }
     }
 
+    /// Does it for `xargs`, which tells how it ended in its own way.
+    pub(crate) fn run_for_xargs(&self) -> u8 {
+        if self.is_wrapped() {
+            return xargs::status(self.run());
+        }
+        let name = self.words[0].display();
+        let ended = self.waited(&mut self.command(&self.program));
+        let (status, said) = match ended.map(|status| (status.code(), status.signal())) {
+            Ok((Some(255), _)) => (255, format!("{name}: exited with status 255; aborting")),
+            Ok((Some(code), _)) => return xargs::status(u8::try_from(code).unwrap_or(u8::MAX)),
+            Ok((None, signal)) => {
+                let said = format!("{name}: terminated by signal {}", signal.unwrap_or_default());
+                say(&format!("xargs: {said}"));
+                return xargs::EXIT_KILLED;
+            }
+            Err(error) => {
+                say(&format!("xargs: {name}: {}", plainly(&error)));
+                return match error.kind() {
+                    io::ErrorKind::NotFound => EXIT_NOT_FOUND,
+                    _ => EXIT_NOT_EXECUTABLE,
+                };
+            }
+        };
+        say(&format!("xargs: {said}"));
+        xargs::status(status)
+    }
+
     /// Becomes it, unless this process has to answer for it itself. Returns only if nothing has become of that.
     pub(crate) fn replace(&self) {
         if self.is_wrapped() || self.input.is_some() {
             return;
         }
-        let _ = io::stdout().flush();
         // What is wrong with it is found again by who tries to start it.
         let _ = self.command(&self.program).args(&self.words[1..]).exec();
     }
@@ -121,9 +152,12 @@ impl External<'_> {
 
     /// What is read of standard input here is lost for the commands after it.
     fn may_read_input(&self) -> bool {
-        self.words[1..]
-            .iter()
-            .any(|word| word == "-" || word == "/dev/stdin")
+        let names_input = |word: &OsString| {
+            word == "-"
+                || word.to_string_lossy().contains("/dev/stdin")
+                || word.to_string_lossy().contains("/fd/")
+        };
+        self.words[1..].iter().any(names_input)
     }
 
     fn command(&self, program: &Path) -> Command {
@@ -135,7 +169,6 @@ impl External<'_> {
     }
 
     fn waited(&self, command: &mut Command) -> io::Result<ExitStatus> {
-        let _ = io::stdout().flush();
         if command.get_args().len() == 0 {
             command.args(&self.words[1..]);
         }
@@ -156,10 +189,10 @@ impl External<'_> {
     fn cannot(&self, error: &io::Error) -> u8 {
         let name = self.words[0].as_bytes();
         match error.kind() {
-            io::ErrorKind::NotFound => not_found(name, self.line),
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => not_found(name, self.line),
             _ => {
-                let what = crate::small::plainly(error);
-                complain(self.line, &format!("{}: {what}", self.words[0].display()));
+                let what = plainly(error);
+                complain(self.line, &[name, b": ", what.as_bytes()].concat());
                 EXIT_NOT_EXECUTABLE
             }
         }
@@ -180,14 +213,13 @@ fn told(status: ExitStatus) -> u8 {
     let code = match status.signal() {
         None => status.code().unwrap_or(i32::from(EXIT_NOT_EXECUTABLE)),
         Some(signal) => {
-            if let Some((_, name)) = SIGNALS.iter().find(|(number, _)| *number == signal) {
+            if let Some(name) = said_of(signal) {
                 let dumped = if status.core_dumped() {
                     " (core dumped)"
                 } else {
                     ""
                 };
-                // As above.
-                let _ = writeln!(io::stderr(), "{name}{dumped}");
+                say(&format!("{name}{dumped}"));
             }
             EXIT_SIGNAL + signal
         }
@@ -196,7 +228,19 @@ fn told(status: ExitStatus) -> u8 {
 }
 
 /// What a shell says of a command that a signal ended. It says nothing of an interrupt and of a broken pipe.
-const SIGNALS: [(i32, &str); 10] = [
+fn said_of(signal: i32) -> Option<String> {
+    let known = SIGNALS.iter().find(|(number, _)| *number == signal);
+    match (known, signal) {
+        (Some((_, name)), _) => Some((*name).to_owned()),
+        (None, REAL_TIME_FIRST..) => Some(format!("Real-time signal {}", signal - REAL_TIME_FIRST)),
+        (None, _) => None,
+    }
+}
+
+/// The first that has no name; the C library keeps two before it to itself.
+const REAL_TIME_FIRST: i32 = 34;
+
+const SIGNALS: [(i32, &str); 21] = [
     (1, "Hangup"),
     (3, "Quit"),
     (4, "Illegal instruction"),
@@ -205,6 +249,17 @@ const SIGNALS: [(i32, &str); 10] = [
     (7, "Bus error"),
     (8, "Floating point exception"),
     (9, "Killed"),
+    (10, "User defined signal 1"),
     (11, "Segmentation fault"),
+    (12, "User defined signal 2"),
+    (14, "Alarm clock"),
     (15, "Terminated"),
+    (16, "Stack fault"),
+    (24, "CPU time limit exceeded"),
+    (25, "File size limit exceeded"),
+    (26, "Virtual timer expired"),
+    (27, "Profiling timer expired"),
+    (29, "I/O possible"),
+    (30, "Power failure"),
+    (31, "Bad system call"),
 ];

@@ -1,14 +1,14 @@
 //! Which commands are understood here, and with which words; everything else that belongs to a shell is left to one.
 
 use crate::parse::parse;
-use crate::script::{Part, Simple, Word, literal};
+use crate::script::{Body, Part, Simple, Word, literal};
 use crate::tokens::NotOurs;
 use crate::traps::Event;
 
 /// Words that begin or end something that is not done here, where a command is due.
-const RESERVED: [&[u8]; 13] = [
-    b"then", b"elif", b"else", b"fi", b"do", b"done", b"case", b"esac", b"for", b"while", b"until", b"!",
-    b"}",
+const RESERVED: [&[u8]; 14] = [
+    b"in", b"then", b"elif", b"else", b"fi", b"do", b"done", b"case", b"esac", b"for", b"while", b"until",
+    b"!", b"}",
 ];
 
 /// Commands that `/bin/sh` does itself, and so do we.
@@ -89,6 +89,16 @@ pub(crate) fn check(simple: &Simple) -> Result<(), NotOurs> {
     if simple.words.is_empty() {
         return Ok(());
     }
+    let set: Vec<&str> = simple.assignments.iter().map(|(name, _)| name.as_str()).collect();
+    let uses_set = |part: &Part| matches!(part, Part::Variable { name, .. } if set.contains(&name.as_str()));
+    if simple
+        .assignments
+        .iter()
+        .flat_map(|(_, value)| value)
+        .any(uses_set)
+    {
+        return Err(NotOurs("variables of a command that use each other"));
+    }
     let name = simple.name().ok_or(NotOurs("a command from a variable"))?;
     if name.is_empty() {
         return Err(NotOurs("a command without a name"));
@@ -119,7 +129,7 @@ pub(crate) fn check(simple: &Simple) -> Result<(), NotOurs> {
             _ => false,
         }),
         b"cd" => literals().is_some_and(|words| {
-            matches!(words.as_slice(), [directory] if !directory.is_empty() && !directory.starts_with(b"-"))
+            matches!(words.as_slice(), [directory] if !directory.is_empty() && !directory.starts_with(b"-") && !directory.starts_with(b"//"))
         }),
         b"kill" => is_own_end(words),
         b"trap" => return check_trap(words),
@@ -195,19 +205,36 @@ fn check_trap(words: &[Word]) -> Result<(), NotOurs> {
     if events.is_empty() || !are_known {
         return Err(unknown);
     }
+    match self::action(action).ok_or(unknown)?.as_slice() {
+        b"" => Err(NotOurs("a signal that is ignored")),
+        b"-" => Ok(()),
+        // A number is a signal, not an action.
+        text if text.iter().all(u8::is_ascii_digit) => Err(unknown),
+        text => {
+            let script = parse(text)?;
+            let mut has_trap = false;
+            script.each(0, &mut |pipeline, _| {
+                has_trap |= matches!(&pipeline.command.body, Body::Simple(simple)
+                    if simple.name().as_deref() == Some(b"trap") && simple.words.get(1).and_then(|action| literal(action)).as_deref() != Some(b"-"));
+            });
+            match has_trap {
+                true => Err(NotOurs("a trap within a trap")),
+                false => Ok(()),
+            }
+        }
+    }
+}
+
+/// What a trap does, as far as that is known before: with some process number in the place of the real one.
+pub(crate) fn action(word: &[Part]) -> Option<Vec<u8>> {
     let mut text = Vec::new();
-    for part in action {
+    for part in word {
         match part {
             Part::Text(part) => text.extend(part),
             Part::Process => text.extend(b"1"),
             Part::Empty => {}
-            Part::Variable { .. } | Part::Status => return Err(unknown),
+            Part::Variable { .. } | Part::Status => return None,
         }
     }
-    match text.as_slice() {
-        b"" => Err(NotOurs("a signal that is ignored")),
-        b"-" => Ok(()),
-        // A trap within a trap would be read each time anew.
-        text => parse(text).map(|_| ()),
-    }
+    Some(text)
 }

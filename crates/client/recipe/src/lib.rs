@@ -16,6 +16,7 @@ mod run;
 mod script;
 mod small;
 mod streams;
+mod surroundings;
 mod tame;
 mod texts;
 mod tokens;
@@ -36,6 +37,8 @@ pub const SHELL_NAME: &str = "farrier-sh";
 /// The only shell that this one does as.
 const MODEL: &str = "dash";
 
+const THIS: &str = "/proc/self/exe";
+
 /// Everything that the program does.
 pub fn main(argv: &[OsString]) -> ExitCode {
     let words: Vec<&OsStr> = argv.iter().skip(1).map(OsString::as_os_str).collect();
@@ -45,10 +48,19 @@ pub fn main(argv: &[OsString]) -> ExitCode {
         && let Ok(script) = read(text.as_bytes())
         && let Ok(shell) = run::Shell::new(ends_on_failure)
     {
-        return ExitCode::from(shell.run(&script));
+        let nameless = surroundings::nameless(std::env::vars_os());
+        if nameless.is_empty() || run::is_one_program(&script) {
+            return ExitCode::from(shell.run(&script));
+        }
+        let mut again = Command::new(THIS);
+        nameless.iter().for_each(|name| {
+            again.env_remove(name);
+        });
+        // If that cannot be, /bin/sh can do it all.
+        let _ = again.args(&words).exec();
     }
     let error = Command::new(REAL_SHELL).args(&words).exec();
-    eprintln!("{REAL_SHELL}: {error}");
+    small::say(&format!("{REAL_SHELL}: {error}"));
     ExitCode::from(external::EXIT_NOT_FOUND)
 }
 
@@ -58,6 +70,7 @@ pub fn is_ours(recipe: &[u8]) -> Result<(), NotOurs> {
 }
 
 fn read(text: &[u8]) -> Result<script::Script, NotOurs> {
+    surroundings::check(std::env::vars_os())?;
     let script = parse::parse(text)?;
     tame::check(&script, &expand::environment)?;
     Ok(script)

@@ -344,7 +344,7 @@ mod tests {
         check("{ a; }; (b; c)", Ok(2));
         check("! a 'then' \\fi \"do\"", Ok(1));
         check("echo x | xargs y", Ok(1));
-        check("A=1 B=$A c; D=", Ok(2));
+        check("A=1 B=$C c; D=", Ok(2));
         check("a 2>b <c >>d", Ok(1));
         check("echo fi then }", Ok(1));
         check("set -e; trap \"rm -f x$$\" EXIT; trap - INT TERM", Ok(3));

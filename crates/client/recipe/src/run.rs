@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 use rustix::process::Signal;
 
 use crate::expand::Variables;
-use crate::external::{External, complain, find, not_found};
+use crate::external::{External, complain, find, is_executable, not_found};
 use crate::parse::parse;
 use crate::place::Place;
 use crate::script::{AndOr, Body, Command, If, Joint, Pipeline, Script, Simple};
@@ -35,7 +35,7 @@ pub(crate) struct Shell {
     status: u8,
     /// `set -e`
     ends_on_failure: bool,
-    /// The recipe is a program and nothing else: make, asked for a shell that it knows, would have started just that.
+    /// The recipe is a program and nothing else. make would have started just that, and what ends the one ends the other.
     is_replaced: bool,
 }
 
@@ -178,6 +178,7 @@ impl Shell {
                 self.place.assigned(name, &value);
                 self.variables.set(name, value);
             } else {
+                assigned.retain(|(other, _)| other != name);
                 assigned.push((name, value));
             }
         }
@@ -197,8 +198,8 @@ impl Shell {
         self.status = match name {
             b":" | b"true" => 0,
             b"false" => 1,
-            b"echo" => self.printed(&texts::echo(words), line),
-            b"printf" => self.printed(&texts::printf(words), line),
+            b"echo" => self.printed(name, &texts::echo(words), line),
+            b"printf" => self.printed(name, &texts::printf(words), line),
             b"test" => u8::from(!texts::test(words)),
             b"[" => u8::from(!texts::test(&words[..words.len().saturating_sub(1)])),
             b"set" => {
@@ -208,8 +209,7 @@ impl Shell {
             b"cd" => match self.place.change(&words[0]) {
                 Ok(()) => 0,
                 Err(_) => {
-                    let name = String::from_utf8_lossy(&words[0]).into_owned();
-                    complain(line, &format!("cd: can't cd to {name}"));
+                    complain(line, &[b"cd: can't cd to ", words[0].as_slice()].concat());
                     EXIT_TROUBLE
                 }
             },
@@ -243,7 +243,7 @@ impl Shell {
         Some(Flow::Next)
     }
 
-    fn printed(&mut self, text: &[u8], line: usize) -> u8 {
+    fn printed(&mut self, name: &[u8], text: &[u8], line: usize) -> u8 {
         match put_out(text) {
             Ok(()) => 0,
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -251,9 +251,9 @@ impl Shell {
                 let _ = self.traps.set_off(Signal::PIPE);
                 EXIT_TROUBLE
             }
-            Err(error) => {
-                complain(line, &format!("I/O error: {}", small::plainly(&error)));
-                EXIT_TROUBLE
+            Err(_) => {
+                complain(line, &[name, b": ", name, b": I/O error"].concat());
+                1
             }
         }
     }
@@ -277,11 +277,10 @@ impl Shell {
         if program.ends_with("xargs")
             && assigned.is_empty()
             && let Some(words) = text.and_then(|text| xargs::words(&words[1..], text))
-            && let Some(program) = find(&words[0])
+            && let Some(program) = find(&words[0]).filter(|program| is_executable(program))
         {
             self.listen();
-            let status = self.of(&words, &[], program, line, Some(&[])).run();
-            self.status = xargs::status(status);
+            self.status = self.of(&words, &[], program, line, Some(&[])).run_for_xargs();
             return;
         }
         self.listen();
@@ -309,6 +308,7 @@ impl Shell {
             set: self.place.set.iter().cloned().chain(assigned).collect(),
             input,
             line,
+            is_alone: self.is_replaced,
         }
     }
 
@@ -328,7 +328,7 @@ impl Shell {
 }
 
 /// Whether a recipe is the words of a program.
-fn is_one_program(script: &Script) -> bool {
+pub(crate) fn is_one_program(script: &Script) -> bool {
     let [AndOr { first, rest }] = script.0.as_slice() else {
         return false;
     };

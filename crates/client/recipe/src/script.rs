@@ -122,3 +122,29 @@ impl Simple {
         literal(self.words.first()?)
     }
 }
+
+impl Script {
+    /// Shows everything in it, from the outside inwards, and how many subshells are around each.
+    pub(crate) fn each(&self, below: usize, see: &mut dyn FnMut(&Pipeline, usize)) {
+        for commands in &self.0 {
+            let rest = commands.rest.iter().map(|(_, pipeline)| pipeline);
+            for pipeline in std::iter::once(&commands.first).chain(rest) {
+                see(pipeline, below);
+                match &pipeline.command.body {
+                    Body::Simple(_) => {}
+                    Body::Group(script) => script.each(below, see),
+                    Body::Subshell(script) => script.each(below + 1, see),
+                    Body::If(branches) => {
+                        for (condition, script) in &branches.branches {
+                            condition.each(below, see);
+                            script.each(below, see);
+                        }
+                        if let Some(script) = &branches.otherwise {
+                            script.each(below, see);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

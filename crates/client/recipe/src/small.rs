@@ -7,12 +7,18 @@ use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+
+use rustix::fs::Mode;
+use rustix::process::umask;
 
 /// Where the programs are that these stand for.
 const DIRECTORIES: [&str; 2] = ["/bin", "/usr/bin"];
 /// More than a recipe puts together without looking at it.
 const CAT_BYTES_MAX: u64 = 16 << 20;
+/// What a shell makes of SIGPIPE.
+const EXIT_BROKEN_PIPE: u8 = 128 + 13;
 
 /// Does a command, if it is one of these and nothing is in the way.
 pub(crate) fn done(program: &Path, words: &[Vec<u8>]) -> Option<u8> {
@@ -51,7 +57,7 @@ fn rm(words: &[Vec<u8>]) -> Option<()> {
     };
     for name in names {
         // `rm` refuses these, whatever is there.
-        if is_deep && matches!(path(name).file_name(), None) {
+        if is_deep && is_self_or_parent(name) {
             return None;
         }
         match fs::remove_file(path(name)) {
@@ -66,11 +72,23 @@ fn rm(words: &[Vec<u8>]) -> Option<()> {
     Some(())
 }
 
+/// Whether a name ends in `.` or `..`, or is the root.
+fn is_self_or_parent(name: &[u8]) -> bool {
+    let last = name.rsplit(|byte| *byte == b'/').find(|part| !part.is_empty());
+    last.is_none_or(|last| matches!(last, b"." | b".."))
+}
+
 /// `mkdir -p`
 fn mkdir(words: &[Vec<u8>]) -> Option<()> {
     let (b"-p", names @ [_, ..]) = option(words)? else {
         return None;
     };
+    // `mkdir` can write to directories that it makes on the way, whatever the mask says.
+    let mask = umask(Mode::empty());
+    umask(mask);
+    if mask.intersects(Mode::WUSR | Mode::XUSR) {
+        return None;
+    }
     names
         .iter()
         .try_for_each(|name| DirBuilder::new().recursive(true).create(path(name)))
@@ -82,11 +100,14 @@ fn cat(words: &[Vec<u8>]) -> Option<u8> {
     if words.is_empty() || words.iter().any(|word| word.is_empty() || word.starts_with(b"-")) {
         return None;
     }
+    let output = rustix::fs::fstat(rustix::stdio::stdout()).ok()?;
     let mut text = Vec::new();
     for word in words {
-        // What is no plain file may wait for something.
-        let is_file = fs::metadata(path(word)).ok()?.is_file();
-        let file = is_file.then(|| File::open(path(word)).ok()).flatten()?;
+        // What is no plain file may wait for something, and what is the output as well grows while it is read.
+        let found = fs::metadata(path(word)).ok()?;
+        let is_output = (found.dev(), found.ino()) == (output.st_dev, output.st_ino);
+        let is_read = found.is_file() && !is_output;
+        let file = is_read.then(|| File::open(path(word)).ok()).flatten()?;
         file.take(CAT_BYTES_MAX).read_to_end(&mut text).ok()?;
         if text.len() as u64 >= CAT_BYTES_MAX {
             return None;
@@ -94,17 +115,27 @@ fn cat(words: &[Vec<u8>]) -> Option<u8> {
     }
     match put_out(&text) {
         Ok(()) => Some(0),
+        // This process is deaf to the signal that ends `cat` then.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Some(EXIT_BROKEN_PIPE),
         Err(error) => {
-            eprintln!("cat: write error: {}", plainly(&error));
+            say(&format!("cat: write error: {}", plainly(&error)));
             Some(1)
         }
     }
 }
 
-/// Writes to standard output, at once.
-pub(crate) fn put_out(text: &[u8]) -> io::Result<()> {
-    let mut output = io::stdout();
-    output.write_all(text).and_then(|()| output.flush())
+/// Writes to standard output, at once. std would take a descriptor that cannot be written for one that nobody reads.
+pub(crate) fn put_out(mut text: &[u8]) -> io::Result<()> {
+    while !text.is_empty() {
+        let written = rustix::io::retry_on_intr(|| rustix::io::write(rustix::stdio::stdout(), text))?;
+        text = &text[written..];
+    }
+    Ok(())
+}
+
+/// Says something on standard error. Nobody is left to tell that it cannot be said.
+pub(crate) fn say(what: &str) {
+    let _ = io::stderr().write_all(format!("{what}\n").as_bytes());
 }
 
 /// An error in the system's words alone.

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 
@@ -26,7 +26,7 @@ impl Redirected {
         redirections: &[Redirection],
         variables: &Variables,
         status: u8,
-    ) -> Result<Self, String> {
+    ) -> Result<Self, Vec<u8>> {
         let mut redirected = Redirected::default();
         for Redirection { descriptor, to } in redirections {
             let open = |word, options: &mut OpenOptions, verb: &str| {
@@ -34,7 +34,7 @@ impl Redirected {
                 let path = OsStr::from_bytes(&name);
                 options.open(path).map(OwnedFd::from).map_err(|error| {
                     let error = told(&error, verb == "create");
-                    format!("cannot {verb} {}: {error}", path.display())
+                    [b"cannot ", verb.as_bytes(), b" ", &name, b": ", error.as_bytes()].concat()
                 })
             };
             let new = match to {
@@ -45,13 +45,11 @@ impl Redirected {
                     "create",
                 )?,
                 Target::Append(word) => open(word, File::options().append(true).create(true), "create")?,
-                Target::Same(other) => keep(*other).map_err(|error| error.to_string())?,
+                Target::Same(other) => keep(*other).map_err(|error| error.to_string().into_bytes())?,
             };
-            // What a command of our own has printed belongs to where it was to go.
-            let _ = io::stdout().flush();
-            let old = keep(*descriptor).map_err(|error| error.to_string())?;
+            let old = keep(*descriptor).map_err(|error| error.to_string().into_bytes())?;
             redirected.0.push((*descriptor, old));
-            put(&new, *descriptor).map_err(|error| error.to_string())?;
+            put(&new, *descriptor).map_err(|error| error.to_string().into_bytes())?;
         }
         Ok(redirected)
     }
@@ -59,7 +57,6 @@ impl Redirected {
 
 impl Drop for Redirected {
     fn drop(&mut self) {
-        let _ = io::stdout().flush();
         for (descriptor, old) in self.0.drain(..).rev() {
             // The descriptor is there, and so is the old one.
             let _ = put(&old, descriptor);
@@ -94,6 +91,7 @@ fn told(error: &io::Error, is_made: bool) -> String {
         Some(Errno::NOENT) if is_made => "Directory nonexistent".to_owned(),
         Some(Errno::NOENT) => "No such file".to_owned(),
         Some(Errno::NOTDIR) if is_made => "Directory nonexistent".to_owned(),
+        Some(Errno::NOTDIR) => "No such file".to_owned(),
         _ => plainly(error),
     }
 }

@@ -43,7 +43,7 @@ pub(crate) enum Operator {
     Read,
     Write,
     Append,
-    /// `>&` or `<&`
+    /// `>&`
     Same,
 }
 
@@ -143,10 +143,7 @@ impl Reader<'_> {
                 match self.peek() {
                     Some(b'<') => return Err(NotOurs("a here-document")),
                     Some(b'>') => return Err(NotOurs("<>")),
-                    Some(b'&') => {
-                        self.at += 1;
-                        self.operator(Operator::Same);
-                    }
+                    Some(b'&') => return Err(NotOurs("<&")),
                     _ => self.operator(Operator::Read),
                 }
             }

@@ -71,8 +71,19 @@ impl Traps {
         Ok(())
     }
 
-    /// From here on signals are heard.
+    /// From here on signals are heard. One that this process was told to ignore stays ignored, as in every shell.
     pub(crate) fn listen(&mut self) -> io::Result<()> {
+        let is_unheard = |trap: &Trap| trap.event != Event::Exit && trap.has_come.is_none();
+        if self.0.iter().any(is_unheard) {
+            let ignored = ignored()?;
+            self.0.retain(|trap| match trap.event {
+                // Rust itself ignores this one, whatever was before.
+                Event::Exit | Event::Signal(Signal::PIPE) => true,
+                Event::Signal(signal) => {
+                    trap.has_come.is_some() || ignored & (1 << (signal.as_raw() - 1)) == 0
+                }
+            });
+        }
         for trap in &mut self.0 {
             if let (Event::Signal(signal), None) = (trap.event, &trap.has_come) {
                 let flag = Arc::new(AtomicBool::new(false));
@@ -109,6 +120,14 @@ impl Traps {
         let at = self.0.iter().position(|trap| trap.event == Event::Exit)?;
         Some(self.0.swap_remove(at).action)
     }
+}
+
+/// Signals that this process ignores, each a bit.
+fn ignored() -> io::Result<u64> {
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.ok_or_else(|| io::ErrorKind::InvalidData.into())
 }
 
 /// Sends this process a signal.

@@ -6,9 +6,13 @@ const BYTES_MAX: usize = 64 << 10;
 /// The command's words, where `xargs` would run it once.
 pub(crate) fn words(words: &[Vec<u8>], text: &[u8]) -> Option<Vec<Vec<u8>>> {
     let is_command = words.first().is_some_and(|first| !first.starts_with(b"-"));
-    let is_plain = !text.iter().any(|byte| matches!(byte, b'\'' | b'"' | b'\\' | 0));
+    let is_plain = |byte: &u8| match byte {
+        b'\'' | b'"' | b'\\' => false,
+        b' ' | b'\t' | b'\n' => true,
+        byte => byte.is_ascii_graphic(),
+    };
     let bytes: usize = words.iter().map(Vec::len).sum::<usize>() + text.len();
-    if !is_command || !is_plain || bytes > BYTES_MAX {
+    if !is_command || !text.iter().all(is_plain) || bytes > BYTES_MAX {
         return None;
     }
     let more = text
@@ -24,14 +28,15 @@ pub(crate) fn words(words: &[Vec<u8>], text: &[u8]) -> Option<Vec<Vec<u8>>> {
     )
 }
 
+/// Of `xargs` whose command was ended by a signal.
+pub(crate) const EXIT_KILLED: u8 = 125;
+
 /// What `xargs` makes of its command's status.
 pub(crate) fn status(status: u8) -> u8 {
     match status {
         0 => 0,
-        1..=125 => 123,
-        126 | 127 => status,
         255 => 124,
-        _ => 125,
+        _ => 123,
     }
 }
 

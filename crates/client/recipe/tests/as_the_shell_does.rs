@@ -221,6 +221,41 @@ fn files_are_made_and_removed() {
     check("echo 2>x 3; cat x");
 }
 
+/// What a reader of this shell has found to differ once.
+#[test]
+fn what_differed_once() {
+    if !is_dash() {
+        return;
+    }
+    check("rm -rf d/.; echo $?; rm -rf ./d/./; rm -rf d/in/..; ls d");
+    check("cat a >> a; echo $?; cat b a > a; echo $?; cat a");
+    check("printf leftover >/dev/full; echo next > f; cat f");
+    check("echo x 1<a; echo $?; printf x >/dev/full; echo $?");
+    check("cat < a/x; ./a/x; echo $?");
+    check("echo 1 | xargs sh -c 'exit 200'; echo $?; echo 1 | xargs sh -c 'exit 127'; echo $?");
+    check("echo 1 | xargs sh -c 'exit 255'; echo $?; echo 1 | xargs sh -c 'kill -9 $$'; echo $?");
+    check("echo 1 | xargs ./none; echo $?; echo 1 | xargs ./a; echo $?");
+    check("sh -c 'kill -12 $$'; sh -c 'kill -14 $$'; sh -c 'kill -34 $$'; echo $?");
+    check("trap 'rm -f a; exit 4' EXIT; false");
+    check("'a\nb' c; foo\n'd\n' e");
+    for recipe in [
+        "echo $PWD $OLDPWD $PPID",
+        "rm -f \"$PWD/a\"",
+        "trap 'rm -f a; exit' EXIT; false",
+        "A='*'; trap 'echo $A' EXIT",
+        "trap '(cd d; echo x >f); echo y >g' EXIT",
+        "trap 1 EXIT; echo a",
+        "trap 'echo a' INT; (sh -c 'kill -INT $PPID'; echo c); echo d",
+        "D=d F=$D/x sh -c 'echo $F'",
+        "echo hi <&2",
+        "in foo",
+        "cd //tmp; echo a",
+        "\"\"",
+    ] {
+        check_left(recipe);
+    }
+}
+
 #[test]
 fn programs() {
     if !is_dash() {

@@ -86,7 +86,11 @@ fn try_to(arguments: &[OsString], seen: &mut Seen) -> io::Result<Outcome> {
 }
 
 /// Asks the daemon for a command, with these variables instead of those of this process.
-pub(crate) fn asked(arguments: &[OsString], set: &[(OsString, OsString)]) -> io::Result<Outcome> {
+pub(crate) fn asked(
+    arguments: &[OsString],
+    set: &[(OsString, OsString)],
+    seen: &mut Seen,
+) -> io::Result<Outcome> {
     let socket = socket_path(&|name| env::var_os(name)).ok_or(io::ErrorKind::NotFound)?;
     let mut request = request(arguments.to_vec(), Vec::new())?;
     let environment = &mut request.environment;
@@ -98,16 +102,16 @@ pub(crate) fn asked(arguments: &[OsString], set: &[(OsString, OsString)]) -> io:
         local_wrapper: &[],
         set,
     };
-    conversation.try_to_hold(&mut Seen::default())
+    conversation.try_to_hold(seen)
 }
 
 /// What of a command has got through so far.
 #[derive(Default)]
-struct Seen {
+pub(crate) struct Seen {
     /// Something of it has been shown or read.
     has_begun: bool,
     /// Its standard input, where that was asked for.
-    input: Option<Input>,
+    pub(crate) input: Option<Input>,
 }
 
 /// The request for a command of this process: its directory, its environment.

@@ -1,11 +1,14 @@
 //! A command of somebody who goes on afterwards: a shell that does recipes itself.
 
 use std::ffi::OsString;
+use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
-use crate::converse::{self, Outcome};
-use crate::real_tool;
+use crate::converse::{self, Outcome, Seen};
+use crate::input::Input;
 use crate::run_here::end_of;
+use crate::{real_tool, run_here};
 
 /// A command that is done by this process, for as long as that takes, as the wrapper would do it.
 #[derive(Debug)]
@@ -14,34 +17,52 @@ pub struct InProcess<'a> {
     pub arguments: &'a [OsString],
     /// Variables that have other values than in this process's environment.
     pub set: &'a [(OsString, OsString)],
+    /// Nothing comes after it: where only the real tool can help, this process becomes that.
+    pub may_replace: bool,
 }
 
 impl InProcess<'_> {
     /// Has it done, and says with which code it ended.
     pub fn run(&self) -> u8 {
-        match converse::asked(self.arguments, self.set) {
+        let mut seen = Seen::default();
+        match converse::asked(self.arguments, self.set, &mut seen) {
             Ok(Outcome::Ended(code)) => code,
-            Ok(Outcome::Execute(program)) => self.really(Some(program)),
+            Ok(Outcome::Execute(program)) => self.really(Some(program), None),
             // No daemon, or it has gone: nobody has to know.
-            Err(_) => self.really(self.arguments.first().and_then(|tool| real_tool::find(tool))),
+            Err(_) => {
+                let program = self.arguments.first().and_then(|tool| real_tool::find(tool));
+                self.really(program, seen.input.filter(|input| !input.is_untouched()))
+            }
         }
     }
 
-    fn really(&self, program: Option<PathBuf>) -> u8 {
-        let name = self.arguments.first().map(|name| name.display());
+    fn really(&self, program: Option<PathBuf>, input: Option<Input>) -> u8 {
+        let name = self
+            .arguments
+            .first()
+            .map(|name| name.display().to_string())
+            .unwrap_or_default();
         let Some(program) = program else {
-            eprintln!(
-                "{}: command not found",
-                name.map_or_else(String::new, |name| name.to_string())
-            );
+            say(&format!("{name}: command not found"));
             return real_tool::EXIT_NOT_FOUND;
         };
-        match real_tool::command(&program, self.arguments, self.set).status() {
-            Ok(status) => end_of(status).exit_code(),
+        let mut command = real_tool::command(&program, self.arguments, self.set);
+        let ended = match input {
+            Some(input) => run_here::replace(&program, self.arguments, self.set, input),
+            None if self.may_replace => Err(command.exec()),
+            None => command.status().map(end_of),
+        };
+        match ended {
+            Ok(end) => end.exit_code(),
             Err(error) => {
-                eprintln!("cannot execute {}: {error}", program.display());
+                say(&format!("{name}: cannot execute {}: {error}", program.display()));
                 real_tool::EXIT_NOT_EXECUTABLE
             }
         }
     }
+}
+
+/// Nobody is left to tell that it cannot be said.
+fn say(what: &str) {
+    let _ = io::stderr().write_all(format!("{what}\n").as_bytes());
 }

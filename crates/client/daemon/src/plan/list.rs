@@ -66,6 +66,9 @@ fn add(directory: &Path, path: &Path, depth: usize, files: &mut BTreeSet<PathBuf
         file.take(THIN_ARCHIVE_BYTES_MAX)
             .read_to_end(&mut table)
             .map_err(unreadable)?;
+        if table.len() as u64 > THIN_ARCHIVE_BYTES_MAX {
+            return unknown("an archive of more names than are read");
+        }
         let Ok(Archive::Thin(members)) = members(&table) else {
             return unknown("no archive");
         };

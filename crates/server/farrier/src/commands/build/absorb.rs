@@ -37,9 +37,8 @@ fn written(directory: &Path, shell: &Path, before: Option<&OsStr>) -> Result<OsS
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let link = directory.join(SHELL);
     in_place(directory, &link, |temporary| symlink(shell, temporary))?;
-    // The list would name this file as well, and makefiles look for themselves in it.
-    let text = format!("SHELL := {}\nMAKEFILE_LIST :=\n", link.display());
     let makefile = directory.join(MAKEFILE);
+    let text = text(&link, &makefile);
     in_place(directory, &makefile, |temporary| fs::write(temporary, &text))?;
     let mut makefiles = OsString::from(makefile);
     if let Some(before) = before.filter(|before| !before.is_empty()) {
@@ -47,6 +46,16 @@ fn written(directory: &Path, shell: &Path, before: Option<&OsStr>) -> Result<OsS
         makefiles.push(before);
     }
     Ok(makefiles)
+}
+
+/// What the makefile says. The list of makefiles would name it as well, and makefiles look for themselves in that. With a rule of
+/// two colons and nothing to depend on, make does not try to make it anew by some rule for all names.
+fn text(shell: &Path, makefile: &Path) -> String {
+    format!(
+        "SHELL := {}\nMAKEFILE_LIST :=\n{}:: ; @:\n",
+        shell.display(),
+        makefile.display()
+    )
 }
 
 /// In one step: another build may be using it.
@@ -74,7 +83,11 @@ mod tests {
         assert_eq!(written(&at, shell, Some(OsStr::new("mine.mk"))).unwrap(), both);
         assert_eq!(fs::read_link(at.join("sh")).unwrap(), shell);
         let text = fs::read_to_string(at.join("shell.mk")).unwrap();
-        assert_eq!(text, format!("SHELL := {}/sh\nMAKEFILE_LIST :=\n", at.display()));
+        let at = at.display();
+        assert_eq!(
+            text,
+            format!("SHELL := {at}/sh\nMAKEFILE_LIST :=\n{at}/shell.mk:: ; @:\n")
+        );
         assert!(written(Path::new("/a b"), shell, None).is_err());
     }
 }
