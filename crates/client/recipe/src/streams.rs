@@ -78,11 +78,12 @@ fn keep(descriptor: u8) -> io::Result<OwnedFd> {
 
 fn put(file: &impl AsFd, descriptor: u8) -> io::Result<()> {
     let file = file.as_fd();
-    Ok(match descriptor {
+    match descriptor {
         0 => dup2_stdin(file)?,
         1 => dup2_stdout(file)?,
         _ => dup2_stderr(file)?,
-    })
+    }
+    Ok(())
 }
 
 /// As the shell words it.

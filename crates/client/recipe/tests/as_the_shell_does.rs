@@ -1,5 +1,7 @@
 //! Recipes through `farrier-sh` and through `/bin/sh`: what is printed, what is made and how it ends must be the same.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
