@@ -1,12 +1,16 @@
 //! A small upload that decodes to gigabytes is stopped at the announced size, in little memory. Alone in its
-//! program, so that the memory seen is this test's.
+//! program and one test after another, so that the memory seen is this test's.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use compression::{DecodeError, Decoder};
+
+/// Held by the test that runs.
+static ALONE: Mutex<()> = Mutex::new(());
 
 /// A frame of `blocks` blocks of 128 KiB of one repeated byte: four bytes each.
 fn bomb(blocks: usize) -> Bytes {
@@ -29,6 +33,7 @@ fn resident_bytes() -> u64 {
 
 #[test]
 fn ten_gibibytes_from_a_few_kilobytes_stop_at_the_announced_size() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let ten_gibibytes = bomb(10 * 8 * 1024);
     assert!(ten_gibibytes.len() < 400 * 1024);
     for size_bytes_max in [0, 1, 1000, 1 << 20, 5 << 20] {
@@ -62,6 +67,7 @@ fn ten_gibibytes_from_a_few_kilobytes_stop_at_the_announced_size() {
 
 #[test]
 fn thirty_mebibytes_from_one_kilobyte_stop_at_the_announced_size() {
+    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let kilobyte = bomb(250);
     assert!(kilobyte.len() < 1024 + 8);
     for size_bytes_max in [0, 1, 1000, 1 << 20] {
