@@ -224,12 +224,10 @@ impl Shell {
                 // Expanded once here; what it says was looked at before.
                 let action = self.variables.whole(&simple.words[1], self.status);
                 let action = (action != b"-").then_some(action);
-                let events = words[1..].iter().filter_map(|word| Event::parse(word));
-                let mut set = |event| self.traps.set(event, action.clone());
-                events
-                    .map(&mut set)
-                    .find_map(Result::err)
-                    .map_or(0, |_| EXIT_TROUBLE)
+                for event in words[1..].iter().filter_map(|word| Event::parse(word)) {
+                    self.traps.set(event, action.clone());
+                }
+                0
             }
             b"kill" => match words.get(1).and_then(|name| Event::parse(name)) {
                 Some(Event::Signal(signal)) => {

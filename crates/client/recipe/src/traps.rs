@@ -25,6 +25,13 @@ const SIGNALS: [(&[u8], Signal); 5] = [
 ];
 
 impl Event {
+    fn signal(self) -> Option<Signal> {
+        match self {
+            Event::Exit => None,
+            Event::Signal(signal) => Some(signal),
+        }
+    }
+
     pub(crate) fn parse(name: &[u8]) -> Option<Self> {
         if matches!(name, b"EXIT" | b"0") {
             return Some(Event::Exit);
@@ -34,91 +41,99 @@ impl Event {
     }
 }
 
-/// One that is set.
+/// A signal that is listened for. A handler cannot be taken out again, so this one has both effects to choose from.
 #[derive(Debug)]
-struct Trap {
-    event: Event,
-    action: Vec<u8>,
-    /// The signal has come; listened for once something is done that takes time.
-    has_come: Option<Arc<AtomicBool>>,
+struct Heard {
+    signal: Signal,
+    /// It ends the process, as it would without a handler.
+    is_usual: Arc<AtomicBool>,
+    has_come: Arc<AtomicBool>,
 }
 
-/// All that are set.
+/// All traps that are set, and what is listened for.
 #[derive(Debug, Default)]
-pub(crate) struct Traps(Vec<Trap>);
+pub(crate) struct Traps {
+    set: Vec<(Event, Vec<u8>)>,
+    heard: Vec<Heard>,
+}
 
 impl Traps {
     /// Sets one, or lets the event have its usual effect again.
-    pub(crate) fn set(&mut self, event: Event, action: Option<Vec<u8>>) -> io::Result<()> {
-        let old = self.0.iter().position(|trap| trap.event == event);
-        let was_heard = old
-            .map(|at| self.0.swap_remove(at))
-            .and_then(|trap| trap.has_come);
-        match action {
-            Some(action) => self.0.push(Trap {
-                event,
-                action,
-                has_come: was_heard,
-            }),
-            None => {
-                if let (Some(_), Event::Signal(signal)) = (was_heard, event) {
-                    // A handler cannot be taken out again; this one does what the system would have done.
-                    let always = Arc::new(AtomicBool::new(true));
-                    signal_hook::flag::register_conditional_default(signal.as_raw(), always)?;
-                }
-            }
+    pub(crate) fn set(&mut self, event: Event, action: Option<Vec<u8>>) {
+        self.set.retain(|(other, _)| *other != event);
+        for heard in self
+            .heard
+            .iter()
+            .filter(|heard| event == Event::Signal(heard.signal))
+        {
+            heard.is_usual.store(action.is_none(), Ordering::SeqCst);
         }
-        Ok(())
+        self.set.extend(action.map(|action| (event, action)));
     }
 
-    /// From here on signals are heard. One that this process was told to ignore stays ignored, as in every shell.
+    /// From here on signals are heard: before something that takes time. One that this process was told to ignore stays
+    /// ignored, as in every shell.
     pub(crate) fn listen(&mut self) -> io::Result<()> {
-        let is_unheard = |trap: &Trap| trap.event != Event::Exit && trap.has_come.is_none();
-        if self.0.iter().any(is_unheard) {
-            let ignored = ignored()?;
-            self.0.retain(|trap| match trap.event {
-                // Rust itself ignores this one, whatever was before.
-                Event::Exit | Event::Signal(Signal::PIPE) => true,
-                Event::Signal(signal) => {
-                    trap.has_come.is_some() || ignored & (1 << (signal.as_raw() - 1)) == 0
-                }
-            });
+        let is_heard = |signal| self.heard.iter().any(|heard| heard.signal == signal);
+        let mut unheard: Vec<Signal> = self.set.iter().filter_map(|(event, _)| event.signal()).collect();
+        unheard.retain(|signal| !is_heard(*signal));
+        if unheard.is_empty() {
+            return Ok(());
         }
-        for trap in &mut self.0 {
-            if let (Event::Signal(signal), None) = (trap.event, &trap.has_come) {
-                let flag = Arc::new(AtomicBool::new(false));
-                signal_hook::flag::register(signal.as_raw(), flag.clone())?;
-                trap.has_come = Some(flag);
-            }
-        }
+        let ignored = ignored()?;
+        // Rust itself ignores SIGPIPE, whatever was before.
+        let is_ignored =
+            |signal: Signal| signal != Signal::PIPE && ignored & (1 << (signal.as_raw() - 1)) != 0;
+        self.set.retain(|(event, _)| {
+            !event
+                .signal()
+                .is_some_and(|signal| !is_heard(signal) && is_ignored(signal))
+        });
+        unheard.retain(|signal| !is_ignored(*signal));
+        unheard
+            .into_iter()
+            .try_for_each(|signal| self.hear(signal, false))
+    }
+
+    fn hear(&mut self, signal: Signal, is_usual: bool) -> io::Result<()> {
+        let heard = Heard {
+            signal,
+            is_usual: Arc::new(AtomicBool::new(is_usual)),
+            has_come: Arc::default(),
+        };
+        signal_hook::flag::register_conditional_default(signal.as_raw(), heard.is_usual.clone())?;
+        signal_hook::flag::register(signal.as_raw(), heard.has_come.clone())?;
+        self.heard.push(heard);
         Ok(())
     }
 
     /// What is to be done for a signal that has come.
     pub(crate) fn sprung(&self) -> Option<Vec<u8>> {
-        let heard = |trap: &&Trap| {
-            trap.has_come
-                .as_ref()
-                .is_some_and(|flag| flag.swap(false, Ordering::SeqCst))
-        };
-        self.0.iter().find(heard).map(|trap| trap.action.clone())
+        self.set.iter().find_map(|(event, action)| {
+            let heard = self
+                .heard
+                .iter()
+                .find(|heard| *event == Event::Signal(heard.signal))?;
+            heard
+                .has_come
+                .swap(false, Ordering::SeqCst)
+                .then(|| action.clone())
+        })
     }
 
     /// What a signal does that the system does not send to this process: its trap is sprung, or it ends the process.
     pub(crate) fn set_off(&mut self, signal: Signal) -> io::Result<()> {
         self.listen()?;
-        let is_caught = self.0.iter().any(|trap| trap.event == Event::Signal(signal));
-        if !is_caught {
-            let always = Arc::new(AtomicBool::new(true));
-            signal_hook::flag::register_conditional_default(signal.as_raw(), always)?;
+        if self.heard.iter().all(|heard| heard.signal != signal) {
+            self.hear(signal, true)?;
         }
         kill_this(signal)
     }
 
     /// What is to be done at the end, once.
     pub(crate) fn at_exit(&mut self) -> Option<Vec<u8>> {
-        let at = self.0.iter().position(|trap| trap.event == Event::Exit)?;
-        Some(self.0.swap_remove(at).action)
+        let at = self.set.iter().position(|(event, _)| *event == Event::Exit)?;
+        Some(self.set.swap_remove(at).1)
     }
 }
 

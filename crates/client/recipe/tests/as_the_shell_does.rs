@@ -296,6 +296,8 @@ fn traps() {
         "trap 'echo caught' HUP; sh -c 'kill -HUP $PPID'; echo goes on; sh -c 'kill -HUP $PPID; exit 3'; echo $?",
     );
     check("trap 'echo caught' HUP; kill -s HUP $$; echo on");
+    check("trap 'echo a' HUP; kill -s HUP $$; trap - HUP; trap 'echo b' HUP; kill -s HUP $$; echo on");
+    check("trap 'echo a' HUP; kill -s HUP $$; trap - HUP; kill -s HUP $$; echo not");
     check("kill -s TERM $$; echo not");
     check(
         "set -e;  trap 'rm -f x; trap - HUP; kill -s HUP $$' HUP;  trap 'rm -f x; trap - PIPE; kill -s PIPE $$' PIPE; ",
