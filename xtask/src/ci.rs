@@ -28,7 +28,7 @@ struct Step {
 }
 
 /// What users get, as `README.md` builds it, with the checks that tests have. The real clients meet this one.
-const PROGRAM: &str = "cargo build --profile ci --locked -p farrier -p wrapper -p recipe -p dialects";
+const PROGRAM: &str = "cargo build --profile ci --locked -p farrier -p wrapper -p recipe-shell -p dialects";
 
 const STEPS: [Step; 9] = [
     Step {

@@ -125,7 +125,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("admin-api", &[]),
     ("daemon-api", &[]),
     ("wrapper", &["daemon-api"]),
-    ("recipe", &["wrapper"]),
+    ("recipe-shell", &["wrapper"]),
     // What a front end asks of the daemon: words only.
     ("settings", &[]),
     ("reclient-api", &[]),

@@ -1,7 +1,6 @@
 //! A command of somebody who goes on afterwards: a shell that does recipes itself.
 
 use std::ffi::OsString;
-use std::io::{self, Write};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 
@@ -37,14 +36,8 @@ impl InProcess<'_> {
     }
 
     fn really(&self, program: Option<PathBuf>, input: Option<Input>) -> u8 {
-        let name = self
-            .arguments
-            .first()
-            .map(|name| name.display().to_string())
-            .unwrap_or_default();
         let Some(program) = program else {
-            say(&format!("{name}: command not found"));
-            return real_tool::EXIT_NOT_FOUND;
+            return real_tool::not_found(self.arguments);
         };
         let mut command = real_tool::command(&program, self.arguments, self.set);
         let ended = match input {
@@ -54,15 +47,7 @@ impl InProcess<'_> {
         };
         match ended {
             Ok(end) => end.exit_code(),
-            Err(error) => {
-                say(&format!("{name}: cannot execute {}: {error}", program.display()));
-                real_tool::EXIT_NOT_EXECUTABLE
-            }
+            Err(error) => real_tool::cannot(&program, self.arguments, &error),
         }
     }
-}
-
-/// Nobody is left to tell that it cannot be said.
-fn say(what: &str) {
-    let _ = io::stderr().write_all(format!("{what}\n").as_bytes());
 }

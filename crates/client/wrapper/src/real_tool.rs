@@ -3,7 +3,7 @@
 use std::env;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, Metadata};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
@@ -14,7 +14,7 @@ use crate::TOOLS_VARIABLE;
 
 /// What a shell answers when it cannot find a command, and when it cannot execute it.
 pub(crate) const EXIT_NOT_FOUND: u8 = 127;
-pub(crate) const EXIT_NOT_EXECUTABLE: u8 = 126;
+const EXIT_NOT_EXECUTABLE: u8 = 126;
 
 /// Whether this is the path of a program, or names one in `PATH`.
 pub(crate) fn exists(tool: &OsStr) -> bool {
@@ -66,18 +66,38 @@ fn without_links(path: &OsStr, links: OsString) -> Option<OsString> {
 
 /// Becomes the real tool. Returns only when that is not possible.
 pub fn execute(program: Option<PathBuf>, arguments: &[OsString]) -> ExitCode {
-    let name = arguments.first().map(|name| name.display());
-    let name = name.map_or_else(String::new, |name| name.to_string());
-    let Some(program) = program else {
-        eprintln!("{name}: command not found");
-        return ExitCode::from(EXIT_NOT_FOUND);
-    };
-    let error = command(&program, arguments, &[]).exec();
-    eprintln!("{name}: cannot execute {}: {error}", program.display());
-    ExitCode::from(match error.kind() {
+    ExitCode::from(match program {
+        None => not_found(arguments),
+        Some(program) => cannot(&program, arguments, &command(&program, arguments, &[]).exec()),
+    })
+}
+
+/// Says that there is no such tool, and answers as a shell does.
+pub(crate) fn not_found(arguments: &[OsString]) -> u8 {
+    say(&format!("{}: command not found", name(arguments)));
+    EXIT_NOT_FOUND
+}
+
+/// Says why the tool does not start, and answers as a shell does.
+pub(crate) fn cannot(program: &Path, arguments: &[OsString], error: &io::Error) -> u8 {
+    let program = program.display();
+    say(&format!("{}: cannot execute {program}: {error}", name(arguments)));
+    match error.kind() {
         io::ErrorKind::NotFound => EXIT_NOT_FOUND,
         _ => EXIT_NOT_EXECUTABLE,
-    })
+    }
+}
+
+fn name(arguments: &[OsString]) -> String {
+    arguments
+        .first()
+        .map(|name| name.display().to_string())
+        .unwrap_or_default()
+}
+
+/// Nobody is left to tell that it cannot be said.
+fn say(what: &str) {
+    let _ = io::stderr().write_all(format!("{what}\n").as_bytes());
 }
 
 #[cfg(test)]

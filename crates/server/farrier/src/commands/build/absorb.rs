@@ -18,7 +18,7 @@ const MAKEFILE: &str = "shell.mk";
 /// chooses a shell of its own keeps it: what it says comes later.
 pub(super) fn makefiles(directory: &Path, before: Option<&OsStr>) -> Result<OsString> {
     let this = std::env::current_exe().context("cannot find this program")?;
-    let shell = this.with_file_name(recipe::SHELL_NAME);
+    let shell = this.with_file_name(recipe_shell::SHELL_NAME);
     ensure!(
         shell.is_file(),
         "--absorb wants {}, which is not there; `cargo small` builds it",

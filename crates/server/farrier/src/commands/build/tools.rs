@@ -77,10 +77,8 @@ fn is_linked(name: &str, loads_llvm: bool) -> bool {
 /// Whether the tools of binutils in a directory load LLVM each time, to know its objects.
 fn loads_llvm(directory: &Path) -> bool {
     let plugins = directory.join("../lib/bfd-plugins");
-    let entries = fs::read_dir(plugins).into_iter().flatten().flatten();
-    entries
-        .into_iter()
-        .any(|entry| entry.file_name().to_string_lossy().starts_with("LLVMgold"))
+    let mut entries = fs::read_dir(plugins).into_iter().flatten().flatten();
+    entries.any(|entry| entry.file_name().to_string_lossy().starts_with("LLVMgold"))
 }
 
 #[cfg(test)]

@@ -211,17 +211,25 @@ fn check_trap(words: &[Word]) -> Result<(), NotOurs> {
         // A number is a signal, not an action.
         text if text.iter().all(u8::is_ascii_digit) => Err(unknown),
         text => {
-            let script = parse(text)?;
-            let mut has_trap = false;
-            script.each(0, &mut |pipeline, _| {
-                has_trap |= matches!(&pipeline.command.body, Body::Simple(simple)
-                    if simple.name().as_deref() == Some(b"trap") && simple.words.get(1).and_then(|action| literal(action)).as_deref() != Some(b"-"));
+            let mut refused = None;
+            parse(text)?.each(0, &mut |pipeline, _| {
+                if let Body::Simple(simple) = &pipeline.command.body {
+                    refused = refused.or(not_in_traps(simple));
+                }
             });
-            match has_trap {
-                true => Err(NotOurs("a trap within a trap")),
-                false => Ok(()),
-            }
+            refused.map_or(Ok(()), Err)
         }
+    }
+}
+
+/// Why a command is not done here in a trap.
+fn not_in_traps(simple: &Simple) -> Option<NotOurs> {
+    let first = || simple.words.get(1).and_then(|word| literal(word));
+    match simple.name().as_deref() {
+        Some(b"trap") if first().as_deref() != Some(b"-") => Some(NotOurs("a trap within a trap")),
+        // It means the status of before the trap, not the last one.
+        Some(b"exit") if simple.words.len() == 1 => Some(NotOurs("an exit without a status in a trap")),
+        _ => None,
     }
 }
 

@@ -5,13 +5,15 @@
 
 use std::ffi::OsStr;
 use std::fs::{self, DirBuilder, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::Mode;
 use rustix::process::umask;
+
+use crate::said::{plainly, put_out, say};
 
 /// Where the programs are that these stand for.
 const DIRECTORIES: [&str; 2] = ["/bin", "/usr/bin"];
@@ -47,7 +49,7 @@ fn option(words: &[Vec<u8>]) -> Option<(&[u8], &[Vec<u8>])> {
     are_names.then_some((option, rest))
 }
 
-/// `rm -f`, and `-rf` of what is no directory or an empty one, or a small one.
+/// `rm -f` of files, and `rm -rf`.
 fn rm(words: &[Vec<u8>]) -> Option<()> {
     let (option, names) = option(words)?;
     let is_deep = match option {
@@ -122,24 +124,4 @@ fn cat(words: &[Vec<u8>]) -> Option<u8> {
             Some(1)
         }
     }
-}
-
-/// Writes to standard output, at once. std would take a descriptor that cannot be written for one that nobody reads.
-pub(crate) fn put_out(mut text: &[u8]) -> io::Result<()> {
-    while !text.is_empty() {
-        let written = rustix::io::retry_on_intr(|| rustix::io::write(rustix::stdio::stdout(), text))?;
-        text = &text[written..];
-    }
-    Ok(())
-}
-
-/// Says something on standard error. Nobody is left to tell that it cannot be said.
-pub(crate) fn say(what: &str) {
-    let _ = io::stderr().write_all(format!("{what}\n").as_bytes());
-}
-
-/// An error in the system's words alone.
-pub(crate) fn plainly(error: &io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
 }

@@ -2,97 +2,27 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::collections::BTreeMap;
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::os::unix::process::ExitStatusExt;
-use std::path::Path;
-use std::process::{Command, Stdio};
+mod both;
+mod random;
 
-use proptest::prelude::*;
-use tempfile::TempDir;
-
-/// What came of a recipe.
-#[derive(Debug, PartialEq, Eq)]
-struct Done {
-    code: Option<i32>,
-    signal: Option<i32>,
-    output: String,
-    errors: String,
-    made: BTreeMap<String, String>,
-}
-
-fn place() -> TempDir {
-    let place = tempfile::tempdir().unwrap();
-    let at = |name: &str| place.path().join(name);
-    fs::create_dir(at("d")).unwrap();
-    fs::write(at("d/in"), "in d\n").unwrap();
-    fs::write(at("a"), "text of a\n").unwrap();
-    fs::write(at("b"), "text of b\n").unwrap();
-    fs::write(at("no-interpreter"), "echo a script: $1\n").unwrap();
-    fs::set_permissions(at("no-interpreter"), PermissionsExt::from_mode(0o755)).unwrap();
-    symlink("a", at("link")).unwrap();
-    place
-}
-
-fn listed(directory: &Path, prefix: &str, made: &mut BTreeMap<String, String>) {
-    for entry in fs::read_dir(directory).unwrap() {
-        let entry = entry.unwrap();
-        let name = format!("{prefix}{}", entry.file_name().display());
-        if entry.file_type().unwrap().is_dir() {
-            listed(&entry.path(), &format!("{name}/"), made);
-            made.insert(name, "directory".to_owned());
-        } else {
-            let text = fs::read(entry.path()).unwrap_or_default();
-            made.insert(name, String::from_utf8_lossy(&text).into_owned());
-        }
-    }
-}
-
-fn done(shell: &Path, flags: &str, recipe: &str) -> Done {
-    let place = place();
-    let mut command = Command::new(shell);
-    command
-        .args([flags, recipe])
-        .current_dir(place.path())
-        .env_remove("FARRIER_TOOLS")
-        .env_remove("OLDPWD")
-        .env("PWD", "/nonsense")
-        .env("LC_ALL", "C")
-        .env("WORDS", "two  words")
-        .stdin(Stdio::null());
-    let output = command.output().unwrap();
-    let mut made = BTreeMap::new();
-    listed(place.path(), "", &mut made);
-    // Directories have names of their own.
-    let text =
-        |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(&place.path().display().to_string(), "PLACE");
-    for text in made.values_mut() {
-        *text = text.replace(&place.path().display().to_string(), "PLACE");
-    }
-    Done {
-        code: output.status.code(),
-        signal: output.status.signal(),
-        output: text(&output.stdout),
-        errors: text(&output.stderr),
-        made,
-    }
-}
+use both::{is_dash, ours, theirs};
 
 fn check(recipe: &str) {
-    assert_eq!(recipe::is_ours(recipe.as_bytes()), Ok(()), "{recipe}");
+    if !is_dash() {
+        return;
+    }
+    assert_eq!(recipe_shell::is_ours(recipe.as_bytes()), Ok(()), "{recipe}");
     for flags in ["-c", "-ec"] {
-        let ours = done(Path::new(env!("CARGO_BIN_EXE_farrier-sh")), flags, recipe);
-        let theirs = done(Path::new("/bin/sh"), flags, recipe);
-        assert_eq!(ours, theirs, "{flags} {recipe}");
+        assert_eq!(ours(flags, recipe), theirs(flags, recipe), "{flags} {recipe}");
     }
 }
 
 fn check_left(recipe: &str) {
-    assert!(recipe::is_ours(recipe.as_bytes()).is_err(), "{recipe}");
-    let ours = done(Path::new(env!("CARGO_BIN_EXE_farrier-sh")), "-c", recipe);
-    let theirs = done(Path::new("/bin/sh"), "-c", recipe);
-    assert_eq!(ours, theirs, "{recipe}");
+    if !is_dash() {
+        return;
+    }
+    assert!(recipe_shell::is_ours(recipe.as_bytes()).is_err(), "{recipe}");
+    assert_eq!(ours("-c", recipe), theirs("-c", recipe), "{recipe}");
 }
 
 /// A single program takes the place of the shell, as make does it where a recipe needs no shell: what ends it ends the recipe.
@@ -101,27 +31,13 @@ fn one_program_takes_the_shells_place() {
     if !is_dash() {
         return;
     }
-    let shell = Path::new(env!("CARGO_BIN_EXE_farrier-sh"));
-    assert_eq!(done(shell, "-c", "sh -c 'kill -9 $$'").signal, Some(9));
-    assert_eq!(done(shell, "-c", "sh -c 'kill -9 $$' >x").code, Some(137));
-    assert_eq!(
-        done(shell, "-c", "sh -c 'echo $PPID; kill -9 $$'; :").code,
-        Some(0)
-    );
-}
-
-/// Elsewhere nothing is done here at all.
-fn is_dash() -> bool {
-    Path::new("/bin/sh")
-        .canonicalize()
-        .is_ok_and(|shell| shell.ends_with("dash"))
+    assert_eq!(ours("-c", "sh -c 'kill -9 $$'").signal, Some(9));
+    assert_eq!(ours("-c", "sh -c 'kill -9 $$' >x").code, Some(137));
+    assert_eq!(ours("-c", "sh -c 'echo $PPID; kill -9 $$'; :").code, Some(0));
 }
 
 #[test]
 fn commands_one_after_another() {
-    if !is_dash() {
-        return;
-    }
     check("true; false; echo after");
     check("false || echo or; true && echo and; false && echo not");
     check("false && true; echo $?");
@@ -151,9 +67,6 @@ fn commands_one_after_another() {
 
 #[test]
 fn words_and_variables() {
-    if !is_dash() {
-        return;
-    }
     check("printf '[%s]' $WORDS \"$WORDS\" x${WORDS}y ''; echo");
     check("A=1; B=\"$A 2\"; printf '%s\\n' $B \"$B\" '$B' \\$B");
     check("WORDS=new; printenv WORDS; OTHER=x; printenv OTHER");
@@ -170,9 +83,6 @@ fn words_and_variables() {
 
 #[test]
 fn questions() {
-    if !is_dash() {
-        return;
-    }
     for question in [
         "-f a",
         "-f d",
@@ -201,9 +111,6 @@ fn questions() {
 
 #[test]
 fn files_are_made_and_removed() {
-    if !is_dash() {
-        return;
-    }
     check("rm -f a none; mkdir -p x/y/z d; rm -rf d; echo $?");
     check("rm -f d; echo $?");
     check("rm none; echo $?");
@@ -226,9 +133,6 @@ fn files_are_made_and_removed() {
 /// What a reader of this shell has found to differ once.
 #[test]
 fn what_differed_once() {
-    if !is_dash() {
-        return;
-    }
     check("rm -rf d/.; echo $?; rm -rf ./d/./; rm -rf d/in/..; ls d");
     check("cat a >> a; echo $?; cat b a > a; echo $?; cat a");
     check("printf leftover >/dev/full; echo next > f; cat f");
@@ -260,9 +164,6 @@ fn what_differed_once() {
 
 #[test]
 fn programs() {
-    if !is_dash() {
-        return;
-    }
     check("sh -c \"env | grep -E '^(PWD|OLDPWD|_|SHLVL|WORDS)='\"; printenv PWD OLDPWD SHLVL");
     check("./no-interpreter 5; echo $?");
     check("no-such-command x; echo $?");
@@ -282,9 +183,6 @@ fn programs() {
 
 #[test]
 fn traps() {
-    if !is_dash() {
-        return;
-    }
     check("trap 'rm -f a' EXIT; echo x; ls a");
     check("trap \"echo ended $$ >/dev/null; echo bye\" EXIT; exit 3");
     check("set -e; trap 'echo bye' EXIT; false; echo not");
@@ -306,9 +204,6 @@ fn traps() {
 
 #[test]
 fn whatever_else_there_is_is_left_to_the_shell() {
-    if !is_dash() {
-        return;
-    }
     for recipe in [
         "echo *",
         "echo ~",
@@ -349,119 +244,4 @@ fn whatever_else_there_is_is_left_to_the_shell() {
     ] {
         check_left(recipe);
     }
-}
-
-/// Commands that end in every way, and leave something behind.
-fn commands() -> impl Strategy<Value = String> {
-    let command = prop::sample::select(vec![
-        "true",
-        "false",
-        ":",
-        "echo a",
-        "echo $?",
-        "exit 5",
-        "exit",
-        "sh -c 'exit 3'",
-        "rm -f a",
-        "rm b",
-        "cat a b",
-        "cat none",
-        "mkdir -p x/y",
-        "mkdir d",
-        "X=1",
-        "X=$WORDS",
-        "echo $X",
-        "echo \"$X\"",
-        "test -f a",
-        "[ -f none ]",
-        "set -e",
-        "trap 'echo bye' EXIT",
-        "trap 'rm -f a; echo caught' HUP",
-        "{ sh -c 'kill -HUP $PPID'; }",
-        "cd d",
-        "printf '%s,' 1 2 | xargs echo",
-        "printenv PWD",
-        "WORDS=w",
-        "WORDS=v printenv WORDS",
-        "no-such-command",
-        "! true",
-        "echo e >&2",
-    ]);
-    let redirected = (
-        command,
-        prop::sample::select(vec![
-            "",
-            "",
-            "",
-            " >f",
-            " >>f",
-            " 2>&1",
-            " 2>g",
-            " </dev/null",
-            " >none/x",
-        ]),
-    );
-    let simple = redirected.prop_map(|(command, redirection)| format!("{command}{redirection}"));
-    simple.prop_recursive(3, 16, 4, |inner| {
-        let joint = prop::sample::select(vec!["; ", "; ", " && ", " || ", "\n"]);
-        prop_oneof![
-            3 => prop::collection::vec((inner.clone(), joint), 1..4).prop_map(|parts| {
-                let last = parts.len() - 1;
-                let text = |(at, (command, joint)): (usize, &(String, &str))| match at == last {
-                    true => command.clone(),
-                    false => format!("{command}{joint}"),
-                };
-                parts.iter().enumerate().map(text).collect()
-            }),
-            1 => inner.clone().prop_map(|command| format!("({command})")),
-            1 => inner.clone().prop_map(|command| format!("{{ {command}; }} >h")),
-            1 => (inner.clone(), inner.clone(), inner).prop_map(|(asked, yes, no)| format!("if {asked}; then {yes}; else {no}; fi")),
-        ]
-    })
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
-
-    #[test]
-    fn any_commands_in_any_order(recipe in commands()) {
-        // A subshell that is no process of its own cannot be killed by itself.
-        let is_kill_below = recipe.contains('(') && recipe.contains("PPID");
-        if is_dash() && !is_kill_below && recipe::is_ours(recipe.as_bytes()).is_ok() {
-            let ours = done(Path::new(env!("CARGO_BIN_EXE_farrier-sh")), "-c", &recipe);
-            let theirs = done(Path::new("/bin/sh"), "-c", &recipe);
-            prop_assert_eq!(ours, theirs, "{}", recipe);
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 20 * cases(), failure_persistence: None, ..ProptestConfig::default() })]
-
-    /// Whatever text comes is refused, or means what it means to the shell.
-    #[test]
-    fn any_text_is_refused_or_understood(pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..16)) {
-        let recipe = pieces.concat();
-        // Process numbers differ.
-        if is_dash() && !recipe.contains("$$") && recipe::is_ours(recipe.as_bytes()).is_ok() {
-            let ours = done(Path::new(env!("CARGO_BIN_EXE_farrier-sh")), "-c", &recipe);
-            let theirs = done(Path::new("/bin/sh"), "-c", &recipe);
-            prop_assert_eq!(ours, theirs, "{:?}", recipe);
-        }
-    }
-}
-
-/// What the language is made of.
-const PIECES: [&str; 45] = [
-    "true", "false", " X=", "$X", "${X}", "cat ", "a", "1", " ", "\t", "\n", "'", "\"", "\\", "$", "{", "}",
-    "(", ")", ";", "&", "|", "<", ">", "#", "!", "=", "*", "~", "`", "if ", "then ", "fi ", "else ", "trap ",
-    "set -e", "echo ", "printf ", "%s", "[ ", " ]", "$?", "\\\n", "é", "2>&1",
-];
-
-/// More by the variable.
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES")
-        .ok()
-        .and_then(|cases| cases.parse().ok())
-        .unwrap_or(150)
 }

@@ -7,11 +7,11 @@ use std::os::unix::ffi::OsStringExt;
 use rustix::process::Signal;
 
 use crate::expand::Variables;
-use crate::external::{External, complain, find, is_executable, not_found};
+use crate::external::{External, find, is_executable, not_found};
 use crate::parse::parse;
 use crate::place::Place;
+use crate::said::{complain, put_out};
 use crate::script::{AndOr, Body, Command, If, Joint, Pipeline, Script, Simple};
-use crate::small::put_out;
 use crate::streams::Redirected;
 use crate::traps::{Event, Traps, kill_this};
 use crate::{small, texts, xargs};

@@ -2,5 +2,5 @@
 
 fn main() -> std::process::ExitCode {
     let argv: Vec<_> = std::env::args_os().collect();
-    recipe::main(&argv)
+    recipe_shell::main(&argv)
 }

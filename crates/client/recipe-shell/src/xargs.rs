@@ -1,5 +1,10 @@
 //! `xargs COMMAND WORD…` of a text that is here already.
 
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+
+use crate::said::say;
+
 /// More would be divided among several calls.
 const BYTES_MAX: usize = 64 << 10;
 
@@ -28,15 +33,29 @@ pub(crate) fn words(words: &[Vec<u8>], text: &[u8]) -> Option<Vec<Vec<u8>>> {
     )
 }
 
-/// Of `xargs` whose command was ended by a signal.
-pub(crate) const EXIT_KILLED: u8 = 125;
+/// Of `xargs` whose command failed, told it to stop, or was ended by a signal.
+const EXIT_FAILED: u8 = 123;
+const EXIT_STOPPED: u8 = 124;
+const EXIT_KILLED: u8 = 125;
+/// By which a command tells it to stop.
+const STOPS: i32 = 255;
 
-/// What `xargs` makes of its command's status.
-pub(crate) fn status(status: u8) -> u8 {
-    match status {
-        0 => 0,
-        255 => 124,
-        _ => 123,
+/// What `xargs` makes of its command's end, and says of it.
+pub(crate) fn status(ended: ExitStatus, name: &str) -> u8 {
+    match (ended.code(), ended.signal()) {
+        (Some(0), _) => 0,
+        (Some(STOPS), _) => {
+            say(&format!("xargs: {name}: exited with status {STOPS}; aborting"));
+            EXIT_STOPPED
+        }
+        (Some(_), _) => EXIT_FAILED,
+        (None, signal) => {
+            say(&format!(
+                "xargs: {name}: terminated by signal {}",
+                signal.unwrap_or_default()
+            ));
+            EXIT_KILLED
+        }
     }
 }
 

@@ -13,6 +13,7 @@ mod known;
 mod parse;
 mod place;
 mod run;
+mod said;
 mod script;
 mod small;
 mod streams;
@@ -29,7 +30,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use external::REAL_SHELL;
+use said::REAL_SHELL;
 pub use tokens::NotOurs;
 
 /// What the program is called; make's variable names a link called `sh`, for that make asks whether it is a shell that it knows.
@@ -60,7 +61,7 @@ pub fn main(argv: &[OsString]) -> ExitCode {
         let _ = again.args(&words).exec();
     }
     let error = Command::new(REAL_SHELL).args(&words).exec();
-    small::say(&format!("{REAL_SHELL}: {error}"));
+    said::say(&format!("{REAL_SHELL}: {error}"));
     ExitCode::from(external::EXIT_NOT_FOUND)
 }
 

@@ -12,11 +12,9 @@ use std::thread;
 
 use wrapper::{InProcess, OFF_VARIABLE, TOOLS_VARIABLE};
 
-use crate::small::{plainly, say};
+use crate::said::{REAL_SHELL, complain, of_signal, plainly, say};
 use crate::xargs;
 
-/// The shell that everything is left to which is not done here.
-pub(crate) const REAL_SHELL: &str = "/bin/sh";
 /// Tools that are watched, of `farrier run --observe`.
 const OBSERVE_VARIABLE: &str = "FARRIER_OBSERVE";
 /// What shells say of commands that are not there, or cannot be executed.
@@ -71,13 +69,6 @@ pub(crate) fn not_found(name: &[u8], line: usize) -> u8 {
     EXIT_NOT_FOUND
 }
 
-/// As the shell says it.
-pub(crate) fn complain(line: usize, what: &[u8]) {
-    let said = [format!("{REAL_SHELL}: {line}: ").as_bytes(), what, b"\n"].concat();
-    // Nobody is left to tell that it cannot be told.
-    let _ = io::stderr().write_all(&said);
-}
-
 impl External<'_> {
     /// Does it, and says how it ended.
     pub(crate) fn run(&self) -> u8 {
@@ -89,17 +80,15 @@ impl External<'_> {
             };
             return call.run();
         }
-        let mut command = self.command(&self.program);
-        match self.waited(&mut command) {
+        match self.waited(self.command()) {
             Ok(status) => told(status),
             Err(error) if error.raw_os_error() == Some(ENOEXEC) => {
-                let mut command = self.command(Path::new(REAL_SHELL));
-                command
-                    .arg0(REAL_SHELL)
-                    .args([&self.program])
-                    .args(&self.words[1..]);
-                self.waited(&mut command)
-                    .map_or_else(|error| self.cannot(&error), told)
+                let mut shell = Command::new(REAL_SHELL);
+                shell
+                    .arg(&self.program)
+                    .args(&self.words[1..])
+                    .envs(self.changes());
+                self.waited(shell).map_or_else(|error| self.cannot(&error), told)
             }
             Err(error) => self.cannot(&error),
         }
@@ -107,29 +96,17 @@ impl External<'_> {
 
     /// Does it for `xargs`, which tells how it ended in its own way.
     pub(crate) fn run_for_xargs(&self) -> u8 {
-        if self.is_wrapped() {
-            return xargs::status(self.run());
-        }
         let name = self.words[0].display();
-        let ended = self.waited(&mut self.command(&self.program));
-        let (status, said) = match ended.map(|status| (status.code(), status.signal())) {
-            Ok((Some(255), _)) => (255, format!("{name}: exited with status 255; aborting")),
-            Ok((Some(code), _)) => return xargs::status(u8::try_from(code).unwrap_or(u8::MAX)),
-            Ok((None, signal)) => {
-                let said = format!("{name}: terminated by signal {}", signal.unwrap_or_default());
-                say(&format!("xargs: {said}"));
-                return xargs::EXIT_KILLED;
-            }
+        match self.waited(self.command()) {
+            Ok(status) => xargs::status(status, &name.to_string()),
             Err(error) => {
                 say(&format!("xargs: {name}: {}", plainly(&error)));
-                return match error.kind() {
+                match error.kind() {
                     io::ErrorKind::NotFound => EXIT_NOT_FOUND,
                     _ => EXIT_NOT_EXECUTABLE,
-                };
+                }
             }
-        };
-        say(&format!("xargs: {said}"));
-        xargs::status(status)
+        }
     }
 
     /// Becomes it, unless this process has to answer for it itself. Returns only if nothing has become of that.
@@ -138,7 +115,7 @@ impl External<'_> {
             return;
         }
         // What is wrong with it is found again by who tries to start it.
-        let _ = self.command(&self.program).args(&self.words[1..]).exec();
+        let _ = self.command().exec();
     }
 
     /// Whether the daemon is to be asked: the wrapper stands for the program, or would if that were called by its name alone.
@@ -160,18 +137,20 @@ impl External<'_> {
         self.words[1..].iter().any(names_input)
     }
 
-    fn command(&self, program: &Path) -> Command {
-        let mut command = Command::new(program);
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
         command
             .arg0(&self.words[0])
-            .envs(self.set.iter().map(|(name, value)| (name, value)));
+            .args(&self.words[1..])
+            .envs(self.changes());
         command
     }
 
-    fn waited(&self, command: &mut Command) -> io::Result<ExitStatus> {
-        if command.get_args().len() == 0 {
-            command.args(&self.words[1..]);
-        }
+    fn changes(&self) -> impl Iterator<Item = (&OsString, &OsString)> {
+        self.set.iter().map(|(name, value)| (name, value))
+    }
+
+    fn waited(&self, mut command: Command) -> io::Result<ExitStatus> {
         let Some(input) = self.input else {
             return command.status();
         };
@@ -213,7 +192,7 @@ fn told(status: ExitStatus) -> u8 {
     let code = match status.signal() {
         None => status.code().unwrap_or(i32::from(EXIT_NOT_EXECUTABLE)),
         Some(signal) => {
-            if let Some(name) = said_of(signal) {
+            if let Some(name) = of_signal(signal) {
                 let dumped = if status.core_dumped() {
                     " (core dumped)"
                 } else {
@@ -226,40 +205,3 @@ fn told(status: ExitStatus) -> u8 {
     };
     u8::try_from(code).unwrap_or(u8::MAX)
 }
-
-/// What a shell says of a command that a signal ended. It says nothing of an interrupt and of a broken pipe.
-fn said_of(signal: i32) -> Option<String> {
-    let known = SIGNALS.iter().find(|(number, _)| *number == signal);
-    match (known, signal) {
-        (Some((_, name)), _) => Some((*name).to_owned()),
-        (None, REAL_TIME_FIRST..) => Some(format!("Real-time signal {}", signal - REAL_TIME_FIRST)),
-        (None, _) => None,
-    }
-}
-
-/// The first that has no name; the C library keeps two before it to itself.
-const REAL_TIME_FIRST: i32 = 34;
-
-const SIGNALS: [(i32, &str); 21] = [
-    (1, "Hangup"),
-    (3, "Quit"),
-    (4, "Illegal instruction"),
-    (5, "Trace/breakpoint trap"),
-    (6, "Aborted"),
-    (7, "Bus error"),
-    (8, "Floating point exception"),
-    (9, "Killed"),
-    (10, "User defined signal 1"),
-    (11, "Segmentation fault"),
-    (12, "User defined signal 2"),
-    (14, "Alarm clock"),
-    (15, "Terminated"),
-    (16, "Stack fault"),
-    (24, "CPU time limit exceeded"),
-    (25, "File size limit exceeded"),
-    (26, "Virtual timer expired"),
-    (27, "Profiling timer expired"),
-    (29, "I/O possible"),
-    (30, "Power failure"),
-    (31, "Bad system call"),
-];

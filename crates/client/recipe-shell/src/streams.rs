@@ -10,8 +10,8 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 
 use crate::expand::Variables;
+use crate::said::plainly;
 use crate::script::{Redirection, Target};
-use crate::small::plainly;
 
 /// Descriptors below it are for commands.
 const FIRST_OWN: i32 = 10;
