@@ -60,8 +60,14 @@ async fn undead(host: &Host, frozen: &Frozen, mark: &str, is_cancelled: bool) ->
     let build = host.build().await;
     let cancel = CancellationToken::new();
     let freeze = async {
-        eventually("the command runs", || !processes_marked(mark).is_empty()).await;
-        frozen.freeze(processes_marked(mark)[0]);
+        // Looked for once: while the shell becomes the command, it has no words for a moment, but the same number.
+        let mut process = None;
+        eventually("the command runs", || {
+            process = processes_marked(mark).first().copied();
+            process.is_some()
+        })
+        .await;
+        frozen.freeze(process.unwrap());
         if is_cancelled {
             cancel.cancel();
         }
