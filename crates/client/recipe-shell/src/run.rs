@@ -113,17 +113,14 @@ impl Shell {
     }
 
     fn command(&mut self, command: &Command, text: Option<&[u8]>, is_asked: bool) -> Flow {
-        let redirected = match Redirected::new(&command.redirections, &self.variables, self.status) {
-            Ok(redirected) => redirected,
-            Err(error) => {
-                complain(command.line, &error);
-                self.status = EXIT_TROUBLE;
-                let is_shells = matches!(&command.body, Body::Simple(simple) if ends_shell(simple));
-                return match is_shells {
-                    true => Flow::End,
-                    false => self.after(is_asked),
-                };
-            }
+        let redirected = Redirected::new(&command.redirections, command.line, &self.variables, self.status);
+        let Some(redirected) = redirected else {
+            self.status = EXIT_TROUBLE;
+            let is_shells = matches!(&command.body, Body::Simple(simple) if ends_shell(simple));
+            return match is_shells {
+                true => Flow::End,
+                false => self.after(is_asked),
+            };
         };
         let flow = match &command.body {
             Body::Simple(simple) => self.simple(simple, command.line, text),

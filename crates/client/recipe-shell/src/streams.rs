@@ -10,7 +10,7 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::stdio::{dup2_stderr, dup2_stdin, dup2_stdout, stderr, stdin, stdout};
 
 use crate::expand::Variables;
-use crate::said::plainly;
+use crate::said::{complain, plainly};
 use crate::script::{Redirection, Target};
 
 /// Descriptors below it are for commands.
@@ -21,38 +21,52 @@ const FIRST_OWN: i32 = 10;
 pub(crate) struct Redirected(Vec<(u8, OwnedFd)>);
 
 impl Redirected {
-    /// Does what is asked for, in its order. The error is as the shell says it.
+    /// Does what is asked for, in its order. If that cannot be, says so, and where the error output is by then.
     pub(crate) fn new(
         redirections: &[Redirection],
+        line: usize,
         variables: &Variables,
         status: u8,
-    ) -> Result<Self, Vec<u8>> {
+    ) -> Option<Self> {
         let mut redirected = Redirected::default();
-        for Redirection { descriptor, to } in redirections {
-            let open = |word, options: &mut OpenOptions, verb: &str| {
-                let name = variables.whole(word, status);
-                let path = OsStr::from_bytes(&name);
-                options.open(path).map(OwnedFd::from).map_err(|error| {
-                    let error = told(&error, verb == "create");
-                    [b"cannot ", verb.as_bytes(), b" ", &name, b": ", error.as_bytes()].concat()
-                })
-            };
-            let new = match to {
-                Target::Read(word) => open(word, File::options().read(true), "open")?,
-                Target::Write(word) => open(
-                    word,
-                    File::options().write(true).create(true).truncate(true),
-                    "create",
-                )?,
-                Target::Append(word) => open(word, File::options().append(true).create(true), "create")?,
-                Target::Same(other) => keep(*other).map_err(|error| error.to_string().into_bytes())?,
-            };
-            let old = keep(*descriptor).map_err(|error| error.to_string().into_bytes())?;
-            redirected.0.push((*descriptor, old));
-            put(&new, *descriptor).map_err(|error| error.to_string().into_bytes())?;
+        for redirection in redirections {
+            if let Err(error) = redirected.one(redirection, variables, status) {
+                complain(line, &error);
+                return None;
+            }
         }
-        Ok(redirected)
+        Some(redirected)
     }
+
+    /// The error is as the shell says it.
+    fn one(&mut self, redirection: &Redirection, variables: &Variables, status: u8) -> Result<(), Vec<u8>> {
+        let Redirection { descriptor, to } = redirection;
+        let open = |word, options: &mut OpenOptions, verb: &str| {
+            let name = variables.whole(word, status);
+            let file = options.open(OsStr::from_bytes(&name)).map(OwnedFd::from);
+            file.map_err(|error| {
+                let error = told(&error, verb == "create");
+                [b"cannot ", verb.as_bytes(), b" ", &name, b": ", error.as_bytes()].concat()
+            })
+        };
+        let new = match to {
+            Target::Read(word) => open(word, File::options().read(true), "open")?,
+            Target::Write(word) => open(
+                word,
+                File::options().write(true).create(true).truncate(true),
+                "create",
+            )?,
+            Target::Append(word) => open(word, File::options().append(true).create(true), "create")?,
+            Target::Same(other) => keep(*other).map_err(as_text)?,
+        };
+        let old = keep(*descriptor).map_err(as_text)?;
+        self.0.push((*descriptor, old));
+        put(&new, *descriptor).map_err(as_text)
+    }
+}
+
+fn as_text(error: io::Error) -> Vec<u8> {
+    plainly(&error).into_bytes()
 }
 
 impl Drop for Redirected {

@@ -138,6 +138,9 @@ fn what_differed_once() {
     check("printf leftover >/dev/full; echo next > f; cat f");
     check("echo x 1<a; echo $?; printf x >/dev/full; echo $?");
     check("cat < a/x; ./a/x; echo $?");
+    check(
+        "cat b 2>&1 <none; echo $? 2>err >none/x; { echo x; } 2>err >none/x; (echo x) 2>>err <none; cat err",
+    );
     check("echo 1 | xargs sh -c 'exit 200'; echo $?; echo 1 | xargs sh -c 'exit 127'; echo $?");
     check("echo 1 | xargs sh -c 'exit 255'; echo $?; echo 1 | xargs sh -c 'kill -9 $$'; echo $?");
     check("echo 1 | xargs ./none; echo $?; echo 1 | xargs ./a; echo $?");

@@ -376,6 +376,18 @@ pub(crate) async fn eventually(what: &str, mut condition: impl FnMut() -> bool) 
     }
 }
 
+/// The number of the first process that has this word, once there is one. Looked for once: while a shell becomes its command, it
+/// has no words for a moment, but the same number.
+pub(crate) async fn first_marked(mark: &str) -> i32 {
+    let mut first = None;
+    eventually("the command runs", || {
+        first = processes_marked(mark).first().copied();
+        first.is_some()
+    })
+    .await;
+    first.unwrap()
+}
+
 /// A word that no other test has, for `sleep` to carry in its command line.
 pub(crate) fn mark(number: u32) -> String {
     format!("3600.{:07}{number:02}", std::process::id())

@@ -10,7 +10,7 @@ use runner_api::{Outcome, RunRequest};
 use tokio_util::sync::CancellationToken;
 
 use crate::host::{
-    Host, PATIENCE, children, descendants, eventually, kill, mark, modes, processes_marked, shell,
+    Host, PATIENCE, children, descendants, eventually, first_marked, kill, mark, modes, shell,
 };
 
 #[tokio::test]
@@ -22,8 +22,8 @@ async fn a_spare_and_its_world_are_used_and_replaced() {
         let inits = children(spares[0]);
         let never = CancellationToken::new();
         let look = async {
-            eventually("the command starts", || !processes_marked(&mark).is_empty()).await;
-            assert!(descendants(inits[0]).contains(&processes_marked(&mark)[0]));
+            let command = first_marked(&mark).await;
+            assert!(descendants(inits[0]).contains(&command));
             assert_eq!(children(spares[0]), inits);
             eventually("another takes its place", || {
                 host.supervisors().iter().any(|pid| !spares.contains(pid))

@@ -8,7 +8,7 @@ use std::time::Duration;
 use runner_api::{RunError, RunRequest};
 use tokio_util::sync::CancellationToken;
 
-use crate::host::{Host, eventually, groups_of, mark, modes, processes_marked, shell};
+use crate::host::{Host, eventually, first_marked, groups_of, mark, modes, processes_marked, shell};
 
 /// Where freezers are made, on machines that have them.
 const FREEZERS: &str = "/sys/fs/cgroup/freezer";
@@ -60,14 +60,7 @@ async fn undead(host: &Host, frozen: &Frozen, mark: &str, is_cancelled: bool) ->
     let build = host.build().await;
     let cancel = CancellationToken::new();
     let freeze = async {
-        // Looked for once: while the shell becomes the command, it has no words for a moment, but the same number.
-        let mut process = None;
-        eventually("the command runs", || {
-            process = processes_marked(mark).first().copied();
-            process.is_some()
-        })
-        .await;
-        frozen.freeze(process.unwrap());
+        frozen.freeze(first_marked(mark).await);
         if is_cancelled {
             cancel.cancel();
         }
