@@ -6,11 +6,15 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::farrier::Farrier;
-use e2e::tools;
+use e2e::{tools, waiting};
 use tempfile::TempDir;
+
+/// How long BuildStream may take; a second or two is usual.
+const BUILD_AT_MOST: Duration = Duration::from_secs(180);
 
 /// What the system in the project has. BuildStream's own commands need `sh`; the elements below the rest.
 const PROGRAMS: &[&str] = &["sh", "cat", "cp", "id", "ls", "mkdir", "pwd"];
@@ -57,13 +61,13 @@ impl Project {
     }
 
     fn bst(&self, arguments: &[&str]) -> Result<Output> {
-        Command::new(tools::buildstream()?)
-            .args(["-c", "buildstream.conf", "--no-colors", "--no-interactive"])
+        let mut bst = Command::new(tools::buildstream()?);
+        bst.args(["-c", "buildstream.conf", "--no-colors", "--no-interactive"])
             .args(arguments)
             .current_dir(self.directory.path())
-            .stdin(Stdio::null())
-            .output()
-            .context("BuildStream does not start")
+            .env("PYTHONFAULTHANDLER", "1")
+            .stdin(Stdio::null());
+        waiting::output_of(&mut bst, BUILD_AT_MOST)
     }
 
     /// What a built element consists of.

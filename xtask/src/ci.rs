@@ -4,12 +4,13 @@
 //! same features of the same dependencies: a package selected alone would have most of its dependencies built once more.
 
 mod installation;
+mod patience;
 mod real_clients;
 
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -18,6 +19,8 @@ use crate::tidy::root;
 
 /// The release of cargo-deny that CI uses.
 const DENY_VERSION: &str = "^0.20";
+/// What no command here takes, by far, also where nothing is built yet. One that does hangs.
+const COMMAND_AT_MOST: Duration = Duration::from_secs(40 * 60);
 /// The steps that go on while tools are fetched; those after them start these tools.
 const STEPS_WITHOUT_TOOLS: [&str; 5] = ["format", "tidy", "protocol code", "lints", "program"];
 
@@ -124,8 +127,8 @@ fn run_step(step: &Step) -> Result<()> {
 }
 
 fn run_command(name: &str, words: &str) -> Result<()> {
-    let status = command(words)?.status();
-    let status = status.with_context(|| format!("{name}: cannot start"))?;
+    let status = patience::end_of(&mut command(words)?, COMMAND_AT_MOST);
+    let status = status.with_context(|| format!("{name}: {words}"))?;
     ensure!(status.success(), "{name} failed: {status}");
     Ok(())
 }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, ensure};
 
-use super::{command, target};
+use super::{COMMAND_AT_MOST, command, patience, target};
 
 /// The rest of `e2e/install`, beside steps that do not need it: it waits for the network while they wait for the
 /// processor.
@@ -32,7 +32,7 @@ impl Installation {
             log.display()
         );
         let thread = thread::spawn(move || {
-            let status = command.status().context("install: cannot start")?;
+            let status = patience::end_of(&mut command, COMMAND_AT_MOST).context("install")?;
             ensure!(status.success(), "install failed: {status}");
             Ok(())
         });

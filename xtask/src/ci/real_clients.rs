@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
-use super::{command, prepare};
+use super::{command, patience, prepare};
 use crate::tidy::root;
 
 /// How the step names this.
@@ -15,6 +15,9 @@ pub(super) const COMMAND: &str = "every test of e2e";
 
 /// One test at a time: they measure, kill what they find below themselves, and fill the machine as it is.
 const ARGUMENTS: &str = "--test-threads=1";
+
+/// What the slowest program needs three times over. One that needs more hangs.
+const PROGRAM_AT_MOST: Duration = Duration::from_secs(15 * 60);
 
 /// Builds and runs all of them, and says how long each took.
 pub(super) fn run() -> Result<()> {
@@ -26,9 +29,7 @@ pub(super) fn run() -> Result<()> {
         prepare(&mut command)?;
         // Where cargo would have started it.
         command.arg(ARGUMENTS).current_dir(root().join("e2e"));
-        let status = command
-            .status()
-            .with_context(|| format!("{name} does not start"))?;
+        let status = patience::end_of(&mut command, PROGRAM_AT_MOST).with_context(|| name.to_string())?;
         ensure!(status.success(), "{name} failed: {status}");
         println!("--- {name}: passed in {} s", started.elapsed().as_secs());
     }
