@@ -8,7 +8,7 @@ use daemon_api::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 
 use crate::limits::{INPUT_TAKEN_MAX, REQUEST_WITHIN};
 
@@ -89,9 +89,10 @@ impl Link {
     /// work: nobody wants its result.
     pub(crate) async fn meanwhile<T>(&mut self, work: impl Future<Output = T>) -> io::Result<T> {
         let mut work = std::pin::pin!(work);
-        let mut signs = interval(SILENCE_MAX / 3);
+        let every = SILENCE_MAX / 3;
+        // Not a tick at once that is taken here: even that one is waited for, up to a millisecond, and steps are made of these.
+        let mut signs = interval_at(Instant::now() + every, every);
         signs.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        signs.tick().await;
         let (read, write) = (&mut self.read, &mut self.write);
         let alive = encode_frame(&Answer::Alive)?;
         loop {
@@ -111,4 +112,23 @@ impl Link {
 
 fn gone() -> io::ErrorKind {
     io::ErrorKind::ConnectionAborted
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+
+    /// A step asks half a dozen times, of which most know at once.
+    #[tokio::test]
+    async fn what_is_done_is_not_waited_for() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let mut link = Link::new(ours);
+        let mut doing = pin!(link.meanwhile(ready(3)));
+        let done = doing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(matches!(done, Poll::Ready(Ok(3))), "{done:?}");
+    }
 }
