@@ -87,6 +87,7 @@ pub(crate) fn names(tool: Tool, links: bool) -> Vec<&'static str> {
         Tool::Rustc => &[&MESSAGES, &RUSTC],
         Tool::Javac | Tool::D8 | Tool::R8 | Tool::Metalava => &[&MESSAGES, &JAVA],
         Tool::Tsc => &[&MESSAGES, &NODE],
+        Tool::Other => &[],
     };
     let mut names: Vec<&'static str> = own.iter().flat_map(|list| list.iter().copied()).collect();
     names.sort_unstable();

@@ -90,6 +90,11 @@ fn step(invocation: &Invocation, files: &dyn ResponseFiles) -> Result<Step, NotO
         Tool::ClangTidy | Tool::HeaderAbiDumper => {
             clang_tools::parse(name.tool, &arguments.list, invocation)?
         }
+        Tool::Other => {
+            return Err(NotOurs::UnknownTool {
+                name: file_name.to_owned(),
+            });
+        }
     };
     step.absolute_paths.extend(absolute::paths(&arguments.list));
     step.inputs.extend(arguments.response_files);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::{Caution, Language, Tool};
+use crate::{Caution, Language, Tool, absolute};
 
 /// A command line, understood. Paths are as written or derived from what is written, so relative ones are relative to
 /// the working directory.
@@ -281,6 +281,18 @@ impl Step {
             caution: Vec::new(),
             processors: Processors::One,
         }
+    }
+
+    /// A step of which somebody else says what it reads and makes. `words` are the command's, without the tool.
+    pub fn declared(words: &[OsString]) -> Self {
+        let words: Vec<String> = words
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect();
+        let mut step = Self::new(Tool::Other, Kind::Generate);
+        step.absolute_paths = absolute::paths(&words);
+        step.finish();
+        step
     }
 
     /// A file that is written, unless it is a device.

@@ -37,6 +37,8 @@ pub enum Tool {
     ClangTidy,
     /// Android's `header-abi-dumper`.
     HeaderAbiDumper,
+    /// Any other: somebody else says what it reads and makes. No name stands for it.
+    Other,
 }
 
 /// A file name taken apart.

@@ -1,8 +1,9 @@
 //! What was there before a command ran, under names that it may write to or not. A file that it has not touched is not its
 //! work: kept with the result, it would come back where nobody expects it, long after it was taken away here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, Metadata};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -12,10 +13,12 @@ use crate::plan::PlannedOutput;
 /// File systems tell the time in ticks: a file changed this long ago could have been changed since and show the same time.
 const TICK: Duration = Duration::from_millis(20);
 
-/// The files under names of outputs that are not required.
+/// The files under names of outputs that are not required, and what is in directories.
 #[derive(Default)]
 pub(crate) struct Earlier {
     files: HashMap<PathBuf, Stamp>,
+    /// Directories of outputs in which something was.
+    occupied: HashSet<PathBuf>,
 }
 
 /// Changes with everything that is done to a file.
@@ -38,10 +41,26 @@ impl Earlier {
             let is_old = now.duration_since(stamp.time()?).is_ok_and(|age| age > TICK);
             is_old.then(|| (output.path.clone(), stamp))
         };
-        let files = outputs.iter().filter(|output| !output.is_required);
+        let (directories, files): (Vec<_>, Vec<_>) = outputs.iter().partition(|output| output.is_directory);
+        // One that cannot be read has perhaps something in it.
+        let is_empty = |path: &Path| match fs::read_dir(path) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        };
+        let occupied = directories.into_iter().filter(|output| !is_empty(&output.path));
         Earlier {
-            files: files.filter_map(stamp).collect(),
+            files: files
+                .into_iter()
+                .filter(|output| !output.is_required)
+                .filter_map(stamp)
+                .collect(),
+            occupied: occupied.map(|output| output.path.clone()).collect(),
         }
+    }
+
+    /// Whether something was in the directory of an output.
+    pub(crate) fn was_occupied(&self, path: &Path) -> bool {
+        self.occupied.contains(path)
     }
 
     /// Whether a file is as it was.
@@ -80,6 +99,7 @@ mod tests {
             path: directory.path().join(name),
             is_required,
             is_rule: false,
+            is_directory: false,
         };
         let outputs = [
             output("a.o", true),

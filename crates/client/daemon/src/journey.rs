@@ -329,6 +329,10 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
     let is_remembered = |failure| wanted.keeps_own() && daemon.failures.add(subject.action_digest, failure);
     let how = match ran.upload {
         Err(_) if ran.failure.is_some_and(is_remembered) => How::Local,
+        // Here it may have read more than was declared. Who has it run here anyway answers for that.
+        Ok(_) if plan.is_declared && wanted.strategy != Strategy::Local => {
+            How::LocalOnly("it is known by what is declared, and ran where more is".to_owned())
+        }
         Ok(_) if !wanted.keeps_own() => How::LocalOnly("it is not to be kept".to_owned()),
         Ok(upload) => match daemon.uploads.send(service, Some(server), upload) {
             true => How::Local,

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use regex::Regex;
 use settings::Settings;
 
+use crate::outputs::directory::ToMake;
 use crate::outputs::{self, ToWrite};
 
 /// The manner of one command.
@@ -64,8 +65,12 @@ impl Manner {
         }
     }
 
-    /// Writes what is wanted, and removes what would be mistaken for the rest.
-    pub(crate) fn write(&self, files: Vec<ToWrite>, mask: u32) -> io::Result<()> {
+    /// Writes what is wanted, and removes what would be mistaken for the rest. `directories` have nothing in them afterwards
+    /// but that.
+    pub(crate) fn write(&self, directories: &[ToMake], files: Vec<ToWrite>, mask: u32) -> io::Result<()> {
+        for directory in directories {
+            directory.make(|path| self.wants(path), mask)?;
+        }
         let (wanted, others): (Vec<_>, Vec<_>) = files.into_iter().partition(|file| self.wants(&file.path));
         let is_new = |file: &ToWrite| !(self.keeps_unchanged && is_there(file));
         outputs::write(wanted.into_iter().filter(is_new).collect(), mask)?;
@@ -151,13 +156,15 @@ mod tests {
             directory.path(),
         );
         for _ in 0..2 {
-            manner.write(vec![file(&object), file(&rule)], 0o022).unwrap();
+            manner
+                .write(&[], vec![file(&object), file(&rule)], 0o022)
+                .unwrap();
             assert!(!object.exists(), "the old one would be taken for the new one");
             assert_eq!(fs::read(&rule).unwrap(), b"new");
         }
         fs::create_dir(&object).unwrap();
         assert!(
-            manner.write(vec![file(&object)], 0o022).is_err(),
+            manner.write(&[], vec![file(&object)], 0o022).is_err(),
             "it stays, and is told"
         );
     }
@@ -180,7 +187,7 @@ mod tests {
                 bytes: bytes.into(),
                 is_executable,
             };
-            manner.write(vec![file], 0o022).unwrap();
+            manner.write(&[], vec![file], 0o022).unwrap();
             let is_kept = fs::metadata(&path).unwrap().modified().unwrap() == before;
             assert_eq!(is_kept, expected, "{keeps} {bytes} {is_executable}");
             assert_eq!(fs::read_to_string(&path).unwrap(), bytes);

@@ -1,12 +1,14 @@
 //! What a command makes: read to be kept, and written as it would have been.
 
+pub(crate) mod directory;
+
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
-use reapi::execution::{ActionResult, OutputFile};
+use reapi::execution::{ActionResult, OutputDirectory, OutputFile};
 use uuid::Uuid;
 
 use crate::earlier::Earlier;
@@ -28,7 +30,7 @@ pub(crate) struct Made {
 /// as it should be: the result is then not kept.
 pub(crate) fn read(outputs: &[PlannedOutput], earlier: &Earlier) -> io::Result<Option<Vec<Made>>> {
     let mut made = Vec::new();
-    for output in outputs {
+    for output in outputs.iter().filter(|output| !output.is_directory) {
         let mut file = match File::open(&output.path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound && !output.is_required => continue,
@@ -64,17 +66,32 @@ pub(crate) struct ToWrite {
     pub(crate) is_executable: bool,
 }
 
-/// The outputs of a result and where they go. `None` if the result is not one of this command: an output is missing, or
-/// one is there that nobody expects.
-pub(crate) fn places<'a>(
-    result: &'a ActionResult,
-    outputs: &'a [PlannedOutput],
-) -> Option<Vec<(&'a OutputFile, &'a PlannedOutput)>> {
-    let is_more = !result.output_directories.is_empty() || !result.output_symlinks.is_empty();
-    let find = |file: &'a OutputFile| Some((file, outputs.iter().find(|output| output.name == file.path)?));
-    let places: Vec<_> = result.output_files.iter().map(find).collect::<Option<_>>()?;
-    let has = |output: &PlannedOutput| places.iter().any(|(_, place)| place.name == output.name);
-    (!is_more && outputs.iter().filter(|output| output.is_required).all(has)).then_some(places)
+/// The outputs of a result and where they go.
+#[derive(Default)]
+pub(crate) struct Places<'a> {
+    pub(crate) files: Vec<(&'a OutputFile, &'a PlannedOutput)>,
+    pub(crate) directories: Vec<(&'a OutputDirectory, &'a PlannedOutput)>,
+}
+
+impl<'a> Places<'a> {
+    /// `None` if the result is not one of this command: an output is missing, or one is there that nobody expects.
+    pub(crate) fn of(result: &'a ActionResult, outputs: &'a [PlannedOutput]) -> Option<Self> {
+        let find = |name: &str, is_directory: bool| {
+            let fits = |output: &&PlannedOutput| output.name == name && output.is_directory == is_directory;
+            outputs.iter().find(fits)
+        };
+        let files = result.output_files.iter();
+        let files: Vec<_> = files
+            .map(|file| Some((file, find(&file.path, false)?)))
+            .collect::<Option<_>>()?;
+        let directories = result.output_directories.iter();
+        let directories = directories
+            .map(|directory| Some((directory, find(&directory.path, true)?)))
+            .collect::<Option<_>>()?;
+        let has = |output: &PlannedOutput| files.iter().any(|(_, place)| place.name == output.name);
+        let is_whole = outputs.iter().filter(|output| output.is_required).all(has);
+        (is_whole && result.output_symlinks.is_empty()).then_some(Places { files, directories })
+    }
 }
 
 /// Writes files, each as a whole or not at all. `mask` is that of the command's process.
@@ -134,6 +151,7 @@ mod tests {
             path: directory.join(name),
             is_required,
             is_rule: false,
+            is_directory: false,
         }
     }
 
@@ -165,8 +183,8 @@ mod tests {
             output_files: files.collect(),
             ..ActionResult::default()
         };
-        let places = places(&result, &outputs).unwrap();
-        let to_write = places.iter().map(|(file, place)| ToWrite {
+        let places = Places::of(&result, &outputs).unwrap();
+        let to_write = places.files.iter().map(|(file, place)| ToWrite {
             path: place.path.with_extension("new"),
             bytes: Bytes::from_static(b"some"),
             is_executable: file.is_executable,
@@ -189,7 +207,7 @@ mod tests {
                 output_files,
                 ..ActionResult::default()
             };
-            assert_eq!(places(&result, &outputs).is_some(), is_some, "{files:?}");
+            assert_eq!(Places::of(&result, &outputs).is_some(), is_some, "{files:?}");
         };
         check(&["a.o"], true);
         check(&[], false);

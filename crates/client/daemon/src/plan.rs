@@ -47,6 +47,7 @@ use step_memory::{Grounds, Memory};
 
 use self::build::{ActionBuilder, Words, text};
 pub use self::dependencies::{Dependencies, Found};
+use self::discover::Reads;
 use self::environment::Environment;
 use self::layout::{Layout, Place};
 use self::link::Links;
@@ -88,6 +89,8 @@ pub(crate) struct Plan {
     pub(crate) is_probe: bool,
     /// It is over here before a worker would have what it reads.
     pub(crate) is_quick: bool,
+    /// What it reads is what a front end has declared. Only a worker gives it no more than that.
+    pub(crate) is_declared: bool,
     /// Words that the real tool gets after those of the command.
     pub(crate) more: Vec<OsString>,
 }
@@ -103,6 +106,8 @@ pub(crate) struct PlannedOutput {
     pub(crate) is_required: bool,
     /// It is a make rule, in which names are as they were given.
     pub(crate) is_rule: bool,
+    /// It is a directory, with all that is in it; whatever else is there goes when it is made again.
+    pub(crate) is_directory: bool,
 }
 
 /// Where a worker shows the input root, for commands whose results hold absolute paths.
@@ -158,34 +163,50 @@ pub(crate) fn plan(
     wanted: &Wanted,
 ) -> Result<Plan, Why> {
     let begun = SystemTime::now();
-    let mut step = parsed(request)?;
-    permitted::check(&step, wanted.input.is_some())?;
+    let (mut step, is_declared) = step(request, wanted)?;
     let asked = &wanted.settings;
     if step.kind == Kind::Link && asked.handle_links == Some(false) {
         return Err(Why::Setting("handle_links".to_owned()));
     }
-    let toolchain = knowledge.toolchains.of(request, program)?;
+    let mut toolchain = knowledge.toolchains.of(request, program)?;
     let layout = Layout::new(wanted.root.as_deref(), &request.directory);
+    let in_tree = declared::own_program(&layout, program).filter(|_| is_declared);
 
     let mut builder = ActionBuilder::new(&layout, &knowledge.digests);
-    let mut read = discover::inputs(
-        &knowledge.scans,
-        &knowledge.links,
-        request,
-        program,
-        &toolchain,
-        &step,
-        wanted.input.as_deref(),
-    )?;
+    let mut read = match is_declared {
+        true => Reads::default(),
+        false => discover::inputs(
+            &knowledge.scans,
+            &knowledge.links,
+            request,
+            program,
+            &toolchain,
+            &step,
+            wanted.input.as_deref(),
+        )?,
+    };
     // There is nothing to read, on every machine.
     read.files.retain(|path| path != Path::new(probe::NOTHING));
+    let excluded = &asked.deps_exclude_paths;
+    read.files.retain(|path| {
+        let path = layout.absolute(path);
+        !excluded
+            .iter()
+            .any(|excluded| path.starts_with(layout.absolute(excluded)))
+    });
     read.add_to(&mut builder, &request.directory)?;
     declared::add(asked, &layout, &mut builder, &mut read.grounds)?;
+    if in_tree.is_some() {
+        let holds = builder.file(program)?;
+        read.grounds.known_file(program, holds);
+        toolchain.elsewhere = None;
+    }
     let dated = dated::dated(&read.files, |name| variable(request, name));
     if let Some(input) = wanted.input.as_deref().filter(|_| step.stdin) {
         builder.input(input);
     }
-    let (mut outputs, mut is_outside) = outputs(&layout, &step, &asked.output_files)?;
+    let (mut outputs, mut is_outside) = outputs(&layout, &step, &declared::files_made(asked, &layout))?;
+    declared::add_directories(asked, &layout, program, &read.files, &mut outputs)?;
     let renamed = probe::renamed(&step, &request.arguments).filter(|_| outputs.len() == 1);
     if renamed.is_some() {
         is_outside = false;
@@ -202,7 +223,8 @@ pub(crate) fn plan(
     let needs_root = step.embeds_directory || names_tree(&layout, &step);
     let mut environment = Environment::of(request, &step, &toolchain, needs_root)?;
     environment.set(wanted.variables(request))?;
-    let mut arguments = arguments(renamed.as_deref().unwrap_or(&request.arguments), program)?;
+    let named = in_tree.as_deref().unwrap_or(program);
+    let mut arguments = arguments(renamed.as_deref().unwrap_or(&request.arguments), named)?;
     let looked = Looked {
         knowledge,
         request,
@@ -216,7 +238,8 @@ pub(crate) fn plan(
     let is_plain = !is_outside
         && !probe::is_probe(&step)
         && environment.other_name.is_none()
-        && asked.output_files.is_empty();
+        && asked.output_files.is_empty()
+        && !is_declared;
     let moved = match wanted.is_path_independent && needs_root && is_plain {
         true => looked.moved(&read.files, &arguments, &environment.variables)?,
         false => None,
@@ -284,6 +307,7 @@ pub(crate) fn plan(
         elsewhere,
         is_probe: probe::is_probe(&step),
         is_quick: probe::is_probe(&step) || step.kind == Kind::List,
+        is_declared,
         more: map.into_iter().map(OsString::from).chain(colours).collect(),
     })
 }
@@ -375,6 +399,26 @@ pub(crate) fn reads_input(request: &Request) -> bool {
         && parsed(request).is_ok_and(|step| step.stdin && permitted::check(&step, true).is_ok())
 }
 
+/// The command as it is understood; and whether a front end has declared what it reads instead.
+fn step(request: &Request, wanted: &Wanted) -> Result<(Step, bool), Why> {
+    let mut parsed = parsed(request);
+    let asked = &wanted.settings;
+    let overrides = [&asked.output_files_override, &asked.output_directories_override];
+    if let Ok(step) = &mut parsed
+        && overrides.into_iter().any(Option::is_some)
+    {
+        step.outputs.clear();
+        step.depfile = None;
+    }
+    if wanted.declares_all() && permitted::may_be_declared(&parsed) {
+        let words = request.arguments.get(1..).unwrap_or_default();
+        return Ok((Step::declared(words), true));
+    }
+    let step = parsed?;
+    permitted::check(&step, wanted.input.is_some())?;
+    Ok((step, asked.inputs_override.is_some()))
+}
+
 fn parsed(request: &Request) -> Result<Step, Why> {
     let env = |name: &str| variable(request, name).map(OsString::from);
     let invocation = Invocation {
@@ -403,7 +447,8 @@ fn outputs(layout: &Layout, step: &Step, more: &[PathBuf]) -> Result<(Vec<Planne
     let mut is_outside = false;
     for output in &step.outputs {
         if output.shape != Shape::File {
-            return Err(Why::OutputDirectory);
+            let (path, why) = (output.path.clone(), "nobody has declared it");
+            return Err(Why::OutputDirectory { path, why });
         }
         is_outside |= !matches!(layout.place(&output.path), Place::Tree(_));
         let name = layout.seen_from_working_directory(&output.path);
@@ -412,11 +457,11 @@ fn outputs(layout: &Layout, step: &Step, more: &[PathBuf]) -> Result<(Vec<Planne
             path: layout.absolute(&output.path),
             is_required: output.required,
             is_rule: step.depfile.as_ref() == Some(&output.path),
+            is_directory: false,
         });
     }
-    // Relative to the root of the tree, and perhaps among those that are known already.
-    for path in more.iter().map(|path| layout.root().join(path)) {
-        let path = layout.absolute(&path);
+    // Perhaps among those that are known already.
+    for path in more.iter().cloned() {
         if outputs.iter().all(|output| output.path != path) {
             is_outside |= !matches!(layout.place(&path), Place::Tree(_));
             let name = layout.seen_from_working_directory(&path);
@@ -425,6 +470,7 @@ fn outputs(layout: &Layout, step: &Step, more: &[PathBuf]) -> Result<(Vec<Planne
                 path,
                 is_required: false,
                 is_rule: false,
+                is_directory: false,
             });
         }
     }

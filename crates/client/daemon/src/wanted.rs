@@ -47,7 +47,7 @@ const BUILD_BYTES_MAX: usize = 128;
 const QUESTION: &str = "question";
 
 /// Settings that are done as they say, or that say nothing about how a command is done.
-const DONE: [&str; 37] = [
+const DONE: [&str; 43] = [
     "dialect",
     "command_id",
     "invocation_id",
@@ -58,6 +58,7 @@ const DONE: [&str; 37] = [
     "project_root",
     "strategy",
     "handle_links",
+    "force_remote",
     "no_execute",
     "exec_timeout",
     "reclient_timeout",
@@ -73,7 +74,12 @@ const DONE: [&str; 37] = [
     "empty_directories",
     "toolchain_inputs",
     "extra_symlinks",
+    "inputs_override",
+    "deps_exclude_paths",
     "output_files",
+    "output_directories",
+    "output_files_override",
+    "output_directories_override",
     "accept_cache",
     "update_cache",
     "uncacheable",
@@ -135,6 +141,16 @@ impl Wanted {
         // Words of a record that only a front end writes.
         rest.log_env = false;
         rest.first_beyond(&DONE)
+    }
+
+    /// Whether the front end says all that the command reads and makes.
+    pub(crate) fn declares_all(&self) -> bool {
+        let label = |name: &str| self.settings.labels.get(name).map(String::as_str);
+        match label("type") {
+            Some("tool") => true,
+            Some("apksigning") => label("compiler") == Some("signapkjar"),
+            _ => self.settings.force_remote,
+        }
     }
 
     /// Whether commands of this program are to be watched. Front ends of others have settings that are not done then.

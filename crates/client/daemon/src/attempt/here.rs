@@ -15,7 +15,7 @@ use crate::colours;
 use crate::earlier::Earlier;
 use crate::failures::Failure;
 use crate::link::Link;
-use crate::outputs;
+use crate::outputs::{self, directory};
 use crate::plan::{Plan, Why};
 use crate::uploads::Upload;
 
@@ -212,8 +212,10 @@ fn collect(
 ) -> Result<Upload, &'static str> {
     let made = outputs::read(&plan.subject.outputs, earlier).map_err(|_| "an output cannot be read")?;
     let made = made.ok_or("an output is missing, or is too large, or is no file")?;
+    let directories = directory::read(&plan.subject.outputs, earlier)?;
     let whole = Whole {
         files: made,
+        directories,
         output: output.into(),
         error_output: error_output.into(),
         execution_metadata: Some(metadata),

@@ -2,9 +2,10 @@
 
 use blob::Blob;
 use bytes::Bytes;
-use reapi::execution::{ActionResult, ExecutedActionMetadata, OutputFile};
+use reapi::execution::{ActionResult, ExecutedActionMetadata, OutputDirectory, OutputFile};
 
 use crate::outputs::Made;
+use crate::outputs::directory::MadeDirectory;
 use crate::plan::Subject;
 use crate::service::FUNCTION;
 
@@ -15,6 +16,7 @@ pub(crate) const INLINE_BYTES_MAX: usize = 16 << 10;
 pub(crate) struct Whole {
     /// In the order of their names.
     pub(crate) files: Vec<Made>,
+    pub(crate) directories: Vec<MadeDirectory>,
     pub(crate) output: Bytes,
     pub(crate) error_output: Bytes,
     pub(crate) execution_metadata: Option<ExecutedActionMetadata>,
@@ -25,6 +27,7 @@ impl Whole {
     pub(crate) fn printed(text: Vec<u8>) -> Self {
         Whole {
             files: Vec::new(),
+            directories: Vec::new(),
             output: text.into(),
             error_output: Bytes::new(),
             execution_metadata: None,
@@ -35,6 +38,18 @@ impl Whole {
 /// The result and what it refers to; or why it cannot be kept.
 pub(crate) fn kept(subject: &Subject, whole: Whole) -> Result<(ActionResult, Vec<Blob>), &'static str> {
     let mut blobs = Vec::new();
+    let mut output_directories = Vec::new();
+    for made in whole.directories {
+        let tree = made.tree.blob();
+        output_directories.push(OutputDirectory {
+            path: made.name,
+            tree_digest: Some(tree.digest().to_proto()),
+            is_topologically_sorted: true,
+            ..OutputDirectory::default()
+        });
+        blobs.push(tree);
+        blobs.extend(made.blobs);
+    }
     let mut refer = |bytes: Bytes| {
         let blob = Blob::from_bytes(FUNCTION, bytes);
         let digest = blob.digest().to_proto();
@@ -60,6 +75,7 @@ pub(crate) fn kept(subject: &Subject, whole: Whole) -> Result<(ActionResult, Vec
     }
     let mut result = ActionResult {
         output_files,
+        output_directories,
         exit_code: 0,
         stdout_raw: text(subject, whole.output)?,
         stderr_raw: text(subject, whole.error_output)?,

@@ -1,6 +1,7 @@
 //! A result, shown to the wrapper as if the command had run there.
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use cas::BlobStore;
 use cas::tree::read_all;
 use daemon_api::{Answer, PIECE_BYTES_MAX};
+use futures::{StreamExt, TryStreamExt};
 use prost_types::Any;
 use reapi::execution::{self as proto, ActionResult, OutputFile};
 use tokio::time::timeout;
@@ -18,16 +20,20 @@ use crate::failures::Failure;
 use crate::limits::{FETCH_BYTES_PER_SECOND_MIN, FETCH_WITHIN};
 use crate::link::Link;
 use crate::manner::Manner;
-use crate::outputs::{self, Made, ToWrite};
+use crate::outputs::directory::{ToMake, Within, decoded};
+use crate::outputs::{self, Made, Places, ToWrite};
 use crate::plan::{Moved, PlannedOutput, Subject};
 use crate::service::FUNCTION;
 
-/// The largest output that is fetched into memory.
+/// The largest output that is fetched into memory, and all outputs of a command together.
 const FETCHED_BYTES_MAX: u64 = 1 << 30;
+/// Files of a directory that are fetched at once.
+const FETCHED_AT_ONCE: usize = 64;
 
 /// A result with everything that it refers to, here.
 pub(crate) struct Fetched {
     files: Vec<File>,
+    directories: Vec<Directory>,
     output: Bytes,
     error_output: Bytes,
     /// The tree that its texts are to name instead of the placeholder, if they do.
@@ -44,6 +50,7 @@ impl From<Failure> for Fetched {
     fn from(failure: Failure) -> Self {
         Fetched {
             files: Vec::new(),
+            directories: Vec::new(),
             output: failure.output.into(),
             error_output: failure.error_output.into(),
             exit_code: failure.exit_code,
@@ -62,6 +69,13 @@ struct File {
     is_executable: bool,
 }
 
+/// An output that is a directory.
+struct Directory {
+    tree: Blob,
+    to_make: ToMake,
+    files: Vec<ToWrite>,
+}
+
 /// What compilers and linkers say of a file that is not there.
 const ABSENT: [&[u8]; 3] = [b"No such file or directory", b"file not found", b"cannot find"];
 
@@ -69,10 +83,15 @@ impl Fetched {
     /// Everything that the result refers to, for another store.
     pub(crate) fn blobs(&self) -> Vec<Blob> {
         let files = self.files.iter().map(|file| &file.bytes);
+        let within = self.directories.iter().flat_map(|directory| &directory.files);
+        let within = within.map(|file| &file.bytes);
         let texts = [&self.output, &self.error_output];
         let large = texts.into_iter().filter(|text| text.len() > INLINE_BYTES_MAX);
-        let all = files.chain(large);
+        let all = files.chain(within).chain(large);
+        let trees = self.directories.iter();
+        let trees = trees.filter_map(|directory| directory.tree.try_clone());
         all.map(|bytes| Blob::from_bytes(FUNCTION, bytes.clone()))
+            .chain(trees)
             .collect()
     }
 
@@ -92,8 +111,12 @@ impl Fetched {
             bytes: file.bytes.clone(),
             is_executable: file.is_executable,
         });
+        if !self.directories.is_empty() {
+            return Err("it makes a directory");
+        }
         let whole = Whole {
             files: files.collect(),
+            directories: Vec::new(),
             output: self.output.clone(),
             error_output: self.error_output.clone(),
             execution_metadata: result.execution_metadata.clone(),
@@ -138,15 +161,25 @@ pub(super) async fn fetch_made(
     let added = metadata.map_or_else(Vec::new, |metadata| metadata.auxiliary_metadata.clone());
     let failed = result.exit_code != 0;
     // A command that failed need not have made anything.
-    let places = match outputs::places(&result, &subject.outputs) {
+    let places = match Places::of(&result, &subject.outputs) {
         Some(places) => places,
-        None if failed => Vec::new(),
+        None if failed => Places::default(),
         None => return Ok(None),
     };
-    let bytes: u64 = places.iter().map(|(file, _)| size(file)).sum();
+    let directories = places.directories.into_iter();
+    let trees =
+        directories.map(|(directory, place)| tree(store, directory.tree_digest.as_ref(), &place.path));
+    let trees = timeout(FETCH_WITHIN, futures::future::try_join_all(trees)).await;
+    let trees = trees.with_context(|| format!("no directories within {FETCH_WITHIN:?}"))??;
+    let within = trees.iter().flat_map(|(_, _, files)| files);
+    let bytes = places.files.iter().map(|(file, _)| size(file)).sum::<u64>()
+        + within.map(|file| file.digest.size_bytes()).sum::<u64>();
+    if bytes > FETCHED_BYTES_MAX {
+        bail!("outputs of {bytes} bytes are too large");
+    }
     let patience = FETCH_WITHIN + Duration::from_secs(bytes / FETCH_BYTES_PER_SECOND_MIN);
     let fetching = async {
-        let files = places.into_iter().map(|(file, place)| {
+        let files = places.files.into_iter().map(|(file, place)| {
             let (output, is_executable) = (place.clone(), file.is_executable);
             let (contents, digest) = (file.contents.clone(), file.digest.clone());
             async move {
@@ -165,13 +198,15 @@ pub(super) async fn fetch_made(
         let files = futures::future::try_join_all(files);
         let output = stream(store, &result.stdout_raw, result.stdout_digest.as_ref());
         let error_output = stream(store, &result.stderr_raw, result.stderr_digest.as_ref());
-        futures::try_join!(files, output, error_output)
+        let directories = futures::future::try_join_all(trees.into_iter().map(|made| filled(store, made)));
+        futures::try_join!(files, directories, output, error_output)
     };
     let fetched = timeout(patience, fetching).await;
-    let (files, output, error_output) =
+    let (files, directories, output, error_output) =
         fetched.with_context(|| format!("no outputs within {patience:?}"))??;
     Ok(Some(Fetched {
         files,
+        directories,
         output,
         error_output,
         moved: None,
@@ -186,6 +221,7 @@ pub(super) async fn fetch_made(
 pub(crate) async fn show(link: &mut Link, fetched: Fetched, manner: Manner) -> io::Result<io::Result<()>> {
     let Fetched {
         files,
+        directories,
         output,
         error_output,
         moved,
@@ -203,10 +239,16 @@ pub(crate) async fn show(link: &mut Link, fetched: Fetched, manner: Manner) -> i
         path: file.output.path,
         is_executable: file.is_executable,
     });
-    let files: Vec<_> = files.collect();
+    let mut files: Vec<_> = files.collect();
+    let mut to_make = Vec::new();
+    for directory in directories {
+        to_make.push(directory.to_make);
+        files.extend(directory.files);
+    }
     let (output, error_output) = (text(output), text(error_output));
     let process = link.process();
-    let writing = tokio::task::spawn_blocking(move || manner.write(files, outputs::mask_of(process)));
+    let writing =
+        tokio::task::spawn_blocking(move || manner.write(&to_make, files, outputs::mask_of(process)));
     if let Err(error) = link.meanwhile(writing).await?? {
         return Ok(Err(error));
     }
@@ -217,6 +259,36 @@ pub(crate) async fn show(link: &mut Link, fetched: Fetched, manner: Manner) -> i
         link.say(&Answer::ErrorOutput(piece.to_vec())).await?;
     }
     Ok(Ok(()))
+}
+
+/// What an output directory has in it, the contents of its files not.
+async fn tree(
+    store: &dyn BlobStore,
+    digest: Option<&proto::Digest>,
+    path: &Path,
+) -> Result<(Blob, ToMake, Vec<Within>)> {
+    let encoded = blob(store, digest).await?;
+    let (to_make, files) = ToMake::of(path, &decoded(encoded.clone())?)?;
+    Ok((Blob::from_bytes(FUNCTION, encoded), to_make, files))
+}
+
+/// The same with the contents.
+async fn filled(
+    store: &dyn BlobStore,
+    (tree, to_make, files): (Blob, ToMake, Vec<Within>),
+) -> Result<Directory> {
+    let files = futures::stream::iter(files).map(|file| async move {
+        anyhow::Ok(ToWrite {
+            bytes: blob(store, Some(&file.digest.to_proto())).await?,
+            path: file.path,
+            is_executable: file.is_executable,
+        })
+    });
+    Ok(Directory {
+        tree,
+        to_make,
+        files: files.buffered(FETCHED_AT_ONCE).try_collect().await?,
+    })
 }
 
 /// How long a command ran, as far as its result says.

@@ -277,6 +277,7 @@ fn collect(
     let made = made.map_err(|_| "an output cannot be read")?;
     let whole = Whole {
         files: made.ok_or("an output is missing, or is too large, or is no file")?,
+        directories: Vec::new(),
         output: output.into(),
         error_output: error_output.into(),
         execution_metadata: Some(metadata),

@@ -4,6 +4,8 @@
 //! What is not there is passed over, and so are directories outside of the tree, as reclient does: lists of inputs are written for
 //! all commands of a kind. A file outside of the tree counts, and no worker is given it.
 
+mod directories;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,6 +15,7 @@ use prost_types::Timestamp;
 use settings::{Settings, VirtualInput};
 use step_memory::Grounds;
 
+pub(super) use self::directories::add as add_directories;
 use super::build::{ActionBuilder, text};
 use super::layout::{Layout, Place};
 use super::why::Why;
@@ -40,6 +43,9 @@ pub(super) fn add(
     for path in &asked.inputs {
         declared.entry(&layout.root().join(path), 0)?;
     }
+    for path in asked.inputs_override.iter().flatten() {
+        declared.entry(&layout.absolute(path), 0)?;
+    }
     for program in &asked.toolchain_inputs {
         declared.program(&layout.root().join(program))?;
     }
@@ -53,6 +59,29 @@ pub(super) fn add(
         declared.virtual_file(input)?;
     }
     Ok(())
+}
+
+/// Files that are declared as outputs, absolute: some relative to the root of the tree, some to the working directory.
+pub(super) fn files_made(asked: &Settings, layout: &Layout) -> Vec<PathBuf> {
+    let below_root = asked.output_files.iter().map(|path| layout.root().join(path));
+    let others = asked.output_files_override.iter().flatten().cloned();
+    below_root
+        .chain(others)
+        .map(|path| layout.absolute(&path))
+        .collect()
+}
+
+/// What the action calls the command's own program, if that is in the tree.
+pub(super) fn own_program(layout: &Layout, program: &Path) -> Option<PathBuf> {
+    if !matches!(layout.place(program), Place::Tree(_)) {
+        return None;
+    }
+    let name = layout.seen_from_working_directory(program);
+    // A name alone would be looked for in the PATH.
+    Some(match name.components().count() {
+        1 => Path::new(".").join(name),
+        _ => name,
+    })
 }
 
 struct Declared<'a, 'b> {

@@ -197,6 +197,7 @@ impl Question {
             elsewhere,
             is_probe: false,
             is_quick: false,
+            is_declared: false,
             more: Vec::new(),
         })
     }
@@ -273,6 +274,7 @@ impl Question {
             elsewhere: built.elsewhere,
             is_probe: false,
             is_quick: false,
+            is_declared: false,
             more: Vec::new(),
         })
     }
@@ -316,6 +318,7 @@ impl Question {
                 path: self.layout.absolute(path),
                 is_required: true,
                 is_rule: false,
+                is_directory: false,
             })
         };
         if let Some(made) = prediction

@@ -1,6 +1,6 @@
 //! Which steps are kept at all. A table of cases, nothing else.
 
-use compiler::{Caution, Kind, Step, Tool};
+use compiler::{Caution, Kind, NotOurs, Step, Tool};
 
 use super::why::Why;
 
@@ -24,6 +24,24 @@ pub(crate) fn check(step: &Step, has_input: bool) -> Result<(), Why> {
         return Err(Why::Inputs("it reads whole directories".to_owned()));
     }
     Ok(())
+}
+
+/// Whether a front end may say what a step reads and makes, where it says that it does. Not of compilers: what they read is found
+/// out, and a header that somebody forgot to name would be a wrong result one day. And not of what changes a file that is
+/// there.
+pub(super) fn may_be_declared(parsed: &Result<Step, Why>) -> bool {
+    match parsed {
+        Err(Why::NotOurs(NotOurs::UnknownTool { .. })) => true,
+        Ok(step) => {
+            let is_changed = |caution: &Caution| matches!(caution, Caution::InPlace | Caution::Updates);
+            let is_kind = matches!(
+                step.kind,
+                Kind::Archive | Kind::Index | Kind::Transform | Kind::Generate
+            );
+            is_kind && !step.caution.iter().any(is_changed)
+        }
+        Err(_) => false,
+    }
 }
 
 /// Tools of which it is known what they are made of and what they read.
@@ -75,5 +93,43 @@ fn forbids(caution: Caution, kind: Kind) -> bool {
         | Caution::MissingDirectories
         | Caution::OtherPreprocessing
         | Caution::InputsNameInputs => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+    use std::path::Path;
+
+    use compiler::{Invocation, Parsed};
+
+    use super::*;
+
+    #[test]
+    fn what_a_front_end_may_declare() {
+        let check = |line: &str, expected: bool| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let invocation = Invocation {
+                argv: &words,
+                cwd: Path::new("/src"),
+                env: &|_| None,
+            };
+            let files = crate::plan::discover::ResponseFilesOf(Path::new("/src"));
+            let parsed = match compiler::parse(&invocation, &files) {
+                Parsed::Step(step) => Ok(*step),
+                Parsed::NotOurs(not_ours) => Err(Why::NotOurs(not_ours)),
+            };
+            assert_eq!(may_be_declared(&parsed), expected, "{line}: {parsed:?}");
+        };
+        check("python3 gen.py", true);
+        check("./tool", true);
+        check("objcopy -O binary a b", true);
+        // Of what a compiler reads somebody might forget a part.
+        check("gcc -c a.c", false);
+        check("gcc --no-such-option -c a.c", false);
+        check("ld -o a a.o", false);
+        // They change what is there.
+        check("strip a", false);
+        check("ar rcs a.a b.o", false);
     }
 }

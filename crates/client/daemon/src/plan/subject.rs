@@ -103,6 +103,7 @@ pub(super) fn question(
     if let Some(input) = &wanted.input {
         optional("input", Some(OsStr::from_bytes(input)));
     }
+    optional("declared", wanted.declares_all().then_some(OsStr::new("all")));
     optional("root", wanted.root.as_deref().map(Path::as_os_str));
     optional(
         "path independent",
@@ -153,6 +154,8 @@ struct OutputRecord {
     is_required: bool,
     #[prost(bool, tag = "4")]
     is_rule: bool,
+    #[prost(bool, tag = "5")]
+    is_directory: bool,
 }
 
 impl Subject {
@@ -163,6 +166,7 @@ impl Subject {
             path: output.path.as_os_str().as_bytes().to_vec(),
             is_required: output.is_required,
             is_rule: output.is_rule,
+            is_directory: output.is_directory,
         });
         let record = SubjectRecord {
             name: self.name.clone(),
@@ -182,6 +186,7 @@ impl Subject {
             path: std::ffi::OsString::from_vec(output.path).into(),
             is_required: output.is_required,
             is_rule: output.is_rule,
+            is_directory: output.is_directory,
         });
         Some(Subject {
             name: record.name,
@@ -212,6 +217,7 @@ mod tests {
                     path: "/p/a.o".into(),
                     is_required: !is_rule,
                     is_rule,
+                    is_directory: !is_rule,
                 })
                 .to_vec(),
             moved,

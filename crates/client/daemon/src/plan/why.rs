@@ -23,9 +23,14 @@ pub(crate) enum Why {
     /// It reads standard input, and that was not all there.
     #[error("it reads a terminal, or standard input that is long or does not end")]
     Input,
-    /// It writes a whole directory.
-    #[error("it writes a whole directory")]
-    OutputDirectory,
+    /// It makes a directory that cannot be anybody's alone.
+    #[error("{} cannot be an output directory: {why}", .path.display())]
+    OutputDirectory {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        why: &'static str,
+    },
     /// The time is compiled in.
     #[error("the time of the compilation is compiled in (__DATE__, __TIME__)")]
     Time,
@@ -64,7 +69,7 @@ impl Why {
             Why::Kind(kind) => format!("kind: {kind:?}"),
             Why::Caution(caution) => format!("caution: {caution:?}"),
             Why::Input => "standard input".to_owned(),
-            Why::OutputDirectory => "output directory".to_owned(),
+            Why::OutputDirectory { .. } => "output directory".to_owned(),
             Why::Time => "time macros".to_owned(),
             Why::NotText(_) => "not UTF-8".to_owned(),
             Why::Unreadable { .. } => "unreadable input".to_owned(),

@@ -1,0 +1,287 @@
+//! Directories that a command makes, with all that is in them.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use blob::Blob;
+use bytes::Bytes;
+use merkle::{Entry, Tree, TreeBuilder};
+
+use crate::earlier::Earlier;
+use crate::limits::{DECLARED_DEPTH_MAX, DECLARED_FILES_MAX, OUTPUT_BYTES_MAX};
+use crate::plan::PlannedOutput;
+use crate::service::FUNCTION;
+
+/// One directory that a command has made.
+pub(crate) struct MadeDirectory {
+    /// In the result.
+    pub(crate) name: String,
+    pub(crate) tree: Tree,
+    /// Its files.
+    pub(crate) blobs: Vec<Blob>,
+}
+
+/// Reads the directories that the command has made, in the order of names; or says why the result is not kept. One in which
+/// something was before is not all the command's work, and who else runs the command will not have it.
+pub(crate) fn read(outputs: &[PlannedOutput], earlier: &Earlier) -> Result<Vec<MadeDirectory>, &'static str> {
+    let mut made = Vec::new();
+    for output in outputs.iter().filter(|output| output.is_directory) {
+        if earlier.was_occupied(&output.path) {
+            return Err("something was in an output directory before");
+        }
+        if fs::symlink_metadata(&output.path).is_err() {
+            continue;
+        }
+        let mut reading = Reading {
+            builder: TreeBuilder::new(),
+            blobs: Vec::new(),
+            entries: 0,
+            bytes: 0,
+        };
+        reading.directory(&output.path, "", 0)?;
+        let tree = reading.builder.build(FUNCTION).map_err(|_| UNREADABLE)?;
+        made.push(MadeDirectory {
+            name: output.name.clone(),
+            tree: tree.into_tree(),
+            blobs: reading.blobs,
+        });
+    }
+    made.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(made)
+}
+
+const UNREADABLE: &str = "an output directory cannot be read";
+
+struct Reading {
+    builder: TreeBuilder,
+    blobs: Vec<Blob>,
+    entries: usize,
+    bytes: u64,
+}
+
+impl Reading {
+    fn directory(&mut self, directory: &Path, below: &str, depth: usize) -> Result<(), &'static str> {
+        if depth > DECLARED_DEPTH_MAX {
+            return Err("an output directory is too deep");
+        }
+        for entry in fs::read_dir(directory).map_err(|_| UNREADABLE)? {
+            let entry = entry.map_err(|_| UNREADABLE)?;
+            self.entries += 1;
+            if self.entries > DECLARED_FILES_MAX {
+                return Err("an output directory has too much in it");
+            }
+            let name = entry.file_name();
+            let name = name.to_str().ok_or("an output has a name that is no UTF-8")?;
+            let below = match below {
+                "" => name.to_owned(),
+                below => format!("{below}/{name}"),
+            };
+            self.entry(&entry.path(), &below, depth)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, path: &Path, below: &str, depth: usize) -> Result<(), &'static str> {
+        let metadata = fs::symlink_metadata(path).map_err(|_| UNREADABLE)?;
+        let inserted = if metadata.is_dir() {
+            self.builder.insert_directory(below).map_err(|_| UNREADABLE)?;
+            return self.directory(path, below, depth + 1);
+        } else if metadata.is_symlink() {
+            let target = fs::read_link(path).map_err(|_| UNREADABLE)?;
+            let target = target
+                .to_str()
+                .ok_or("an output leads to a name that is no UTF-8")?;
+            self.builder.insert_symlink(below, target)
+        } else if metadata.is_file() {
+            self.bytes += metadata.len();
+            if self.bytes > OUTPUT_BYTES_MAX {
+                return Err("an output directory is too large");
+            }
+            let bytes = fs::read(path).map_err(|_| UNREADABLE)?;
+            let blob = Blob::from_bytes(FUNCTION, bytes);
+            let digest = blob.digest();
+            self.blobs.push(blob);
+            let is_executable = metadata.permissions().mode() & 0o100 != 0;
+            self.builder.insert_file(below, digest, is_executable)
+        } else {
+            return Err("an output is neither a file nor a directory nor a link");
+        };
+        inserted.map_err(|_| UNREADABLE)
+    }
+}
+
+/// A directory to be made as a result says, except for its files.
+#[derive(Debug)]
+pub(crate) struct ToMake {
+    path: PathBuf,
+    /// Below it, parents first.
+    directories: Vec<PathBuf>,
+    links: Vec<(PathBuf, String)>,
+    files: HashSet<PathBuf>,
+}
+
+/// A file in a directory of a result.
+pub(crate) struct Within {
+    pub(crate) path: PathBuf,
+    pub(crate) digest: blob::Digest,
+    pub(crate) is_executable: bool,
+}
+
+impl ToMake {
+    /// As the tree says, to be made at `path`; and the files that are to be written then.
+    pub(crate) fn of(path: &Path, tree: &Tree) -> Result<(Self, Vec<Within>)> {
+        let mut made = ToMake {
+            path: path.to_owned(),
+            directories: Vec::new(),
+            links: Vec::new(),
+            files: HashSet::new(),
+        };
+        let mut files = Vec::new();
+        for (below, entry) in tree.as_input_tree().entries().context("an output directory")? {
+            let path = path.join(below);
+            match entry {
+                Entry::Directory(_) => made.directories.push(path),
+                Entry::Symlink(link) => made.links.push((path, link.target.as_str().to_owned())),
+                Entry::File(file) => {
+                    made.files.insert(path.clone());
+                    files.push(Within {
+                        path,
+                        digest: file.digest,
+                        is_executable: file.is_executable,
+                    });
+                }
+            }
+        }
+        Ok((made, files))
+    }
+
+    /// Makes it, with nothing in it that does not belong there but files that are to be written anew. `is_wanted` says
+    /// which files will be. The modes are the usual ones, less `mask`.
+    pub(crate) fn make(&self, is_wanted: impl Fn(&Path) -> bool, mask: u32) -> io::Result<()> {
+        // What a link leads to is somebody else's.
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| !found.is_dir()) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let directories: HashSet<&Path> = self.directories.iter().map(PathBuf::as_path).collect();
+        self.clear(&self.path, &directories, &is_wanted)?;
+        let all = std::iter::once(&self.path).chain(&self.directories);
+        for directory in all.filter(|directory| !directory.is_dir()) {
+            fs::create_dir_all(directory)?;
+            fs::set_permissions(directory, fs::Permissions::from_mode(0o777 & !mask))?;
+        }
+        self.links
+            .iter()
+            .try_for_each(|(path, target)| symlink(target, path))
+    }
+
+    fn clear(
+        &self,
+        directory: &Path,
+        directories: &HashSet<&Path>,
+        is_wanted: &impl Fn(&Path) -> bool,
+    ) -> io::Result<()> {
+        let entries = match fs::read_dir(directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let (path, kind) = (entry.path(), entry.file_type()?);
+            if kind.is_dir() && directories.contains(&*path) {
+                self.clear(&path, directories, is_wanted)?;
+            } else if kind.is_dir() {
+                fs::remove_dir_all(path)?;
+            } else if !(kind.is_file() && self.files.contains(&path) && is_wanted(&path)) {
+                fs::remove_file(path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The message that holds a whole directory, as results refer to it.
+pub(crate) fn decoded(tree: Bytes) -> Result<Tree> {
+    Tree::decode(FUNCTION, tree).context("an output directory")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn planned(path: &Path) -> PlannedOutput {
+        PlannedOutput {
+            name: "out".into(),
+            path: path.into(),
+            is_required: false,
+            is_rule: false,
+            is_directory: true,
+        }
+    }
+
+    #[test]
+    fn a_directory_is_read_and_made_again() {
+        let scratch = tempfile::tempdir().unwrap();
+        let (from, to) = (scratch.path().join("from"), scratch.path().join("to"));
+        fs::create_dir_all(from.join("sub/empty")).unwrap();
+        fs::write(from.join("sub/program"), "program").unwrap();
+        fs::set_permissions(from.join("sub/program"), fs::Permissions::from_mode(0o755)).unwrap();
+        symlink("sub/program", from.join("link")).unwrap();
+        let mut made = read(&[planned(&from)], &Earlier::default()).unwrap();
+        let made = made.remove(0);
+        assert_eq!(made.blobs.len(), 1);
+
+        // What a build before has left: a file of the same name, and what does not belong there.
+        fs::create_dir_all(to.join("sub/old/deep")).unwrap();
+        fs::create_dir_all(to.join("link")).unwrap();
+        for old in ["sub/program", "sub/old/deep/file", "sub/empty", "old"] {
+            fs::write(to.join(old), "old").unwrap();
+        }
+        let (to_make, files) = ToMake::of(&to, &decoded(made.tree.encode()).unwrap()).unwrap();
+        to_make.make(|_| true, 0o027).unwrap();
+        assert_eq!(
+            fs::read(to.join("sub/program")).unwrap(),
+            b"old",
+            "it is replaced as a whole, later"
+        );
+        assert_eq!(fs::read_link(to.join("link")).unwrap(), Path::new("sub/program"));
+        let mut there: Vec<_> = fs::read_dir(to.join("sub"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        there.sort();
+        assert_eq!(there, ["empty", "program"]);
+        let mode = fs::metadata(to.join("sub/empty")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o750);
+        let files: Vec<_> = files
+            .iter()
+            .map(|file| (&*file.path, file.is_executable))
+            .collect();
+        assert_eq!(files, [(&*to.join("sub/program"), true)]);
+
+        // Made once more, and of what is not wanted nothing old stays.
+        to_make.make(|_| false, 0o022).unwrap();
+        assert!(!to.join("sub/program").exists());
+    }
+
+    #[test]
+    fn what_was_there_before_is_not_kept() {
+        let scratch = tempfile::tempdir().unwrap();
+        let check = |outputs: &[PlannedOutput], expected: Result<usize, &str>| {
+            let earlier = Earlier::than_now(outputs);
+            fs::create_dir_all(scratch.path().join("a")).unwrap();
+            fs::write(scratch.path().join("a/new"), "new").unwrap();
+            assert_eq!(read(outputs, &earlier).map(|made| made.len()), expected);
+        };
+        check(&[planned(&scratch.path().join("b"))], Ok(0));
+        fs::remove_dir_all(scratch.path().join("a")).unwrap();
+        check(&[planned(&scratch.path().join("a"))], Ok(1));
+        check(
+            &[planned(&scratch.path().join("a"))],
+            Err("something was in an output directory before"),
+        );
+    }
+}
