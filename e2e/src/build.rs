@@ -183,12 +183,17 @@ impl Summary {
     }
 }
 
-/// A project of `examples/`, copied to a new directory.
+/// A project of `examples/`, copied to a new directory, without what somebody has built there by hand.
 pub fn example(name: &str) -> Result<TempDir> {
-    copy(&tools::package().join("../examples").join(name))
+    let copy = copy(&tools::package().join("../examples").join(name))?;
+    let built = copy.path().join("build");
+    if built.exists() {
+        fs::remove_dir_all(built)?;
+    }
+    Ok(copy)
 }
 
-/// A copy of a project, without what was built.
+/// A copy of a project.
 pub fn copy(project: &Path) -> Result<TempDir> {
     let directory = tempfile::Builder::new().prefix("farrier-project-").tempdir()?;
     let status = Command::new("cp")

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::dialects::{User, files};
@@ -66,7 +67,6 @@ fn how(user: &User) -> Result<Vec<String>> {
     let log = fs::read_to_string(logs.next().context("no log of commands")?)?;
     let words = log.split_whitespace();
     let statuses = words.filter(|word| word.starts_with("STATUS_"));
-    // Each result is told twice: as the command's, and as that of who ran it.
     Ok(statuses.map(str::to_owned).collect())
 }
 
@@ -110,6 +110,12 @@ fn what_is_declared_is_known_elsewhere_and_comes_as_it_was_made() -> Result<()> 
     let count = |status: &str| how.iter().filter(|word| *word == status).count();
     ensure!(count("STATUS_CACHE_HIT") == 1, "{how:?}");
     ensure!(count("STATUS_REMOTE_EXECUTION") == 3, "{how:?}");
+
+    // In another checkout it is the same.
+    let other = project(&farrier)?;
+    made_well(&other, &rewrapped(&other, "remote", &FLAGS, &COMMAND)?, "hello\n")?;
+    let how = self::how(&other)?;
+    ensure!(how.iter().any(|word| word == "STATUS_CACHE_HIT"), "{how:?}");
     Ok(())
 }
 
@@ -133,6 +139,36 @@ fn here_a_result_is_kept_where_nothing_was_before() -> Result<()> {
     let count = |status: &str| how.iter().filter(|word| *word == status).count();
     ensure!(count("STATUS_LOCAL_EXECUTION") == 3, "{how:?}");
     ensure!(count("STATUS_CACHE_HIT") == 1, "{how:?}");
+    Ok(())
+}
+
+#[test]
+fn here_standard_input_counts_and_what_is_not_made_anew_is_not_kept() -> Result<()> {
+    let farrier = Farrier::start()?;
+    let user = project(&farrier)?;
+    let root = format!("-exec_root={}", user.at("project").display());
+    let rewrapper = format!("rewrapper {root} -exec_strategy=local");
+    for line in ["b", "a", "b"] {
+        let script = format!("echo {line} | {rewrapper} -output_files=sorted -- sort -o sorted");
+        user.build(&user.at("project"), &script)?;
+        ensure!(fs::read_to_string(user.at("project/sorted"))?.trim() == line);
+    }
+    // A generator that leaves its product alone where it is right already.
+    let generate = "cmp -s data/in made || cp data/in made";
+    let script = format!("{rewrapper} -inputs=data/in -output_files=made -- sh -c '{generate}' </dev/null");
+    fs::copy(user.at("project/data/in"), user.at("project/made"))?;
+    std::thread::sleep(Duration::from_millis(100));
+    user.build(&user.at("project"), &script)?;
+    fs::remove_file(user.at("project/made"))?;
+    for _ in 0..2 {
+        user.build(&user.at("project"), &script)?;
+        ensure!(fs::read_to_string(user.at("project/made"))? == "hello\n");
+        fs::remove_file(user.at("project/made"))?;
+    }
+    let how = how(&user)?;
+    let count = |status: &str| how.iter().filter(|word| *word == status).count();
+    ensure!(count("STATUS_LOCAL_EXECUTION") == 4, "{how:?}");
+    ensure!(count("STATUS_CACHE_HIT") == 2, "{how:?}");
     Ok(())
 }
 

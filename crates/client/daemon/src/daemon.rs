@@ -24,6 +24,7 @@ use crate::attempt::observed::Observer;
 use crate::counts::Counts;
 use crate::door::Door;
 use crate::failures::Failures;
+use crate::filled::Filled;
 use crate::journey;
 use crate::limits::{EXECUTIONS_MAX, REQUEST_WITHIN, SESSIONS_MAX};
 use crate::link::Link;
@@ -126,6 +127,8 @@ pub struct Daemon {
     idle: Duration,
     last_asked: Mutex<Instant>,
     under_way: AtomicU64,
+    /// Output directories of commands that run here.
+    pub(crate) filled: Arc<Filled>,
     tasks: Group,
 }
 
@@ -176,6 +179,7 @@ impl Daemon {
             idle: options.idle,
             last_asked: Mutex::new(Instant::now()),
             under_way: AtomicU64::new(0),
+            filled: Arc::default(),
             tasks,
         })
     }

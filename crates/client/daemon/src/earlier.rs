@@ -6,8 +6,10 @@ use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use crate::filled::{Filled, Filling};
 use crate::plan::PlannedOutput;
 
 /// File systems tell the time in ticks: a file changed this long ago could have been changed since and show the same time.
@@ -19,6 +21,8 @@ pub(crate) struct Earlier {
     files: HashMap<PathBuf, Stamp>,
     /// Directories of outputs in which something was.
     occupied: HashSet<PathBuf>,
+    /// Directories of outputs that are filled now.
+    filling: Vec<Filling>,
 }
 
 /// Changes with everything that is done to a file.
@@ -31,8 +35,14 @@ struct Stamp {
 
 impl Earlier {
     /// What is there now.
-    pub(crate) fn than_now(outputs: &[PlannedOutput]) -> Self {
-        Self::than(outputs, SystemTime::now())
+    pub(crate) fn than_now(outputs: &[PlannedOutput], filled: &Arc<Filled>) -> Self {
+        let directories = outputs.iter().filter(|output| output.is_directory);
+        // Before they are looked at: who comes later looks later.
+        let filling = directories.map(|output| filled.begin(&output.path)).collect();
+        Earlier {
+            filling,
+            ..Self::than(outputs, SystemTime::now())
+        }
     }
 
     fn than(outputs: &[PlannedOutput], now: SystemTime) -> Self {
@@ -55,12 +65,21 @@ impl Earlier {
                 .filter_map(stamp)
                 .collect(),
             occupied: occupied.map(|output| output.path.clone()).collect(),
+            filling: Vec::new(),
         }
     }
 
-    /// Whether something was in the directory of an output.
+    /// Whether something was in the directory of an output, or somebody else has put something there meanwhile.
     pub(crate) fn was_occupied(&self, path: &Path) -> bool {
-        self.occupied.contains(path)
+        self.occupied.contains(path) || self.filling.iter().any(Filling::is_shared)
+    }
+
+    /// Whether one of the outputs is as it was before.
+    pub(crate) fn is_left(&self, outputs: &[PlannedOutput]) -> bool {
+        let is_left = |output: &PlannedOutput| {
+            fs::metadata(&output.path).is_ok_and(|metadata| self.has(&output.path, &metadata))
+        };
+        outputs.iter().any(is_left)
     }
 
     /// Whether a file is as it was.

@@ -140,7 +140,7 @@ fn observer_of<'a>(daemon: &'a Daemon, asked: &Asked) -> Option<&'a Observer> {
 /// Asks for standard input where the command reads it. No worker gets any, so where one is to run the command it is left
 /// to the real tool.
 async fn with_input(wanted: Arc<Wanted>, request: &Request, link: &mut Link) -> io::Result<Arc<Wanted>> {
-    if wanted.strategy == Strategy::Remote || !reads_input(request) {
+    if wanted.strategy == Strategy::Remote || !reads_input(request, &wanted) {
         return Ok(wanted);
     }
     let input = link.input().await?;
@@ -208,6 +208,11 @@ async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io:
         // What is read can be read once.
         None if wanted.settings.compare && wanted.reruns_here() && wanted.input.is_some() => {
             let why = Why::Setting("local_reruns".to_owned());
+            return Done::real(link, Some(&**wanted), &asked.program, &why, planning).await;
+        }
+        // They are made where they are, and the second time something is there.
+        None if wanted.settings.compare && plan.subject.outputs.iter().any(|output| output.is_directory) => {
+            let why = Why::Setting("compare".to_owned());
             return Done::real(link, Some(&**wanted), &asked.program, &why, planning).await;
         }
         None if wanted.settings.compare => compared::run(daemon, asked, &plan, link).await?,
@@ -325,13 +330,13 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
             Err(why) => fallback = Some(why.to_string()),
         }
     }
-    let ran = here::run(link, plan, daemon.action_now(asked), &daemon.host_name).await?;
-    let is_remembered = |failure| wanted.keeps_own() && daemon.failures.add(subject.action_digest, failure);
+    let ran = here::run(link, plan, daemon.action_now(asked), daemon).await?;
+    let keeps_failures = wanted.keeps_own() && plan.not_kept_here.is_none() && !plan.is_declared;
+    let is_remembered = |failure| keeps_failures && daemon.failures.add(subject.action_digest, failure);
     let how = match ran.upload {
         Err(_) if ran.failure.is_some_and(is_remembered) => How::Local,
-        // Here it may have read more than was declared. Who has it run here anyway answers for that.
-        Ok(_) if plan.is_declared && wanted.strategy != Strategy::Local => {
-            How::LocalOnly("it is known by what is declared, and ran where more is".to_owned())
+        Ok(_) if plan.not_kept_here.is_some() => {
+            How::LocalOnly(plan.not_kept_here.unwrap_or_default().to_owned())
         }
         Ok(_) if !wanted.keeps_own() => How::LocalOnly("it is not to be kept".to_owned()),
         Ok(upload) => match daemon.uploads.send(service, Some(server), upload) {

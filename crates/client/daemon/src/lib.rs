@@ -14,6 +14,7 @@ mod daemon;
 mod door;
 mod earlier;
 mod failures;
+mod filled;
 mod journey;
 mod limits;
 mod link;

@@ -53,6 +53,8 @@ pub(crate) const EXECUTIONS_MAX: usize = 1024;
 pub(crate) const WAITING_BYTES_MAX: usize = 512 << 20;
 /// The largest output that is read into memory to be stored; what is larger is uploaded before the command is over.
 pub(crate) const OUTPUT_BYTES_MAX: u64 = 64 << 20;
+/// Blobs of one result that are stored at once.
+pub(crate) const PUTS_AT_ONCE: usize = 64;
 /// How long what waits may take to be uploaded when a build ends, or the daemon.
 pub(crate) const FLUSH_WITHIN: Duration = Duration::from_secs(60);
 

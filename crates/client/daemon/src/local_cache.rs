@@ -11,10 +11,12 @@ use anyhow::{Context, Result};
 use blob::{Blob, Digest, InstanceName};
 use cas::BlobStore;
 use cas_disk::{DiskActionCache, DiskBlobStore, DiskOptions, DiskResults, Durability};
+use futures::{StreamExt, TryStreamExt};
 use reapi::execution::ActionResult;
 use serde_json::{Value, json};
 
 use crate::attempt::{Fetched, fetch};
+use crate::limits::PUTS_AT_ONCE;
 use crate::plan::Subject;
 use crate::service::FUNCTION;
 
@@ -92,7 +94,10 @@ impl LocalCache {
         result: ActionResult,
         blobs: Vec<Blob>,
     ) -> Result<()> {
-        futures::future::try_join_all(blobs.into_iter().map(|blob| self.blobs.put(blob))).await?;
+        let puts = futures::stream::iter(blobs).map(|blob| self.blobs.put(blob));
+        puts.buffer_unordered(PUTS_AT_ONCE)
+            .try_for_each(|_| std::future::ready(Ok(())))
+            .await?;
         Ok(self.results.put(action, result).await?)
     }
 

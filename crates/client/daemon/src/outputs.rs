@@ -15,6 +15,8 @@ use crate::earlier::Earlier;
 use crate::limits::OUTPUT_BYTES_MAX;
 use crate::plan::PlannedOutput;
 
+/// How the names of files begin that are being written.
+const TEMPORARY: &str = ".farrier-";
 /// The usual mask, where the command's own cannot be told.
 const USUAL_MASK: u32 = 0o022;
 
@@ -111,7 +113,7 @@ fn write_file(file: &ToWrite, mask: u32) -> io::Result<()> {
         _ => file.path.clone(),
     };
     let directory = path.parent().unwrap_or(Path::new("/"));
-    let temporary = directory.join(format!(".farrier-{}", Uuid::new_v4().simple()));
+    let temporary = directory.join(format!("{TEMPORARY}{}", Uuid::new_v4().simple()));
     let mode = if file.is_executable { 0o777 } else { 0o666 };
     let written = OpenOptions::new()
         .write(true)

@@ -23,6 +23,7 @@ mod observed;
 mod permitted;
 mod probe;
 mod scan;
+mod script;
 mod subject;
 mod toolchains;
 mod trees;
@@ -89,8 +90,10 @@ pub(crate) struct Plan {
     pub(crate) is_probe: bool,
     /// It is over here before a worker would have what it reads.
     pub(crate) is_quick: bool,
-    /// What it reads is what a front end has declared. Only a worker gives it no more than that.
+    /// What it reads is what a front end has declared.
     pub(crate) is_declared: bool,
+    /// Why nothing that this machine makes of it is kept, though a worker's result is.
+    pub(crate) not_kept_here: Option<&'static str>,
     /// Words that the real tool gets after those of the command.
     pub(crate) more: Vec<OsString>,
 }
@@ -170,7 +173,7 @@ pub(crate) fn plan(
     }
     let mut toolchain = knowledge.toolchains.of(request, program)?;
     let layout = Layout::new(wanted.root.as_deref(), &request.directory);
-    let in_tree = declared::own_program(&layout, program).filter(|_| is_declared);
+    let own_program = declared::own_program(&layout, program).filter(|_| is_declared);
 
     let mut builder = ActionBuilder::new(&layout, &knowledge.digests);
     let mut read = match is_declared {
@@ -188,25 +191,49 @@ pub(crate) fn plan(
     // There is nothing to read, on every machine.
     read.files.retain(|path| path != Path::new(probe::NOTHING));
     let excluded = &asked.deps_exclude_paths;
+    let found = read.files.len();
     read.files.retain(|path| {
         let path = layout.absolute(path);
         !excluded
             .iter()
             .any(|excluded| path.starts_with(layout.absolute(excluded)))
     });
+    let is_excluded = read.files.len() < found;
     read.add_to(&mut builder, &request.directory)?;
-    declared::add(asked, &layout, &mut builder, &mut read.grounds)?;
-    if in_tree.is_some() {
-        let holds = builder.file(program)?;
-        read.grounds.known_file(program, holds);
-        toolchain.elsewhere = None;
+    let mut declared = declared::add(asked, &layout, &mut builder, &mut read.grounds)?;
+    if own_program.is_some() {
+        // What of the tool is in the tree is an input like others; the rest makes the tool what it is.
+        let (own, others): (Vec<_>, Vec<_>) = toolchain
+            .parts
+            .iter()
+            .cloned()
+            .partition(|part| matches!(layout.place(part), Place::Tree(_)));
+        for part in own.iter().map(PathBuf::as_path).chain([program]) {
+            let holds = builder.file(part)?;
+            read.grounds.known_file(part, holds);
+            declared.paths.push(part.to_owned());
+        }
+        toolchain = knowledge.toolchains.made_of(others.into())?;
     }
+    let not_kept_here = match (is_excluded, is_declared) {
+        (true, _) => Some("what it reads was to be left out"),
+        (false, true) if wanted.strategy != Strategy::Local => {
+            Some("it is known by what is declared, and ran where more is")
+        }
+        (false, true) if !declared.is_whole => Some("a directory outside of the tree is declared"),
+        (false, _) => None,
+    };
     let dated = dated::dated(&read.files, |name| variable(request, name));
-    if let Some(input) = wanted.input.as_deref().filter(|_| step.stdin) {
+    // A worker gives it none, which is the same as an empty one.
+    let input = wanted.input.as_deref().filter(|_| step.stdin);
+    if let Some(input) = input.filter(|input| !is_declared || !input.is_empty()) {
         builder.input(input);
     }
     let (mut outputs, mut is_outside) = outputs(&layout, &step, &declared::files_made(asked, &layout))?;
-    declared::add_directories(asked, &layout, program, &read.files, &mut outputs)?;
+    let files = read.files.iter().map(|path| layout.absolute(path));
+    declared.paths.extend(files);
+    declared.paths.push(layout.absolute(program));
+    declared::add_directories(asked, &layout, &declared.paths, &mut outputs)?;
     let renamed = probe::renamed(&step, &request.arguments).filter(|_| outputs.len() == 1);
     if renamed.is_some() {
         is_outside = false;
@@ -223,7 +250,7 @@ pub(crate) fn plan(
     let needs_root = step.embeds_directory || names_tree(&layout, &step);
     let mut environment = Environment::of(request, &step, &toolchain, needs_root)?;
     environment.set(wanted.variables(request))?;
-    let named = in_tree.as_deref().unwrap_or(program);
+    let named = own_program.as_deref().unwrap_or(program);
     let mut arguments = arguments(renamed.as_deref().unwrap_or(&request.arguments), named)?;
     let looked = Looked {
         knowledge,
@@ -239,6 +266,8 @@ pub(crate) fn plan(
         && !probe::is_probe(&step)
         && environment.other_name.is_none()
         && asked.output_files.is_empty()
+        && asked.output_files_override.is_none()
+        && outputs.iter().all(|output| !output.is_directory)
         && !is_declared;
     let moved = match wanted.is_path_independent && needs_root && is_plain {
         true => looked.moved(&read.files, &arguments, &environment.variables)?,
@@ -308,6 +337,7 @@ pub(crate) fn plan(
         is_probe: probe::is_probe(&step),
         is_quick: probe::is_probe(&step) || step.kind == Kind::List,
         is_declared,
+        not_kept_here,
         more: map.into_iter().map(OsString::from).chain(colours).collect(),
     })
 }
@@ -390,7 +420,11 @@ impl Looked<'_> {
 }
 
 /// Whether a command is one that could be kept if its standard input were known.
-pub(crate) fn reads_input(request: &Request) -> bool {
+pub(crate) fn reads_input(request: &Request, wanted: &Wanted) -> bool {
+    // What nobody knows may read it.
+    if wanted.declares_all() && permitted::may_be_declared(&parsed(request)) {
+        return wanted.strategy == Strategy::Local;
+    }
     // Every name of standard input has one of these in it; most commands have none, and are read only once.
     let may_name_input = |word: &OsString| {
         word == "-" || word.to_string_lossy().contains("/dev/") || word.to_string_lossy().contains("/fd/")
@@ -412,7 +446,12 @@ fn step(request: &Request, wanted: &Wanted) -> Result<(Step, bool), Why> {
     }
     if wanted.declares_all() && permitted::may_be_declared(&parsed) {
         let words = request.arguments.get(1..).unwrap_or_default();
-        return Ok((Step::declared(words), true));
+        let mut step = Step::declared(words);
+        step.stdin = wanted.strategy == Strategy::Local;
+        if step.stdin && wanted.input.is_none() {
+            return Err(Why::Input);
+        }
+        return Ok((step, true));
     }
     let step = parsed?;
     permitted::check(&step, wanted.input.is_some())?;

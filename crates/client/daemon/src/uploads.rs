@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use action::ActionDigest;
 use blob::{Blob, DigestSet};
+use futures::{StreamExt, TryStreamExt};
 use reapi::execution::ActionResult;
 use remote_action::Server;
 use tasks::Group;
@@ -12,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::attempt::{Whole, kept};
-use crate::limits::{FLUSH_WITHIN, WAITING_BYTES_MAX};
+use crate::limits::{FLUSH_WITHIN, PUTS_AT_ONCE, WAITING_BYTES_MAX};
 use crate::local_cache::LocalCache;
 use crate::plan::Plan;
 use crate::service::Service;
@@ -131,7 +132,10 @@ impl Upload {
         if !digests.is_empty() {
             let missing = server.store.find_missing(&digests).await?;
             let missing = blobs.into_iter().filter(|blob| missing.contains(&blob.digest()));
-            futures::future::try_join_all(missing.map(|blob| server.store.put(blob))).await?;
+            let puts = futures::stream::iter(missing).map(|blob| server.store.put(blob));
+            puts.buffer_unordered(PUTS_AT_ONCE)
+                .try_for_each(|_| std::future::ready(Ok(())))
+                .await?;
         }
         let cache = server.remote.action_cache(server.instance.clone());
         Ok(cache.put(&self.action, self.result).await?)

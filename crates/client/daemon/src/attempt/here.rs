@@ -12,6 +12,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::kept::Whole;
 use crate::colours;
+use crate::daemon::Daemon;
 use crate::earlier::Earlier;
 use crate::failures::Failure;
 use crate::link::Link;
@@ -47,14 +48,14 @@ pub(crate) async fn run(
     link: &mut Link,
     plan: &Arc<Plan>,
     again: impl Future<Output = Result<ActionDigest, Why>>,
-    worker: &str,
+    daemon: &Daemon,
 ) -> io::Result<Ran> {
     let answer = Answer::Run {
         program: plan.subject.program.clone(),
         through: Vec::new(),
         more: plan.more.clone(),
     };
-    Ok(performed(link, plan, &answer, again, worker).await?.0)
+    Ok(performed(link, plan, &answer, again, daemon).await?.0)
 }
 
 /// The same without anybody seeing what it prints, which is told here. The wrapper goes on listening.
@@ -62,13 +63,13 @@ pub(crate) async fn rehearse(
     link: &mut Link,
     plan: &Arc<Plan>,
     again: impl Future<Output = Result<ActionDigest, Why>>,
-    worker: &str,
+    daemon: &Daemon,
 ) -> io::Result<(Ran, Printed)> {
     let answer = Answer::Rehearse {
         program: plan.subject.program.clone(),
         more: plan.more.clone(),
     };
-    performed(link, plan, &answer, again, worker).await
+    performed(link, plan, &answer, again, daemon).await
 }
 
 async fn performed(
@@ -76,10 +77,11 @@ async fn performed(
     plan: &Arc<Plan>,
     answer: &Answer,
     again: impl Future<Output = Result<ActionDigest, Why>>,
-    worker: &str,
+    daemon: &Daemon,
 ) -> io::Result<(Ran, Printed)> {
     let outputs = plan.clone();
-    let looking = tokio::task::spawn_blocking(move || Earlier::than_now(&outputs.subject.outputs));
+    let filled = daemon.filled.clone();
+    let looking = tokio::task::spawn_blocking(move || Earlier::than_now(&outputs.subject.outputs, &filled));
     let earlier = link.meanwhile(looking).await??;
     let begun = SystemTime::now();
     let (end, output, error_output) = watched(link, answer).await?;
@@ -95,7 +97,7 @@ async fn performed(
         begun,
         (end, output, error_output),
         again,
-        worker,
+        &daemon.host_name,
     )
     .await?;
     Ok((ran, printed))
@@ -210,6 +212,9 @@ fn collect(
     error_output: Vec<u8>,
     metadata: ExecutedActionMetadata,
 ) -> Result<Upload, &'static str> {
+    if plan.is_declared && earlier.is_left(&plan.subject.outputs) {
+        return Err("an output was there before and was not made anew");
+    }
     let made = outputs::read(&plan.subject.outputs, earlier).map_err(|_| "an output cannot be read")?;
     let made = made.ok_or("an output is missing, or is too large, or is no file")?;
     let directories = directory::read(&plan.subject.outputs, earlier)?;

@@ -38,6 +38,9 @@ impl Whole {
 /// The result and what it refers to; or why it cannot be kept.
 pub(crate) fn kept(subject: &Subject, whole: Whole) -> Result<(ActionResult, Vec<Blob>), &'static str> {
     let mut blobs = Vec::new();
+    if subject.moved.is_some() && !whole.directories.is_empty() {
+        return Err("what is in a directory may name its tree");
+    }
     let mut output_directories = Vec::new();
     for made in whole.directories {
         let tree = made.tree.blob();

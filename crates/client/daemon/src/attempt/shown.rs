@@ -27,6 +27,8 @@ use crate::service::FUNCTION;
 
 /// The largest output that is fetched into memory, and all outputs of a command together.
 const FETCHED_BYTES_MAX: u64 = 1 << 30;
+/// The slowest network that is waited for, by files of directories.
+const FETCHED_FILES_PER_SECOND_MIN: u64 = 100;
 /// Files of a directory that are fetched at once.
 const FETCHED_AT_ONCE: usize = 64;
 
@@ -177,7 +179,9 @@ pub(super) async fn fetch_made(
     if bytes > FETCHED_BYTES_MAX {
         bail!("outputs of {bytes} bytes are too large");
     }
-    let patience = FETCH_WITHIN + Duration::from_secs(bytes / FETCH_BYTES_PER_SECOND_MIN);
+    let files = trees.iter().map(|(_, _, files)| files.len() as u64).sum::<u64>();
+    let patience = FETCH_WITHIN
+        + Duration::from_secs(bytes / FETCH_BYTES_PER_SECOND_MIN + files / FETCHED_FILES_PER_SECOND_MIN);
     let fetching = async {
         let files = places.files.into_iter().map(|(file, place)| {
             let (output, is_executable) = (place.clone(), file.is_executable);

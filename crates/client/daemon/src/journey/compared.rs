@@ -65,7 +65,7 @@ pub(super) async fn run(
     let rehearsals = if is_hidden { runs } else { runs - 1 };
     let mut last = None;
     for _ in 0..rehearsals {
-        let (ran, printed) = here::rehearse(link, plan, daemon.action_now(asked), &daemon.host_name).await?;
+        let (ran, printed) = here::rehearse(link, plan, daemon.action_now(asked), daemon).await?;
         let is_whole = match &ran.upload {
             Ok(upload) => {
                 results.add(&plan.subject, &upload.result);
@@ -101,7 +101,7 @@ pub(super) async fn run(
         }
         // What it prints is too long to be kept, so nothing could be compared either.
         _ => {
-            let ran = here::run(link, plan, daemon.action_now(asked), &daemon.host_name).await?;
+            let ran = here::run(link, plan, daemon.action_now(asked), daemon).await?;
             if let Ok(upload) = &ran.upload {
                 results.add(&plan.subject, &upload.result);
             }
@@ -113,7 +113,8 @@ pub(super) async fn run(
             let different = results.different();
             let is_new = different.is_none();
             // What is known stays as it is: whoever looks into a difference wants to have both.
-            let is_kept = is_new && wanted.keeps_own() && daemon.uploads.send(service, server, upload);
+            let keeps = wanted.keeps_own() && plan.not_kept_here.is_none();
+            let is_kept = is_new && keeps && daemon.uploads.send(service, server, upload);
             let how = match is_kept {
                 true => How::Local,
                 false => How::LocalOnly("it was compared".to_owned()),

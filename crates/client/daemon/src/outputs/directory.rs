@@ -1,8 +1,8 @@
 //! Directories that a command makes, with all that is in them.
 
 use std::collections::HashSet;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use blob::Blob;
 use bytes::Bytes;
 use merkle::{Entry, Tree, TreeBuilder};
 
+use super::TEMPORARY;
 use crate::earlier::Earlier;
 use crate::limits::{DECLARED_DEPTH_MAX, DECLARED_FILES_MAX, OUTPUT_BYTES_MAX};
 use crate::plan::PlannedOutput;
@@ -29,6 +30,7 @@ pub(crate) struct MadeDirectory {
 /// something was before is not all the command's work, and who else runs the command will not have it.
 pub(crate) fn read(outputs: &[PlannedOutput], earlier: &Earlier) -> Result<Vec<MadeDirectory>, &'static str> {
     let mut made = Vec::new();
+    let (mut entries, mut bytes) = (0, 0);
     for output in outputs.iter().filter(|output| output.is_directory) {
         if earlier.was_occupied(&output.path) {
             return Err("something was in an output directory before");
@@ -39,10 +41,11 @@ pub(crate) fn read(outputs: &[PlannedOutput], earlier: &Earlier) -> Result<Vec<M
         let mut reading = Reading {
             builder: TreeBuilder::new(),
             blobs: Vec::new(),
-            entries: 0,
-            bytes: 0,
+            entries,
+            bytes,
         };
         reading.directory(&output.path, "", 0)?;
+        (entries, bytes) = (reading.entries, reading.bytes);
         let tree = reading.builder.build(FUNCTION).map_err(|_| UNREADABLE)?;
         made.push(MadeDirectory {
             name: output.name.clone(),
@@ -59,6 +62,7 @@ const UNREADABLE: &str = "an output directory cannot be read";
 struct Reading {
     builder: TreeBuilder,
     blobs: Vec<Blob>,
+    /// So far, of all directories together.
     entries: usize,
     bytes: u64,
 }
@@ -101,7 +105,12 @@ impl Reading {
             if self.bytes > OUTPUT_BYTES_MAX {
                 return Err("an output directory is too large");
             }
-            let bytes = fs::read(path).map_err(|_| UNREADABLE)?;
+            let mut bytes = Vec::with_capacity(metadata.len() as usize + 1);
+            let file = File::open(path).map_err(|_| UNREADABLE)?;
+            let read = file.take(metadata.len() + 1).read_to_end(&mut bytes);
+            if read.map_err(|_| UNREADABLE)? as u64 != metadata.len() {
+                return Err("an output is still written to");
+            }
             let blob = Blob::from_bytes(FUNCTION, bytes);
             let digest = blob.digest();
             self.blobs.push(blob);
@@ -163,9 +172,13 @@ impl ToMake {
     /// which files will be. The modes are the usual ones, less `mask`.
     pub(crate) fn make(&self, is_wanted: impl Fn(&Path) -> bool, mask: u32) -> io::Result<()> {
         // What a link leads to is somebody else's.
-        if fs::symlink_metadata(&self.path).is_ok_and(|found| !found.is_dir()) {
+        let parent = self.path.parent().unwrap_or(Path::new("/"));
+        let is_moved = fs::canonicalize(parent).is_ok_and(|real| real != parent);
+        if is_moved || fs::symlink_metadata(&self.path).is_ok_and(|found| !found.is_dir()) {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
+        // Before anything goes.
+        may_be_changed(&self.path, 0)?;
         let directories: HashSet<&Path> = self.directories.iter().map(PathBuf::as_path).collect();
         self.clear(&self.path, &directories, &is_wanted)?;
         let all = std::iter::once(&self.path).chain(&self.directories);
@@ -191,6 +204,14 @@ impl ToMake {
         for entry in entries {
             let entry = entry?;
             let (path, kind) = (entry.path(), entry.file_type()?);
+            // Somebody else is writing it.
+            if entry
+                .file_name()
+                .as_encoded_bytes()
+                .starts_with(TEMPORARY.as_bytes())
+            {
+                continue;
+            }
             if kind.is_dir() && directories.contains(&*path) {
                 self.clear(&path, directories, is_wanted)?;
             } else if kind.is_dir() {
@@ -203,6 +224,27 @@ impl ToMake {
     }
 }
 
+/// Whether the real tool could write all of this: it would have failed otherwise, though we could.
+fn may_be_changed(directory: &Path, depth: usize) -> io::Result<()> {
+    let metadata = match fs::symlink_metadata(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata?,
+    };
+    if metadata.permissions().mode() & 0o200 == 0 || depth > DECLARED_DEPTH_MAX {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    for entry in fs::read_dir(directory)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            may_be_changed(&entry.path(), depth + 1)?;
+        } else if kind.is_file() && entry.metadata()?.permissions().readonly() {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+    }
+    Ok(())
+}
+
 /// The message that holds a whole directory, as results refer to it.
 pub(crate) fn decoded(tree: Bytes) -> Result<Tree> {
     Tree::decode(FUNCTION, tree).context("an output directory")
@@ -210,6 +252,8 @@ pub(crate) fn decoded(tree: Bytes) -> Result<Tree> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
 
     fn planned(path: &Path) -> PlannedOutput {
@@ -225,7 +269,8 @@ mod tests {
     #[test]
     fn a_directory_is_read_and_made_again() {
         let scratch = tempfile::tempdir().unwrap();
-        let (from, to) = (scratch.path().join("from"), scratch.path().join("to"));
+        let root = scratch.path().canonicalize().unwrap();
+        let (from, to) = (root.join("from"), root.join("to"));
         fs::create_dir_all(from.join("sub/empty")).unwrap();
         fs::write(from.join("sub/program"), "program").unwrap();
         fs::set_permissions(from.join("sub/program"), fs::Permissions::from_mode(0o755)).unwrap();
@@ -262,6 +307,13 @@ mod tests {
             .collect();
         assert_eq!(files, [(&*to.join("sub/program"), true)]);
 
+        // What nobody may write stays, and everything with it.
+        fs::set_permissions(to.join("sub/program"), fs::Permissions::from_mode(0o444)).unwrap();
+        let error = to_make.make(|_| true, 0o022).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::PermissionDenied);
+        assert!(to.join("link").is_symlink());
+        fs::set_permissions(to.join("sub/program"), fs::Permissions::from_mode(0o644)).unwrap();
+
         // Made once more, and of what is not wanted nothing old stays.
         to_make.make(|_| false, 0o022).unwrap();
         assert!(!to.join("sub/program").exists());
@@ -271,7 +323,7 @@ mod tests {
     fn what_was_there_before_is_not_kept() {
         let scratch = tempfile::tempdir().unwrap();
         let check = |outputs: &[PlannedOutput], expected: Result<usize, &str>| {
-            let earlier = Earlier::than_now(outputs);
+            let earlier = Earlier::than_now(outputs, &Arc::default());
             fs::create_dir_all(scratch.path().join("a")).unwrap();
             fs::write(scratch.path().join("a/new"), "new").unwrap();
             assert_eq!(read(outputs, &earlier).map(|made| made.len()), expected);

@@ -33,12 +33,16 @@ pub(super) fn add(
     layout: &Layout,
     builder: &mut ActionBuilder<'_>,
     grounds: &mut Grounds,
-) -> Result<(), Why> {
+) -> Result<Added, Why> {
     let mut declared = Declared {
         layout,
         builder,
         grounds,
         files: 0,
+        added: Added {
+            paths: Vec::new(),
+            is_whole: true,
+        },
     };
     for path in &asked.inputs {
         declared.entry(&layout.root().join(path), 0)?;
@@ -58,7 +62,15 @@ pub(super) fn add(
     for input in &asked.virtual_inputs {
         declared.virtual_file(input)?;
     }
-    Ok(())
+    Ok(declared.added)
+}
+
+/// What was declared.
+pub(super) struct Added {
+    /// Where all of it is.
+    pub(super) paths: Vec<PathBuf>,
+    /// Nothing of it is passed over, though it is there.
+    pub(super) is_whole: bool,
 }
 
 /// Files that are declared as outputs, absolute: some relative to the root of the tree, some to the working directory.
@@ -89,12 +101,14 @@ struct Declared<'a, 'b> {
     builder: &'a mut ActionBuilder<'b>,
     grounds: &'a mut Grounds,
     files: usize,
+    added: Added,
 }
 
 impl Declared<'_, '_> {
     /// A file, or a directory with all that is in it. Links are what they lead to.
     fn entry(&mut self, path: &Path, depth: usize) -> Result<(), Why> {
         let is_outside = !matches!(self.layout.place(path), Place::Tree(_));
+        self.added.paths.push(self.layout.absolute(path));
         let metadata = match fs::metadata(path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -135,7 +149,10 @@ impl Declared<'_, '_> {
                 self.grounds.known_file(path, holds);
             }
             // All that is in it, of a compiler, say, is too much to be looked at for each command.
-            false => self.grounds.unknown(NOT_REMEMBERED),
+            false => {
+                self.added.is_whole = false;
+                self.grounds.unknown(NOT_REMEMBERED);
+            }
         }
         Ok(())
     }
@@ -204,6 +221,7 @@ impl Declared<'_, '_> {
             return Ok(());
         };
         self.grounds.unknown(NOT_REMEMBERED);
+        self.added.paths.push(path.clone());
         let target = fs::read_link(&path).map_err(|error| unreadable(&path, &error))?;
         self.builder.link(&below, text(&target)?)
     }

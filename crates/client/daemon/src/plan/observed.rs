@@ -198,6 +198,7 @@ impl Question {
             is_probe: false,
             is_quick: false,
             is_declared: false,
+            not_kept_here: None,
             more: Vec::new(),
         })
     }
@@ -275,6 +276,7 @@ impl Question {
             is_probe: false,
             is_quick: false,
             is_declared: false,
+            not_kept_here: None,
             more: Vec::new(),
         })
     }

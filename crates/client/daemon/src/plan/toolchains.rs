@@ -12,6 +12,7 @@ use toolchain::{ENVIRONMENT, FileDigests as FileDigestsOnce, FingerprintError};
 
 use super::layout::is_host;
 use super::memo::Memo;
+use super::script;
 use super::why::Why;
 use crate::limits::TOOLCHAINS_MAX;
 use crate::tool::{environment_of, path_of};
@@ -23,6 +24,8 @@ pub(crate) struct Toolchain {
     pub(crate) fingerprint: [u8; 32],
     /// A part of it that does not come with the host.
     pub(crate) elsewhere: Option<PathBuf>,
+    /// All of them.
+    pub(crate) parts: Arc<[PathBuf]>,
 }
 
 /// The toolchains that have been asked for.
@@ -39,6 +42,8 @@ struct Key {
     is_driver: bool,
     /// Another driver in the same place may start other programs.
     state: Stamp,
+    /// Who runs it, if it is a script, and these as they are.
+    interpreters: Vec<(PathBuf, Stamp)>,
     /// What the search path leads to: another program that comes to stand before it is another toolchain.
     found: Vec<Option<PathBuf>>,
     /// Variables that lead a driver to its parts, and these to their libraries.
@@ -63,14 +68,20 @@ impl Toolchains {
         let find = |key: &Key| parts(key, request).map(Arc::from);
         let parts = self.parts.get_or_find(key.clone(), find);
         let parts = parts.map_err(|error| unknown(&key.program, &error))?;
-        let fingerprint = self.fingerprint(&parts);
-        if fingerprint.is_err() {
+        let made = self.made_of(parts);
+        if made.is_err() {
             // One of them has gone: the next who asks learns where they are now.
             self.parts.forget(&key);
         }
+        made
+    }
+
+    /// The toolchain that has these parts.
+    pub(crate) fn made_of(&self, parts: Arc<[PathBuf]>) -> Result<Toolchain, Why> {
         Ok(Toolchain {
-            fingerprint: fingerprint?,
+            fingerprint: self.fingerprint(&parts)?,
             elsewhere: parts.iter().find(|part| !is_host(part)).cloned(),
+            parts,
         })
     }
 
@@ -92,11 +103,26 @@ fn key(request: &Request, program: &Path) -> std::io::Result<Key> {
     let mut environment = environment_of(request);
     environment.retain(|(name, _)| matters(name));
     let program = program.canonicalize()?;
+    let is_driver = is_driver(request);
+    // A driver that is a script is asked what it starts.
+    let interpreters = match is_driver {
+        true => Vec::new(),
+        false => script::interpreters(&program, &path)?,
+    };
+    let with_state = |program: PathBuf| {
+        let program = program.canonicalize()?;
+        let state = Stamp::of(&std::fs::metadata(&program)?);
+        std::io::Result::Ok((program, state))
+    };
     Ok(Key {
         state: Stamp::of(&std::fs::metadata(&program)?),
-        found: ["as", "ld"].map(|name| in_path(&path, name)).to_vec(),
+        interpreters: interpreters
+            .into_iter()
+            .map(with_state)
+            .collect::<Result<_, _>>()?,
+        found: ["as", "ld"].map(|name| in_path(&path, OsStr::new(name))).to_vec(),
         program,
-        is_driver: is_driver(request),
+        is_driver,
         environment,
     })
 }
@@ -109,7 +135,7 @@ fn is_driver(request: &Request) -> bool {
     matches!(tool, Some(Tool::GccDriver | Tool::ClangDriver))
 }
 
-fn in_path(path: &OsStr, name: &str) -> Option<PathBuf> {
+pub(super) fn in_path(path: &OsStr, name: &OsStr) -> Option<PathBuf> {
     std::env::split_paths(path)
         .map(|directory| directory.join(name))
         .find(|candidate| candidate.is_file())
@@ -119,8 +145,14 @@ fn in_path(path: &OsStr, name: &str) -> Option<PathBuf> {
 fn parts(key: &Key, request: &Request) -> Result<Vec<PathBuf>, FingerprintError> {
     let environment = environment_of(request);
     if !key.is_driver {
-        let found = toolchain::parts_of_program(&key.program, &environment)?;
-        return Ok(found.into_values().collect());
+        let interpreters = key.interpreters.iter().map(|(program, _)| program);
+        let mut parts = Vec::new();
+        for program in std::iter::once(&key.program).chain(interpreters) {
+            parts.extend(toolchain::parts_of_program(program, &environment)?.into_values());
+        }
+        parts.sort();
+        parts.dedup();
+        return Ok(parts);
     }
     let found = toolchain::fingerprint(
         &key.program,

@@ -99,6 +99,7 @@ mod tests {
         let toolchain = Toolchain {
             fingerprint: [1; 32],
             elsewhere: None,
+            parts: Arc::default(),
         };
         let maps = |program: &Path| trees.maps(&request, program, &toolchain);
         assert!(maps(Path::new("/usr/bin/gcc")).unwrap());

@@ -1,5 +1,6 @@
 //! Directories that a front end declares as outputs.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use settings::Settings;
@@ -9,13 +10,13 @@ use crate::plan::build::text;
 use crate::plan::layout::{Layout, Place};
 use crate::plan::why::Why;
 
-/// Adds the directories that are declared as outputs of a command that has `read` these files. What is in one comes from the command alone, and goes when a known
-/// result is put there: so nothing else may live in it.
+/// Adds the directories that are declared as outputs of a command with these `inputs`, absolute. What is in one comes from
+/// the command alone, and goes when a known result is put there: so nothing else may live in it, and it is where it seems
+/// to be.
 pub(in crate::plan) fn add(
     asked: &Settings,
     layout: &Layout,
-    program: &Path,
-    read: &[PathBuf],
+    inputs: &[PathBuf],
     outputs: &mut Vec<PlannedOutput>,
 ) -> Result<(), Why> {
     let below_root = asked.output_directories.iter();
@@ -34,13 +35,13 @@ pub(in crate::plan) fn add(
         if working_directory.starts_with(&path) {
             return refused("the command runs in it");
         }
-        let inputs = [&asked.inputs, &asked.toolchain_inputs, &asked.extra_symlinks];
-        let mut inputs = inputs
-            .into_iter()
-            .flatten()
-            .map(|input| layout.root().join(input))
-            .chain(asked.inputs_override.iter().flatten().chain(read).cloned());
-        if program.starts_with(&path) || inputs.any(|input| layout.absolute(&input).starts_with(&path)) {
+        if is_through_a_link(&path) {
+            return refused("a link leads there");
+        }
+        let is_within = |input: &PathBuf| {
+            input.starts_with(&path) || input.canonicalize().is_ok_and(|input| input.starts_with(&path))
+        };
+        if inputs.iter().any(is_within) {
             return refused("an input is in it");
         }
         // It comes with the directory.
@@ -62,6 +63,12 @@ pub(in crate::plan) fn add(
     Ok(())
 }
 
+/// Whether something on the way to `path`, as far as it is there, or what is there itself is a link.
+fn is_through_a_link(path: &Path) -> bool {
+    let there = path.ancestors().find(|path| fs::symlink_metadata(path).is_ok());
+    there.is_some_and(|there| !there.canonicalize().is_ok_and(|real| real == there))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,9 +86,8 @@ mod tests {
             is_directory: false,
         };
         let mut outputs = files.iter().map(file).collect();
-        let read = [PathBuf::from("../headers/a.h")];
-        add(&asked, &layout, Path::new("/src/tools/tool"), &read, &mut outputs)
-            .map_err(|why| why.to_string())?;
+        let inputs = ["/src/headers/a.h", "/src/tools/tool", "/src/data/in"].map(PathBuf::from);
+        add(&asked, &layout, &inputs, &mut outputs).map_err(|why| why.to_string())?;
         let named = outputs.into_iter().map(|output| match output.is_directory {
             true => format!("{}/", output.name),
             false => output.name,
@@ -118,7 +124,6 @@ mod tests {
         let check = |directory: &str, why: &str| {
             let found = outputs(&[], |asked| {
                 asked.output_directories = vec![directory.into()];
-                asked.inputs = vec!["data/in".into()];
             });
             let error = found.unwrap_err();
             assert!(error.contains(why), "{directory}: {error}");
@@ -132,5 +137,34 @@ mod tests {
         check("headers", "an input is in it");
         check("../out", "outside of the tree");
         check("/out", "outside of the tree");
+    }
+
+    #[test]
+    fn what_a_link_leads_to_is_somebody_elses() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = scratch.path().canonicalize().unwrap();
+        let layout = Layout::new(Some(&root), &root);
+        fs::create_dir_all(root.join("real/in")).unwrap();
+        std::os::unix::fs::symlink("real", root.join("link")).unwrap();
+        std::os::unix::fs::symlink("/no/such", root.join("dangling")).unwrap();
+        let check = |directory: &str, input: &str, expected: Option<&str>| {
+            let asked = Settings {
+                output_directories: vec![directory.into()],
+                ..Settings::default()
+            };
+            let found = add(&asked, &layout, &[root.join(input)], &mut Vec::new());
+            let said = found.err().map(|why| why.to_string());
+            assert_eq!(said.is_some(), expected.is_some(), "{directory}: {said:?}");
+            assert!(
+                said.unwrap_or_default().contains(expected.unwrap_or_default()),
+                "{directory}"
+            );
+        };
+        check("out", "real/in", None);
+        check("real/out", "real/in", None);
+        check("link", "a", Some("a link leads there"));
+        check("link/out/sub", "a", Some("a link leads there"));
+        check("dangling", "a", Some("a link leads there"));
+        check("real", "link/in", Some("an input is in it"));
     }
 }
