@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
@@ -74,6 +74,7 @@ impl User {
         let path = format!("{}:/usr/bin:/bin", self.at("bin").display());
         let mut command = Command::new(program);
         command.args(words).current_dir(self.at("project")).env_clear();
+        command.stdin(Stdio::null());
         command.env("PATH", path).env("HOME", self.at("home"));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command

@@ -21,7 +21,7 @@ pub(crate) struct Earlier {
     files: HashMap<PathBuf, Stamp>,
     /// Directories of outputs in which something was.
     occupied: HashSet<PathBuf>,
-    /// Directories of outputs that are filled now.
+    /// Outputs that are written now.
     filling: Vec<Filling>,
 }
 
@@ -36,9 +36,11 @@ struct Stamp {
 impl Earlier {
     /// What is there now.
     pub(crate) fn than_now(outputs: &[PlannedOutput], filled: &Arc<Filled>) -> Self {
-        let directories = outputs.iter().filter(|output| output.is_directory);
         // Before they are looked at: who comes later looks later.
-        let filling = directories.map(|output| filled.begin(&output.path)).collect();
+        let filling = outputs
+            .iter()
+            .map(|output| filled.begin(&output.path, output.is_directory))
+            .collect();
         Earlier {
             filling,
             ..Self::than(outputs, SystemTime::now())

@@ -1,5 +1,5 @@
-//! Which output directories are filled at this moment. What two commands put into one directory at the same time is nobody's
-//! alone, and neither can tell by looking.
+//! Which outputs are written at this moment, by commands and from the cache. What two put into one directory at the same time
+//! is nobody's alone, and neither can tell by looking.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-/// Those of all commands that run here.
+/// Those of all commands.
 #[derive(Default)]
 pub(crate) struct Filled {
     all: Mutex<Vec<Arc<Place>>>,
@@ -15,6 +15,7 @@ pub(crate) struct Filled {
 
 struct Place {
     path: PathBuf,
+    is_directory: bool,
     is_shared: AtomicBool,
 }
 
@@ -25,10 +26,13 @@ pub(crate) struct Filling {
 }
 
 impl Filled {
-    /// A command begins to fill `path`.
-    pub(crate) fn begin(self: &Arc<Self>, path: &Path) -> Filling {
+    /// A command begins to write to `path`.
+    pub(crate) fn begin(self: &Arc<Self>, path: &Path, is_directory: bool) -> Filling {
         let mut all = self.all.lock();
-        let overlaps = |other: &&Arc<Place>| other.path.starts_with(path) || path.starts_with(&other.path);
+        let overlaps = |other: &&Arc<Place>| {
+            is_directory && other.path.starts_with(path)
+                || other.is_directory && path.starts_with(&other.path)
+        };
         let mut is_shared = false;
         for other in all.iter().filter(overlaps) {
             other.is_shared.store(true, Ordering::Relaxed);
@@ -36,6 +40,7 @@ impl Filled {
         }
         let place = Arc::new(Place {
             path: path.to_owned(),
+            is_directory,
             is_shared: AtomicBool::new(is_shared),
         });
         all.push(place.clone());
@@ -47,7 +52,7 @@ impl Filled {
 }
 
 impl Filling {
-    /// Whether another command has filled it too meanwhile, or part of it.
+    /// Whether another command has written there meanwhile.
     pub(crate) fn is_shared(&self) -> bool {
         self.place.is_shared.load(Ordering::Relaxed)
     }
@@ -69,13 +74,18 @@ mod tests {
     #[test]
     fn who_fills_a_directory_at_the_same_time_is_noticed() {
         let filled = Arc::new(Filled::default());
-        let begin = |path: &str| filled.begin(Path::new(path));
-        let (first, other) = (begin("/p/out"), begin("/p/output"));
+        let begin = |path: &str, is_directory| filled.begin(Path::new(path), is_directory);
+        let (first, other) = (begin("/p/out", true), begin("/p/output", true));
         assert!(!first.is_shared() && !other.is_shared());
-        let within = begin("/p/out/sub");
+        let within = begin("/p/out/sub", true);
         assert!(first.is_shared() && within.is_shared() && !other.is_shared());
         drop((first, within));
-        assert!(!begin("/p/out").is_shared(), "they are over");
-        assert!(begin("/p").is_shared(), "one is left");
+        let again = begin("/p/out", true);
+        assert!(!again.is_shared(), "they are over");
+        let file = begin("/p/out/a.o", false);
+        assert!(again.is_shared() && file.is_shared());
+        assert!(begin("/p", true).is_shared(), "one is left");
+        // Two that write one file are nobody's business here.
+        assert!(!begin("/q/a.o", false).is_shared() && !begin("/q/a.o", false).is_shared());
     }
 }

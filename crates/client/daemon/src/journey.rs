@@ -20,7 +20,7 @@ use crate::counts::{How, Record};
 use crate::daemon::{Asked, Daemon, Finished};
 use crate::link::Link;
 use crate::not_executed::NotExecuted;
-use crate::plan::{Plan, Subject, Why, reads_input};
+use crate::plan::{Plan, Subject, Why, may_read_input, reads_input};
 use crate::tool::{self, first_words};
 use crate::uploads::Upload;
 use crate::wanted::Wanted;
@@ -140,10 +140,14 @@ fn observer_of<'a>(daemon: &'a Daemon, asked: &Asked) -> Option<&'a Observer> {
 /// Asks for standard input where the command reads it. No worker gets any, so where one is to run the command it is left
 /// to the real tool.
 async fn with_input(wanted: Arc<Wanted>, request: &Request, link: &mut Link) -> io::Result<Arc<Wanted>> {
-    if wanted.strategy == Strategy::Remote || !reads_input(request, &wanted) {
+    let input = if may_read_input(request, &wanted) {
+        // What the command leaves unread is somebody else's, so nothing is taken.
+        link.has_no_input().then(Vec::new)
+    } else if wanted.strategy != Strategy::Remote && reads_input(request) {
+        link.input().await?
+    } else {
         return Ok(wanted);
-    }
-    let input = link.input().await?;
+    };
     Ok(Arc::new(Wanted {
         input,
         ..Arc::unwrap_or_clone(wanted)
@@ -233,7 +237,9 @@ async fn known(
     link: &mut Link,
 ) -> io::Result<Option<Outcome>> {
     match fetched(daemon, wanted, subject, link).await? {
-        Some(fetched) => shown(link, wanted, subject, fetched, How::Hit).await.map(Some),
+        Some(fetched) => shown(daemon, link, wanted, subject, fetched, How::Hit)
+            .await
+            .map(Some),
         None => Ok(None),
     }
 }
@@ -291,7 +297,7 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
         && !wanted.settings.ignore_failures
         && let Some(failure) = daemon.failures.get(&subject.action_digest, products)
     {
-        return shown(link, wanted, subject, failure.into(), How::Hit).await;
+        return shown(daemon, link, wanted, subject, failure.into(), How::Hit).await;
     }
     let mut fallback = None;
     if wanted.strategy != Strategy::Local {
@@ -314,7 +320,7 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
                         Err(_) => {}
                     }
                 }
-                return shown(link, wanted, subject, executed.fetched, how).await;
+                return shown(daemon, link, wanted, subject, executed.fetched, how).await;
             }
             Err(why) if wanted.strategy == Strategy::Remote => {
                 let dialect = wanted.settings.dialect;
@@ -405,6 +411,7 @@ async fn worker(
 }
 
 async fn shown(
+    daemon: &Daemon,
     link: &mut Link,
     wanted: &Wanted,
     subject: &Subject,
@@ -417,7 +424,7 @@ async fn shown(
         _ => Duration::ZERO,
     };
     let added = fetched.added.clone();
-    match show(link, fetched, wanted.manner()).await? {
+    match show(link, fetched, wanted.manner(), &daemon.filled).await? {
         Ok(()) => Ok(Outcome {
             spared,
             added,

@@ -1,6 +1,8 @@
 //! The daemon's end of a conversation with a wrapper.
 
+use std::fs;
 use std::io;
+use std::path::Path;
 
 use daemon_api::{
     Answer, FrameError, Message, Report, Request, SILENCE_MAX, decode_frame, encode_frame, frame_header,
@@ -33,6 +35,14 @@ impl Link {
     /// The wrapper's process number.
     pub(crate) fn process(&self) -> Option<u32> {
         self.process
+    }
+
+    /// Whether the command's standard input is certainly empty.
+    pub(crate) fn has_no_input(&self) -> bool {
+        let input = self
+            .process
+            .map(|process| fs::read_link(format!("/proc/{process}/fd/0")));
+        input.is_some_and(|input| input.is_ok_and(|input| input == Path::new("/dev/null")))
     }
 
     /// What the wrapper wants; `None` if it has gone without saying.

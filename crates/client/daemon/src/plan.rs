@@ -115,6 +115,8 @@ pub(crate) struct PlannedOutput {
 
 /// Where a worker shows the input root, for commands whose results hold absolute paths.
 const ROOT_PROPERTY: &str = "InputRootAbsolutePath";
+/// Tells an action with declared inputs from one whose inputs were found.
+const DECLARED: &[u8] = b"declared";
 /// Which tools a worker's host has.
 const HOST_TOOLS_PROPERTY: &str = "host-tools";
 
@@ -171,7 +173,7 @@ pub(crate) fn plan(
     if step.kind == Kind::Link && asked.handle_links == Some(false) {
         return Err(Why::Setting("handle_links".to_owned()));
     }
-    let mut toolchain = knowledge.toolchains.of(request, program)?;
+    let toolchain = knowledge.toolchains.of(request, program)?;
     let layout = Layout::new(wanted.root.as_deref(), &request.directory);
     let own_program = declared::own_program(&layout, program).filter(|_| is_declared);
 
@@ -192,15 +194,17 @@ pub(crate) fn plan(
     read.files.retain(|path| path != Path::new(probe::NOTHING));
     let excluded = &asked.deps_exclude_paths;
     let found = read.files.len();
-    read.files.retain(|path| {
-        let path = layout.absolute(path);
-        !excluded
-            .iter()
-            .any(|excluded| path.starts_with(layout.absolute(excluded)))
-    });
+    if !excluded.is_empty() {
+        let excluded: Vec<_> = excluded.iter().map(|path| layout.absolute(path)).collect();
+        read.files.retain(|path| {
+            let path = layout.absolute(path);
+            !excluded.iter().any(|excluded| path.starts_with(excluded))
+        });
+    }
     let is_excluded = read.files.len() < found;
     read.add_to(&mut builder, &request.directory)?;
     let mut declared = declared::add(asked, &layout, &mut builder, &mut read.grounds)?;
+    let mut made_with = toolchain.clone();
     if own_program.is_some() {
         // What of the tool is in the tree is an input like others; the rest makes the tool what it is.
         let (own, others): (Vec<_>, Vec<_>) = toolchain
@@ -213,7 +217,7 @@ pub(crate) fn plan(
             read.grounds.known_file(part, holds);
             declared.paths.push(part.to_owned());
         }
-        toolchain = knowledge.toolchains.made_of(others.into())?;
+        made_with = knowledge.toolchains.made_of(others.into())?;
     }
     let not_kept_here = match (is_excluded, is_declared) {
         (true, _) => Some("what it reads was to be left out"),
@@ -224,16 +228,17 @@ pub(crate) fn plan(
         (false, _) => None,
     };
     let dated = dated::dated(&read.files, |name| variable(request, name));
-    // A worker gives it none, which is the same as an empty one.
-    let input = wanted.input.as_deref().filter(|_| step.stdin);
-    if let Some(input) = input.filter(|input| !is_declared || !input.is_empty()) {
+    // Of what is declared nothing is there, as a worker has it.
+    if let Some(input) = wanted.input.as_deref().filter(|_| step.stdin && !is_declared) {
         builder.input(input);
     }
     let (mut outputs, mut is_outside) = outputs(&layout, &step, &declared::files_made(asked, &layout))?;
-    let files = read.files.iter().map(|path| layout.absolute(path));
-    declared.paths.extend(files);
-    declared.paths.push(layout.absolute(program));
-    declared::add_directories(asked, &layout, &declared.paths, &mut outputs)?;
+    if declared::makes_directories(asked) {
+        let files = read.files.iter().map(|path| layout.absolute(path));
+        declared.paths.extend(files);
+        declared.paths.push(layout.absolute(program));
+        declared::add_directories(asked, &layout, &declared.paths, &mut outputs)?;
+    }
     let renamed = probe::renamed(&step, &request.arguments).filter(|_| outputs.len() == 1);
     if renamed.is_some() {
         is_outside = false;
@@ -241,14 +246,16 @@ pub(crate) fn plan(
             .retain(|path| step.outputs.iter().all(|output| output.path != *path));
         probe::PRODUCT.clone_into(&mut outputs[0].name);
     }
-    for output in outputs.iter().filter(|_| !is_outside && renamed.is_none()) {
+    // A compiler complains of a directory that is not there; other tools may make it, and workers do.
+    let needs_parents = !is_outside && renamed.is_none() && !is_declared;
+    for output in outputs.iter().filter(|_| needs_parents) {
         let parent = output.path.parent().unwrap_or(Path::new("/"));
         builder.directory(parent)?;
         read.grounds.directory(parent);
     }
 
     let needs_root = step.embeds_directory || names_tree(&layout, &step);
-    let mut environment = Environment::of(request, &step, &toolchain, needs_root)?;
+    let mut environment = Environment::of(request, &step, &made_with, needs_root)?;
     environment.set(wanted.variables(request))?;
     let named = own_program.as_deref().unwrap_or(program);
     let mut arguments = arguments(renamed.as_deref().unwrap_or(&request.arguments), named)?;
@@ -295,7 +302,9 @@ pub(crate) fn plan(
         platform,
         worker,
         salt: [
-            &toolchain.fingerprint[..],
+            &made_with.fingerprint[..],
+            // Whoever finds out all that a command reads has not the same action, though it may look the same.
+            if is_declared || is_excluded { DECLARED } else { b"" },
             asked.salt.as_deref().unwrap_or_default().as_bytes(),
             called(&step, request),
             moved.as_ref().map_or(&[], |_| MARK),
@@ -313,7 +322,7 @@ pub(crate) fn plan(
         .elsewhere
         .or_else(outside)
         .or(environment.other_name)
-        .or_else(|| toolchain.elsewhere.clone());
+        .or(made_with.elsewhere);
     let subject = Subject {
         name: name(&step, request),
         program: program.to_owned(),
@@ -419,12 +428,13 @@ impl Looked<'_> {
     }
 }
 
+/// Whether a command may read standard input, though nobody can say: it is declared, and runs here to be kept.
+pub(crate) fn may_read_input(request: &Request, wanted: &Wanted) -> bool {
+    wanted.strategy == Strategy::Local && wanted.declares_all() && is_declared(&parsed(request), wanted)
+}
+
 /// Whether a command is one that could be kept if its standard input were known.
-pub(crate) fn reads_input(request: &Request, wanted: &Wanted) -> bool {
-    // What nobody knows may read it.
-    if wanted.declares_all() && permitted::may_be_declared(&parsed(request)) {
-        return wanted.strategy == Strategy::Local;
-    }
+pub(crate) fn reads_input(request: &Request) -> bool {
     // Every name of standard input has one of these in it; most commands have none, and are read only once.
     let may_name_input = |word: &OsString| {
         word == "-" || word.to_string_lossy().contains("/dev/") || word.to_string_lossy().contains("/fd/")
@@ -444,7 +454,7 @@ fn step(request: &Request, wanted: &Wanted) -> Result<(Step, bool), Why> {
         step.outputs.clear();
         step.depfile = None;
     }
-    if wanted.declares_all() && permitted::may_be_declared(&parsed) {
+    if is_declared(&parsed, wanted) {
         let words = request.arguments.get(1..).unwrap_or_default();
         let mut step = Step::declared(words);
         step.stdin = wanted.strategy == Strategy::Local;
@@ -456,6 +466,16 @@ fn step(request: &Request, wanted: &Wanted) -> Result<(Step, bool), Why> {
     let step = parsed?;
     permitted::check(&step, wanted.input.is_some())?;
     Ok((step, asked.inputs_override.is_some()))
+}
+
+/// Whether a front end says all that a command reads and makes. Not where it forgets what the command is known to make.
+fn is_declared(parsed: &Result<Step, Why>, wanted: &Wanted) -> bool {
+    let asked = &wanted.settings;
+    let makes_something = !asked.output_files.is_empty()
+        || asked.output_files_override.is_some()
+        || declared::makes_directories(asked);
+    let is_forgotten = |step: &Step| !step.outputs.is_empty() && !makes_something;
+    wanted.declares_all() && permitted::may_be_declared(parsed) && !parsed.as_ref().is_ok_and(is_forgotten)
 }
 
 fn parsed(request: &Request) -> Result<Step, Why> {

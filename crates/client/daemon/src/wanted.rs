@@ -149,7 +149,12 @@ impl Wanted {
         match label("type") {
             Some("tool") => true,
             Some("apksigning") => label("compiler") == Some("signapkjar"),
-            _ => self.settings.force_remote,
+            // Without these, what the command makes is not known.
+            _ => {
+                let asked = &self.settings;
+                let overrides = [&asked.output_files_override, &asked.output_directories_override];
+                asked.force_remote && overrides.into_iter().any(Option::is_some)
+            }
         }
     }
 

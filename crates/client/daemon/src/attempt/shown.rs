@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -17,6 +18,7 @@ use tokio::time::timeout;
 
 use super::kept::{INLINE_BYTES_MAX, Whole, kept};
 use crate::failures::Failure;
+use crate::filled::Filled;
 use crate::limits::{FETCH_BYTES_PER_SECOND_MIN, FETCH_WITHIN};
 use crate::link::Link;
 use crate::manner::Manner;
@@ -25,7 +27,7 @@ use crate::outputs::{self, Made, Places, ToWrite};
 use crate::plan::{Moved, PlannedOutput, Subject};
 use crate::service::FUNCTION;
 
-/// The largest output that is fetched into memory, and all outputs of a command together.
+/// The largest output that is fetched into memory, and all that is in output directories together.
 const FETCHED_BYTES_MAX: u64 = 1 << 30;
 /// The slowest network that is waited for, by files of directories.
 const FETCHED_FILES_PER_SECOND_MIN: u64 = 100;
@@ -174,11 +176,11 @@ pub(super) async fn fetch_made(
     let trees = timeout(FETCH_WITHIN, futures::future::try_join_all(trees)).await;
     let trees = trees.with_context(|| format!("no directories within {FETCH_WITHIN:?}"))??;
     let within = trees.iter().flat_map(|(_, _, files)| files);
-    let bytes = places.files.iter().map(|(file, _)| size(file)).sum::<u64>()
-        + within.map(|file| file.digest.size_bytes()).sum::<u64>();
-    if bytes > FETCHED_BYTES_MAX {
-        bail!("outputs of {bytes} bytes are too large");
+    let within = within.map(|file| file.digest.size_bytes()).sum::<u64>();
+    if within > FETCHED_BYTES_MAX {
+        bail!("output directories of {within} bytes are too large");
     }
+    let bytes = places.files.iter().map(|(file, _)| size(file)).sum::<u64>() + within;
     let files = trees.iter().map(|(_, _, files)| files.len() as u64).sum::<u64>();
     let patience = FETCH_WITHIN
         + Duration::from_secs(bytes / FETCH_BYTES_PER_SECOND_MIN + files / FETCHED_FILES_PER_SECOND_MIN);
@@ -222,7 +224,12 @@ pub(super) async fn fetch_made(
 
 /// Writes the outputs and tells the wrapper everything but the end. The inner error says what could not be written:
 /// nothing has been said then.
-pub(crate) async fn show(link: &mut Link, fetched: Fetched, manner: Manner) -> io::Result<io::Result<()>> {
+pub(crate) async fn show(
+    link: &mut Link,
+    fetched: Fetched,
+    manner: Manner,
+    filled: &Arc<Filled>,
+) -> io::Result<io::Result<()>> {
     let Fetched {
         files,
         directories,
@@ -250,12 +257,19 @@ pub(crate) async fn show(link: &mut Link, fetched: Fetched, manner: Manner) -> i
         files.extend(directory.files);
     }
     let (output, error_output) = (text(output), text(error_output));
+    // Whoever fills one of these directories at the same time learns of it.
+    let written = files.iter().map(|file| filled.begin(&file.path, false));
+    let made = to_make
+        .iter()
+        .map(|directory| filled.begin(directory.path(), true));
+    let filling: Vec<_> = written.chain(made).collect();
     let process = link.process();
     let writing =
         tokio::task::spawn_blocking(move || manner.write(&to_make, files, outputs::mask_of(process)));
     if let Err(error) = link.meanwhile(writing).await?? {
         return Ok(Err(error));
     }
+    drop(filling);
     for piece in output.chunks(PIECE_BYTES_MAX) {
         link.say(&Answer::Output(piece.to_vec())).await?;
     }

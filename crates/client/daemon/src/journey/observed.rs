@@ -57,7 +57,7 @@ pub(super) async fn done(
             let planning = begun.elapsed();
             if let Some(fetched) = fetched(daemon, wanted, &plan.subject, link).await? {
                 make_directories(prediction);
-                let outcome = shown(link, wanted, &plan.subject, fetched, How::Hit).await?;
+                let outcome = shown(daemon, link, wanted, &plan.subject, fetched, How::Hit).await?;
                 return Ok(Done {
                     subject: Some(plan.subject),
                     planning,
@@ -125,7 +125,7 @@ async fn shown_of_worker(
             _ => {}
         }
     }
-    let outcome = shown(link, wanted, &ran.subject, ran.fetched, how).await?;
+    let outcome = shown(daemon, link, wanted, &ran.subject, ran.fetched, how).await?;
     Ok(Done {
         subject: Some(ran.subject),
         planning,

@@ -80,6 +80,9 @@ impl Reading {
             }
             let name = entry.file_name();
             let name = name.to_str().ok_or("an output has a name that is no UTF-8")?;
+            if name.starts_with(TEMPORARY) {
+                return Err("an output directory is still written to");
+            }
             let below = match below {
                 "" => name.to_owned(),
                 below => format!("{below}/{name}"),
@@ -166,6 +169,11 @@ impl ToMake {
             }
         }
         Ok((made, files))
+    }
+
+    /// Where.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Makes it, with nothing in it that does not belong there but files that are to be written anew. `is_wanted` says

@@ -83,6 +83,11 @@ pub(super) fn files_made(asked: &Settings, layout: &Layout) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Whether directories are declared as outputs.
+pub(super) fn makes_directories(asked: &Settings) -> bool {
+    !asked.output_directories.is_empty() || asked.output_directories_override.is_some()
+}
+
 /// What the action calls the command's own program, if that is in the tree.
 pub(super) fn own_program(layout: &Layout, program: &Path) -> Option<PathBuf> {
     if !matches!(layout.place(program), Place::Tree(_)) {

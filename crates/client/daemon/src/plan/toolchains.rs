@@ -44,6 +44,8 @@ struct Key {
     state: Stamp,
     /// Who runs it, if it is a script, and these as they are.
     interpreters: Vec<(PathBuf, Stamp)>,
+    /// These by names that lead to the host from elsewhere: a virtual environment is what lies beside its name.
+    named: Vec<PathBuf>,
     /// What the search path leads to: another program that comes to stand before it is another toolchain.
     found: Vec<Option<PathBuf>>,
     /// Variables that lead a driver to its parts, and these to their libraries.
@@ -102,13 +104,16 @@ fn key(request: &Request, program: &Path) -> std::io::Result<Key> {
     let matters = |name: &OsStr| name == LIBRARIES || ENVIRONMENT.iter().any(|known| *known == name);
     let mut environment = environment_of(request);
     environment.retain(|(name, _)| matters(name));
-    let program = program.canonicalize()?;
     let is_driver = is_driver(request);
+    let mut named = vec![program.to_owned()];
+    let program = program.canonicalize()?;
     // A driver that is a script is asked what it starts.
     let interpreters = match is_driver {
         true => Vec::new(),
         false => script::interpreters(&program, &path)?,
     };
+    named.extend(interpreters.iter().cloned());
+    named.retain(|name| !is_driver && !is_host(name));
     let with_state = |program: PathBuf| {
         let program = program.canonicalize()?;
         let state = Stamp::of(&std::fs::metadata(&program)?);
@@ -122,6 +127,7 @@ fn key(request: &Request, program: &Path) -> std::io::Result<Key> {
             .collect::<Result<_, _>>()?,
         found: ["as", "ld"].map(|name| in_path(&path, OsStr::new(name))).to_vec(),
         program,
+        named,
         is_driver,
         environment,
     })
@@ -146,7 +152,7 @@ fn parts(key: &Key, request: &Request) -> Result<Vec<PathBuf>, FingerprintError>
     let environment = environment_of(request);
     if !key.is_driver {
         let interpreters = key.interpreters.iter().map(|(program, _)| program);
-        let mut parts = Vec::new();
+        let mut parts = key.named.clone();
         for program in std::iter::once(&key.program).chain(interpreters) {
             parts.extend(toolchain::parts_of_program(program, &environment)?.into_values());
         }
