@@ -175,7 +175,6 @@ pub(crate) fn plan(
     }
     let toolchain = knowledge.toolchains.of(request, program)?;
     let layout = Layout::new(wanted.root.as_deref(), &request.directory);
-    let own_program = declared::own_program(&layout, program).filter(|_| is_declared);
 
     let mut builder = ActionBuilder::new(&layout, &knowledge.digests);
     let mut read = match is_declared {
@@ -192,40 +191,23 @@ pub(crate) fn plan(
     };
     // There is nothing to read, on every machine.
     read.files.retain(|path| path != Path::new(probe::NOTHING));
-    let excluded = &asked.deps_exclude_paths;
-    let found = read.files.len();
-    if !excluded.is_empty() {
-        let excluded: Vec<_> = excluded.iter().map(|path| layout.absolute(path)).collect();
-        read.files.retain(|path| {
-            let path = layout.absolute(path);
-            !excluded.iter().any(|excluded| path.starts_with(excluded))
-        });
-    }
-    let is_excluded = read.files.len() < found;
+    let is_excluded = declared::leave_out(asked, &layout, &mut read.files);
     read.add_to(&mut builder, &request.directory)?;
     let mut declared = declared::add(asked, &layout, &mut builder, &mut read.grounds)?;
-    let mut made_with = toolchain.clone();
-    if own_program.is_some() {
+    let own_program = declared::own_program(&layout, program).filter(|_| is_declared);
+    let made_with = match &own_program {
         // What of the tool is in the tree is an input like others; the rest makes the tool what it is.
-        let (own, others): (Vec<_>, Vec<_>) = toolchain
-            .parts
-            .iter()
-            .cloned()
-            .partition(|part| matches!(layout.place(part), Place::Tree(_)));
-        for part in own.iter().map(PathBuf::as_path).chain([program]) {
-            let holds = builder.file(part)?;
-            read.grounds.known_file(part, holds);
-            declared.paths.push(part.to_owned());
+        Some(_) => {
+            let is_own = |part: &PathBuf| matches!(layout.place(part), Place::Tree(_));
+            let (own, others): (Vec<_>, Vec<_>) = toolchain.parts.iter().cloned().partition(is_own);
+            for part in own.into_iter().chain([program.to_owned()]) {
+                let holds = builder.file(&part)?;
+                read.grounds.known_file(&part, holds);
+                declared.paths.push(part);
+            }
+            knowledge.toolchains.made_of(others.into())?
         }
-        made_with = knowledge.toolchains.made_of(others.into())?;
-    }
-    let not_kept_here = match (is_excluded, is_declared) {
-        (true, _) => Some("what it reads was to be left out"),
-        (false, true) if wanted.strategy != Strategy::Local => {
-            Some("it is known by what is declared, and ran where more is")
-        }
-        (false, true) if !declared.is_whole => Some("a directory outside of the tree is declared"),
-        (false, _) => None,
+        None => toolchain.clone(),
     };
     let dated = dated::dated(&read.files, |name| variable(request, name));
     // Of what is declared nothing is there, as a worker has it.
@@ -346,7 +328,12 @@ pub(crate) fn plan(
         is_probe: probe::is_probe(&step),
         is_quick: probe::is_probe(&step) || step.kind == Kind::List,
         is_declared,
-        not_kept_here,
+        not_kept_here: permitted::not_kept_here(
+            is_excluded,
+            is_declared,
+            wanted.strategy == Strategy::Local,
+            declared.is_whole,
+        ),
         more: map.into_iter().map(OsString::from).chain(colours).collect(),
     })
 }

@@ -83,6 +83,22 @@ pub(super) fn files_made(asked: &Settings, layout: &Layout) -> Vec<PathBuf> {
         .collect()
 }
 
+/// Leaves out what is to be left out of the files that were found. Whether that is any.
+pub(super) fn leave_out(asked: &Settings, layout: &Layout, files: &mut Vec<PathBuf>) -> bool {
+    let excluded = asked.deps_exclude_paths.iter();
+    let excluded: Vec<_> = excluded.map(|path| layout.absolute(path)).collect();
+    // As a rule, and then no file's name has to be looked at.
+    if excluded.is_empty() {
+        return false;
+    }
+    let found = files.len();
+    files.retain(|path| {
+        let path = layout.absolute(path);
+        !excluded.iter().any(|excluded| path.starts_with(excluded))
+    });
+    files.len() < found
+}
+
 /// Whether directories are declared as outputs.
 pub(super) fn makes_directories(asked: &Settings) -> bool {
     !asked.output_directories.is_empty() || asked.output_directories_override.is_some()

@@ -44,6 +44,22 @@ pub(super) fn may_be_declared(parsed: &Result<Step, Why>) -> bool {
     }
 }
 
+/// Why nothing that this machine makes of a command is kept, though a worker's result is: here it can read more than its action
+/// has. `is_local`: whoever wants it says that it is to run here and nowhere else. `is_whole`: nothing that is declared is passed over.
+pub(super) fn not_kept_here(
+    is_excluded: bool,
+    is_declared: bool,
+    is_local: bool,
+    is_whole: bool,
+) -> Option<&'static str> {
+    match (is_excluded, is_declared) {
+        (true, _) => Some("what it reads was to be left out"),
+        (false, true) if !is_local => Some("it is known by what is declared, and ran where more is"),
+        (false, true) if !is_whole => Some("a directory outside of the tree is declared"),
+        (false, _) => None,
+    }
+}
+
 /// Tools of which it is known what they are made of and what they read.
 fn is_known(tool: Tool) -> bool {
     matches!(tool, Tool::GccDriver | Tool::ClangDriver | Tool::Ld | Tool::Nm)
@@ -104,6 +120,25 @@ mod tests {
     use compiler::{Invocation, Parsed};
 
     use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_run_here() {
+        let check = |excluded, declared, local, whole, expected: bool| {
+            let found = not_kept_here(excluded, declared, local, whole);
+            assert_eq!(
+                found.is_none(),
+                expected,
+                "{excluded} {declared} {local} {whole}: {found:?}"
+            );
+        };
+        check(false, false, false, true, true);
+        check(false, false, true, false, true);
+        check(false, true, true, true, true);
+        check(false, true, false, true, false);
+        check(false, true, true, false, false);
+        check(true, false, true, true, false);
+        check(true, true, true, true, false);
+    }
 
     #[test]
     fn what_a_front_end_may_declare() {
