@@ -138,10 +138,10 @@ fn observer_of<'a>(daemon: &'a Daemon, asked: &Asked) -> Option<&'a Observer> {
 }
 
 /// Asks for standard input where the command reads it. No worker gets any, so where one is to run the command it is left
-/// to the real tool.
+/// to the real tool. Of a declared command nobody knows whether it does: it has to have none.
 async fn with_input(wanted: Arc<Wanted>, request: &Request, link: &mut Link) -> io::Result<Arc<Wanted>> {
     let input = if may_read_input(request, &wanted) {
-        // What the command leaves unread is somebody else's, so nothing is taken.
+        // Nothing is taken: what the command leaves unread is somebody else's.
         link.has_no_input().then(Vec::new)
     } else if wanted.strategy != Strategy::Remote && reads_input(request) {
         link.input().await?
@@ -209,14 +209,8 @@ async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io:
     };
     let outcome = match known {
         Some(outcome) => outcome,
-        // What is read can be read once.
-        None if wanted.settings.compare && wanted.reruns_here() && wanted.input.is_some() => {
-            let why = Why::Setting("local_reruns".to_owned());
-            return Done::real(link, Some(&**wanted), &asked.program, &why, planning).await;
-        }
-        // They are made where they are, and the second time something is there.
-        None if wanted.settings.compare && plan.subject.outputs.iter().any(|output| output.is_directory) => {
-            let why = Why::Setting("compare".to_owned());
+        None if let Some(setting) = not_comparable(wanted, &plan) => {
+            let why = Why::Setting(setting.to_owned());
             return Done::real(link, Some(&**wanted), &asked.program, &why, planning).await;
         }
         None if wanted.settings.compare => compared::run(daemon, asked, &plan, link).await?,
@@ -227,6 +221,20 @@ async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io:
         planning,
         outcome,
     })
+}
+
+/// The setting that a command cannot be run again and again for, if it is to be.
+fn not_comparable(wanted: &Wanted, plan: &Plan) -> Option<&'static str> {
+    if !wanted.settings.compare {
+        return None;
+    }
+    // What is read can be read once.
+    if wanted.reruns_here() && wanted.input.is_some() {
+        return Some("local_reruns");
+    }
+    // They are made where they are, and the second time something is there.
+    let makes_directory = plan.subject.outputs.iter().any(|output| output.is_directory);
+    makes_directory.then_some("compare")
 }
 
 /// The cache: of this machine, then of the server.

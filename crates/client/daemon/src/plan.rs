@@ -1,7 +1,7 @@
 //! What a command is as an action: which files it reads and writes, and everything else that its result depends on.
 //!
-//! Read `layout.rs` (where files are, seen from the action), `discover.rs` (which files are read) and `build.rs` (the
-//! action itself); `scan.rs` scans for headers, `link.rs` looks for libraries, `list.rs` for members of archives,
+//! Read `understood.rs` (what the command line says), `layout.rs` (where files are, seen from the action), `discover.rs`
+//! (which files are read), `declared.rs` (which a front end names), `outputs.rs` and `build.rs` (the action itself); `scan.rs` scans for headers, `link.rs` looks for libraries, `list.rs` for members of archives,
 //! `toolchains.rs` knows what it is made with and `permitted.rs` what is not kept at all. `moved.rs` has what is the same in
 //! every directory once paths are mapped.
 
@@ -20,6 +20,7 @@ mod memo;
 mod mentions;
 mod moved;
 mod observed;
+mod outputs;
 mod permitted;
 mod probe;
 mod scan;
@@ -27,6 +28,7 @@ mod script;
 mod subject;
 mod toolchains;
 mod trees;
+mod understood;
 mod why;
 
 use std::collections::BTreeMap;
@@ -37,7 +39,7 @@ use std::time::SystemTime;
 
 use action::ActionDigest;
 use blob::Blob;
-use compiler::{Invocation, Kind, Parsed, Shape, Step};
+use compiler::{Kind, Step};
 use daemon_api::Request;
 use file_digests::FileDigests;
 use host_tools::{Fingerprint, HostTools};
@@ -55,10 +57,13 @@ use self::link::Links;
 pub(crate) use self::moved::Moved;
 use self::moved::{Candidate, MARK};
 pub(crate) use self::observed::{CANNOT_TELL, Prediction, Predictions, Question, Verdict, here, judge};
+pub(crate) use self::outputs::PlannedOutput;
+use self::outputs::names_of;
 use self::scan::Scans;
 pub(crate) use self::subject::{Subject, recall};
 use self::toolchains::{Toolchain, Toolchains};
 use self::trees::Trees;
+pub(crate) use self::understood::{may_read_input, reads_input};
 pub(crate) use self::why::Why;
 use crate::colours;
 use crate::tool::{first_words, variable};
@@ -96,21 +101,6 @@ pub(crate) struct Plan {
     pub(crate) not_kept_here: Option<&'static str>,
     /// Words that the real tool gets after those of the command.
     pub(crate) more: Vec<OsString>,
-}
-
-/// A file that the command makes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct PlannedOutput {
-    /// In the action's result.
-    pub(crate) name: String,
-    /// On this machine.
-    pub(crate) path: PathBuf,
-    /// Whether the command always makes it when it ends well.
-    pub(crate) is_required: bool,
-    /// It is a make rule, in which names are as they were given.
-    pub(crate) is_rule: bool,
-    /// It is a directory, with all that is in it; whatever else is there goes when it is made again.
-    pub(crate) is_directory: bool,
 }
 
 /// Where a worker shows the input root, for commands whose results hold absolute paths.
@@ -168,7 +158,7 @@ pub(crate) fn plan(
     wanted: &Wanted,
 ) -> Result<Plan, Why> {
     let begun = SystemTime::now();
-    let (mut step, is_declared) = step(request, wanted)?;
+    let (mut step, is_declared) = understood::step(request, wanted)?;
     let asked = &wanted.settings;
     if step.kind == Kind::Link && asked.handle_links == Some(false) {
         return Err(Why::Setting("handle_links".to_owned()));
@@ -214,7 +204,7 @@ pub(crate) fn plan(
     if let Some(input) = wanted.input.as_deref().filter(|_| step.stdin && !is_declared) {
         builder.input(input);
     }
-    let (mut outputs, mut is_outside) = outputs(&layout, &step, &declared::files_made(asked, &layout))?;
+    let (mut outputs, mut is_outside) = outputs::of(&layout, &step, &declared::files_made(asked, &layout))?;
     if declared::makes_directories(asked) {
         let files = read.files.iter().map(|path| layout.absolute(path));
         declared.paths.extend(files);
@@ -415,124 +405,11 @@ impl Looked<'_> {
     }
 }
 
-/// Whether a command may read standard input, though nobody can say: it is declared, and runs here to be kept.
-pub(crate) fn may_read_input(request: &Request, wanted: &Wanted) -> bool {
-    wanted.strategy == Strategy::Local && wanted.declares_all() && is_declared(&parsed(request), wanted)
-}
-
-/// Whether a command is one that could be kept if its standard input were known.
-pub(crate) fn reads_input(request: &Request) -> bool {
-    // Every name of standard input has one of these in it; most commands have none, and are read only once.
-    let may_name_input = |word: &OsString| {
-        word == "-" || word.to_string_lossy().contains("/dev/") || word.to_string_lossy().contains("/fd/")
-    };
-    request.arguments.iter().any(may_name_input)
-        && parsed(request).is_ok_and(|step| step.stdin && permitted::check(&step, true).is_ok())
-}
-
-/// The command as it is understood; and whether a front end has declared what it reads instead.
-fn step(request: &Request, wanted: &Wanted) -> Result<(Step, bool), Why> {
-    let mut parsed = parsed(request);
-    let asked = &wanted.settings;
-    let overrides = [&asked.output_files_override, &asked.output_directories_override];
-    if let Ok(step) = &mut parsed
-        && overrides.into_iter().any(Option::is_some)
-    {
-        step.outputs.clear();
-        step.depfile = None;
-    }
-    if is_declared(&parsed, wanted) {
-        let words = request.arguments.get(1..).unwrap_or_default();
-        let mut step = Step::declared(words);
-        step.stdin = wanted.strategy == Strategy::Local;
-        if step.stdin && wanted.input.is_none() {
-            return Err(Why::Input);
-        }
-        return Ok((step, true));
-    }
-    let step = parsed?;
-    permitted::check(&step, wanted.input.is_some())?;
-    Ok((step, asked.inputs_override.is_some()))
-}
-
-/// Whether a front end says all that a command reads and makes. Not where it forgets what the command is known to make.
-fn is_declared(parsed: &Result<Step, Why>, wanted: &Wanted) -> bool {
-    let asked = &wanted.settings;
-    let makes_something = !asked.output_files.is_empty()
-        || asked.output_files_override.is_some()
-        || declared::makes_directories(asked);
-    let is_forgotten = |step: &Step| !step.outputs.is_empty() && !makes_something;
-    wanted.declares_all() && permitted::may_be_declared(parsed) && !parsed.as_ref().is_ok_and(is_forgotten)
-}
-
-fn parsed(request: &Request) -> Result<Step, Why> {
-    let env = |name: &str| variable(request, name).map(OsString::from);
-    let invocation = Invocation {
-        argv: &request.arguments,
-        cwd: &request.directory,
-        env: &env,
-    };
-    let files = discover::ResponseFilesOf(&request.directory);
-    match compiler::parse(&invocation, &files) {
-        Parsed::Step(step) => Ok(*step),
-        Parsed::NotOurs(not_ours) => Err(Why::NotOurs(not_ours)),
-    }
-}
-
 /// Whether the command line names files of the tree by absolute paths, which may show in the result.
 fn names_tree(layout: &Layout, step: &Step) -> bool {
     step.absolute_paths
         .iter()
         .any(|path| matches!(layout.place(path), Place::Tree(_)))
-}
-
-/// The outputs; and whether one of them is outside of the tree. Then no worker can make them, and they are known in
-/// the result by their numbers.
-fn outputs(layout: &Layout, step: &Step, more: &[PathBuf]) -> Result<(Vec<PlannedOutput>, bool), Why> {
-    let mut outputs = Vec::new();
-    let mut is_outside = false;
-    for output in &step.outputs {
-        if output.shape != Shape::File {
-            let (path, why) = (output.path.clone(), "nobody has declared it");
-            return Err(Why::OutputDirectory { path, why });
-        }
-        is_outside |= !matches!(layout.place(&output.path), Place::Tree(_));
-        let name = layout.seen_from_working_directory(&output.path);
-        outputs.push(PlannedOutput {
-            name: text(&name)?.to_owned(),
-            path: layout.absolute(&output.path),
-            is_required: output.required,
-            is_rule: step.depfile.as_ref() == Some(&output.path),
-            is_directory: false,
-        });
-    }
-    // Perhaps among those that are known already.
-    for path in more.iter().cloned() {
-        if outputs.iter().all(|output| output.path != path) {
-            is_outside |= !matches!(layout.place(&path), Place::Tree(_));
-            let name = layout.seen_from_working_directory(&path);
-            outputs.push(PlannedOutput {
-                name: text(&name)?.to_owned(),
-                path,
-                is_required: false,
-                is_rule: false,
-                is_directory: false,
-            });
-        }
-    }
-    if is_outside {
-        for (number, output) in outputs.iter_mut().enumerate() {
-            output.name = format!("output-{number}");
-        }
-    }
-    Ok((outputs, is_outside))
-}
-
-/// As an action names them, in order.
-fn names_of(outputs: &[PlannedOutput]) -> Vec<String> {
-    let mut names: Vec<_> = outputs.iter().map(|output| output.name.clone()).collect();
-    names.sort();
-    names
 }
 
 /// The daemon's own properties, then those of the front end: for one kind of step before those for all.

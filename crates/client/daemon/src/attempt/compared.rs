@@ -25,15 +25,12 @@ impl Results {
                 .any(|output| output.name == name && output.is_rule)
         };
         let compares = |output: &&OutputFile| subject.moved.is_none() || !is_rule(&output.path);
-        let files = result.output_files.iter().filter(compares);
-        let files = files.map(|output| (&output.path, &output.digest));
-        let directories = result.output_directories.iter();
-        let directories = directories.map(|output| (&output.path, &output.tree_digest));
-        for (path, digest) in files.chain(directories) {
-            let digest = digest
+        for output in result.output_files.iter().filter(compares) {
+            let digest = output
+                .digest
                 .as_ref()
                 .map(|digest| format!("{}/{}", digest.hash, digest.size_bytes));
-            let known = self.outputs.entry(path.clone()).or_default();
+            let known = self.outputs.entry(output.path.clone()).or_default();
             known.resize(self.count, None);
             known.push(digest);
         }

@@ -4,7 +4,7 @@
 //! What is not there is passed over, and so are directories outside of the tree, as reclient does: lists of inputs are written for
 //! all commands of a kind. A file outside of the tree counts, and no worker is given it.
 
-mod directories;
+mod outputs;
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ use prost_types::Timestamp;
 use settings::{Settings, VirtualInput};
 use step_memory::Grounds;
 
-pub(super) use self::directories::add as add_directories;
+pub(super) use self::outputs::{add_directories, files_made, makes_directories};
 use super::build::{ActionBuilder, text};
 use super::layout::{Layout, Place};
 use super::why::Why;
@@ -73,16 +73,6 @@ pub(super) struct Added {
     pub(super) is_whole: bool,
 }
 
-/// Files that are declared as outputs, absolute: some relative to the root of the tree, some to the working directory.
-pub(super) fn files_made(asked: &Settings, layout: &Layout) -> Vec<PathBuf> {
-    let below_root = asked.output_files.iter().map(|path| layout.root().join(path));
-    let others = asked.output_files_override.iter().flatten().cloned();
-    below_root
-        .chain(others)
-        .map(|path| layout.absolute(&path))
-        .collect()
-}
-
 /// Leaves out what is to be left out of the files that were found. Whether that is any.
 pub(super) fn leave_out(asked: &Settings, layout: &Layout, files: &mut Vec<PathBuf>) -> bool {
     let excluded = asked.deps_exclude_paths.iter();
@@ -97,11 +87,6 @@ pub(super) fn leave_out(asked: &Settings, layout: &Layout, files: &mut Vec<PathB
         !excluded.iter().any(|excluded| path.starts_with(excluded))
     });
     files.len() < found
-}
-
-/// Whether directories are declared as outputs.
-pub(super) fn makes_directories(asked: &Settings) -> bool {
-    !asked.output_directories.is_empty() || asked.output_directories_override.is_some()
 }
 
 /// What the action calls the command's own program, if that is in the tree.

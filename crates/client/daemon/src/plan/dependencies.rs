@@ -86,7 +86,7 @@ impl Dependencies {
 
     fn found(&self, request: &Request, program: &Path) -> Result<Found, Why> {
         let begun = SystemTime::now();
-        let step = super::parsed(request)?;
+        let step = super::understood::parsed(request)?;
         if step.sources.is_empty() {
             return Err(Why::Inputs("it names no source".to_owned()));
         }

@@ -115,11 +115,11 @@ fn forbids(caution: Caution, kind: Kind) -> bool {
 #[cfg(test)]
 mod tests {
     use std::ffi::OsString;
-    use std::path::Path;
 
-    use compiler::{Invocation, Parsed};
+    use daemon_api::Request;
 
     use super::*;
+    use crate::plan::understood::parsed;
 
     #[test]
     fn what_is_kept_of_a_run_here() {
@@ -144,16 +144,13 @@ mod tests {
     fn what_a_front_end_may_declare() {
         let check = |line: &str, expected: bool| {
             let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-            let invocation = Invocation {
-                argv: &words,
-                cwd: Path::new("/src"),
-                env: &|_| None,
-            };
-            let files = crate::plan::discover::ResponseFilesOf(Path::new("/src"));
-            let parsed = match compiler::parse(&invocation, &files) {
-                Parsed::Step(step) => Ok(*step),
-                Parsed::NotOurs(not_ours) => Err(Why::NotOurs(not_ours)),
-            };
+            let parsed = parsed(&Request {
+                arguments: words,
+                directory: "/src".into(),
+                environment: Vec::new(),
+                settings: Vec::new(),
+                is_terminal: false,
+            });
             assert_eq!(may_be_declared(&parsed), expected, "{line}: {parsed:?}");
         };
         check("python3 gen.py", true);

@@ -1,4 +1,4 @@
-//! Directories that a front end declares as outputs.
+//! Files and directories that a front end declares as outputs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,28 @@ use std::path::{Path, PathBuf};
 use settings::Settings;
 
 use crate::plan::PlannedOutput;
-use crate::plan::build::text;
 use crate::plan::layout::{Layout, Place};
 use crate::plan::why::Why;
+
+/// Files that are declared as outputs, absolute: some relative to the root of the tree, some to the working directory.
+pub(in crate::plan) fn files_made(asked: &Settings, layout: &Layout) -> Vec<PathBuf> {
+    let below_root = asked.output_files.iter().map(|path| layout.root().join(path));
+    let others = asked.output_files_override.iter().flatten().cloned();
+    below_root
+        .chain(others)
+        .map(|path| layout.absolute(&path))
+        .collect()
+}
+
+/// Whether directories are declared as outputs.
+pub(in crate::plan) fn makes_directories(asked: &Settings) -> bool {
+    !asked.output_directories.is_empty() || asked.output_directories_override.is_some()
+}
 
 /// Adds the directories that are declared as outputs of a command with these `inputs`, absolute. What is in one comes from
 /// the command alone, and goes when a known result is put there: so nothing else may live in it, and it is where it seems
 /// to be.
-pub(in crate::plan) fn add(
+pub(in crate::plan) fn add_directories(
     asked: &Settings,
     layout: &Layout,
     inputs: &[PathBuf],
@@ -50,14 +64,7 @@ pub(in crate::plan) fn add(
             .iter()
             .any(|output| output.is_directory && path.starts_with(&output.path));
         if !is_within {
-            let name = layout.seen_from_working_directory(&path);
-            outputs.push(PlannedOutput {
-                name: text(&name)?.to_owned(),
-                path,
-                is_required: false,
-                is_rule: false,
-                is_directory: true,
-            });
+            outputs.push(PlannedOutput::declared(layout, path, true)?);
         }
     }
     Ok(())
@@ -87,7 +94,7 @@ mod tests {
         };
         let mut outputs = files.iter().map(file).collect();
         let inputs = ["/src/headers/a.h", "/src/tools/tool", "/src/data/in"].map(PathBuf::from);
-        add(&asked, &layout, &inputs, &mut outputs).map_err(|why| why.to_string())?;
+        add_directories(&asked, &layout, &inputs, &mut outputs).map_err(|why| why.to_string())?;
         let named = outputs.into_iter().map(|output| match output.is_directory {
             true => format!("{}/", output.name),
             false => output.name,
@@ -152,7 +159,7 @@ mod tests {
                 output_directories: vec![directory.into()],
                 ..Settings::default()
             };
-            let found = add(&asked, &layout, &[root.join(input)], &mut Vec::new());
+            let found = add_directories(&asked, &layout, &[root.join(input)], &mut Vec::new());
             let said = found.err().map(|why| why.to_string());
             assert_eq!(said.is_some(), expected.is_some(), "{directory}: {said:?}");
             assert!(
