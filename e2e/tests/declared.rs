@@ -251,3 +251,25 @@ fn users_of_recc_may_say_what_a_compiler_reads() -> Result<()> {
     );
     Ok(())
 }
+
+/// What a compiler reads on standard input counts beside what is declared.
+#[test]
+fn what_a_compiler_is_given_counts_where_its_files_are_declared() -> Result<()> {
+    let farrier = Farrier::start()?;
+    let user = User::new(&[
+        ("RECC_SERVER", farrier.http_url()),
+        ("RECC_CACHE_ONLY", "1".to_owned()),
+        ("RECC_CACHE_UPLOAD_LOCAL_BUILD", "1".to_owned()),
+        ("RECC_DEPS_OVERRIDE", "a.h".to_owned()),
+    ])?;
+    let mut objects = Vec::new();
+    for value in ["1", "2", "1"] {
+        let source = format!("int f(void) {{ return {value}; }}");
+        let script = format!("rm -f f.o; echo '{source}' | recc gcc -O2 -c -x c - -o f.o");
+        user.build(&user.at("project"), &script)?;
+        objects.push(fs::read(user.at("project/f.o"))?);
+    }
+    ensure!(objects[0] != objects[1] && objects[0] == objects[2]);
+    assert_eq!(user.steps_of_recc()?, ["local", "local", "hit"]);
+    Ok(())
+}

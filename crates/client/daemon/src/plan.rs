@@ -200,8 +200,10 @@ pub(crate) fn plan(
         None => toolchain.clone(),
     };
     let dated = dated::dated(&read.files, |name| variable(request, name));
-    // Of what is declared nothing is there, as a worker has it.
-    if let Some(input) = wanted.input.as_deref().filter(|_| step.stdin && !is_declared) {
+    // A declared tool has an empty one, which is what a worker gives it; a compiler may have more, also where its files are
+    // declared.
+    let input = wanted.input.as_deref().filter(|_| step.stdin);
+    if let Some(input) = input.filter(|input| !is_declared || !input.is_empty()) {
         builder.input(input);
     }
     let (mut outputs, mut is_outside) = outputs::of(&layout, &step, &declared::files_made(asked, &layout))?;
