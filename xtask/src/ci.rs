@@ -3,6 +3,7 @@
 //! Most of its time goes into building. So every step that builds selects the whole workspace, which gives all of them the
 //! same features of the same dependencies: a package selected alone would have most of its dependencies built once more.
 
+mod disk;
 mod installation;
 mod patience;
 mod real_clients;
@@ -84,6 +85,7 @@ pub(crate) fn run(only: &[&str]) -> Result<()> {
     }
     let wanted = |name: &str| only.is_empty() || only.contains(&name);
     let started = Instant::now();
+    println!("{}", disk::said(&root())?);
     let mut installation = None;
     if wanted("install") {
         // Before any compiler runs: this may replace one.
