@@ -111,7 +111,7 @@ const OF_THE_MACHINE: [&str; 35] = [
 
 /// Whether the same inputs fail in the same way the next time, as far as what was said tells. In another language than
 /// English it tells nothing.
-fn follows_from_inputs(failure: &Failure) -> bool {
+pub(crate) fn follows_from_inputs(failure: &Failure) -> bool {
     let bytes = failure.output.len() + failure.error_output.len();
     let Ok(said) = std::str::from_utf8(&failure.error_output) else {
         return false;

@@ -1,6 +1,7 @@
 //! One command, from the wrapper's request to its end.
 
 mod compared;
+mod counted;
 mod observed;
 
 use std::io;
@@ -15,12 +16,13 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::attempt::observed::Observer;
-use crate::attempt::{Fetched, cached, here, remote, show};
+use crate::attempt::{Fetched, Whole, cached, here, remote, show};
 use crate::counts::{How, Record};
 use crate::daemon::{Asked, Daemon, Finished};
+use crate::failures;
 use crate::link::Link;
 use crate::not_executed::NotExecuted;
-use crate::plan::{Plan, Subject, Why, may_read_input, reads_input};
+use crate::plan::{Plan, Subject, Why, is_link, may_read_input, reads_input, strategy};
 use crate::tool::{self, first_words};
 use crate::uploads::Upload;
 use crate::wanted::Wanted;
@@ -55,6 +57,7 @@ pub(crate) async fn command(
     };
     let (wanted, not_done) = match Wanted::of(&request, daemon.strategy) {
         Ok(mut wanted) => {
+            wanted.strategy = strategy(&request, &wanted);
             let forbidden = daemon.rules.apply(&mut wanted);
             let not_done = forbidden.or_else(|| wanted.first_not_done()).map(str::to_owned);
             (Some(Arc::new(wanted)), not_done)
@@ -183,6 +186,9 @@ impl Done {
 async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io::Result<Done> {
     let start = Instant::now();
     let wanted = &asked.wanted;
+    if wanted.settings.count_link_hits && is_link(&asked.request) {
+        return counted::run(daemon, asked, link).await;
+    }
     let takes_known = wanted.takes_known() && !wanted.settings.no_execute && !wanted.settings.compare;
     let mut looked_up = None;
     if takes_known && let Some(subject) = link.meanwhile(daemon.recall(asked)).await? {
@@ -259,8 +265,11 @@ async fn fetched(
     subject: &Subject,
     link: &mut Link,
 ) -> io::Result<Option<Fetched>> {
+    // A compiler that fails removes what was there.
+    let makes_nothing = |path: &Path| path.symlink_metadata().is_err();
+    let takes_failures = wanted.takes_failures() && subject.outputs.iter().all(|it| makes_nothing(&it.path));
     if let Some(here) = &daemon.here
-        && let Some(fetched) = link.meanwhile(here.known(subject)).await?
+        && let Some(fetched) = link.meanwhile(here.known(subject, takes_failures)).await?
     {
         return Ok(Some(fetched));
     }
@@ -268,7 +277,10 @@ async fn fetched(
     let Some(server) = link.meanwhile(service.server(&wanted.build)).await? else {
         return Ok(None);
     };
-    let Some((result, fetched)) = link.meanwhile(cached::known(service, &server, subject)).await? else {
+    let Some((result, fetched)) = link
+        .meanwhile(cached::known(service, &server, subject, takes_failures))
+        .await?
+    else {
         return Ok(None);
     };
     if daemon.here.is_some() {
@@ -347,7 +359,15 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
     let ran = here::run(link, plan, daemon.action_now(asked), daemon).await?;
     let keeps_failures = wanted.keeps_own() && plan.not_kept_here.is_none() && !plan.is_declared;
     let is_remembered = |failure| keeps_failures && daemon.failures.add(subject.action_digest, failure);
-    let how = match ran.upload {
+    let upload = match &ran.failure {
+        Some(failure)
+            if plan.keeps_failures && !plan.is_declared && failures::follows_from_inputs(failure) =>
+        {
+            Upload::of(plan, Whole::failed(failure))
+        }
+        _ => ran.upload,
+    };
+    let how = match upload {
         Err(_) if ran.failure.is_some_and(is_remembered) => How::Local,
         Ok(_) if plan.not_kept_here.is_some() => {
             How::LocalOnly(plan.not_kept_here.unwrap_or_default().to_owned())

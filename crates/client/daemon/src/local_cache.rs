@@ -61,21 +61,21 @@ impl LocalCache {
         })
     }
 
-    /// The known result of a command that ended well.
-    pub(crate) async fn result(&self, subject: &Subject) -> Option<ActionResult> {
+    /// The known result of a command that ended well, or of any where failures are taken.
+    pub(crate) async fn result(&self, subject: &Subject, takes_failures: bool) -> Option<ActionResult> {
         let known = self.results.get(&subject.action_digest).await;
         let known = known.unwrap_or_else(|error| {
             tracing::debug!(step = subject.name, %error, "a result of this machine cannot be read");
             None
         });
         // Others may write here too, what has failed as well (`farrier daemon start --listen`).
-        known.filter(|result| result.exit_code == 0)
+        known.filter(|result| takes_failures || result.exit_code == 0)
     }
 
     /// The same with everything that it refers to.
-    pub(crate) async fn known(&self, subject: &Subject) -> Option<Fetched> {
+    pub(crate) async fn known(&self, subject: &Subject, takes_failures: bool) -> Option<Fetched> {
         let known = async {
-            let Some(result) = self.result(subject).await else {
+            let Some(result) = self.result(subject, takes_failures).await else {
                 return anyhow::Ok(None);
             };
             fetch(&*self.blobs, subject, result).await
@@ -87,7 +87,7 @@ impl LocalCache {
         })
     }
 
-    /// Keeps a result of a command that ended well, and first of all what it refers to.
+    /// Keeps a result, and first of all what it refers to.
     pub(crate) async fn keep(
         &self,
         action: &ActionDigest,

@@ -12,8 +12,10 @@ mod dependencies;
 mod discover;
 mod environment;
 mod given;
+mod inputs;
 mod layout;
 mod link;
+mod links;
 mod list;
 mod make_rule;
 mod memo;
@@ -25,11 +27,13 @@ mod permitted;
 mod probe;
 mod scan;
 mod script;
+mod seat;
 mod subject;
 mod toolchains;
 mod trees;
 mod understood;
 mod why;
+mod wrapped;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -48,10 +52,11 @@ use remote_action::Sources;
 use settings::{Settings, Strategy};
 use step_memory::{Grounds, Memory};
 
-use self::build::{ActionBuilder, Words, text};
+use self::build::{Words, text};
 pub use self::dependencies::{Dependencies, Found};
-use self::discover::Reads;
 use self::environment::Environment;
+use self::inputs::Inputs;
+pub(crate) use self::layout::normal;
 use self::layout::{Layout, Place};
 use self::link::Links;
 pub(crate) use self::moved::Moved;
@@ -63,7 +68,8 @@ use self::scan::Scans;
 pub(crate) use self::subject::{Subject, recall};
 use self::toolchains::{Toolchain, Toolchains};
 use self::trees::Trees;
-pub(crate) use self::understood::{may_read_input, reads_input};
+use self::understood::Understood;
+pub(crate) use self::understood::{is_link, may_read_input, reads_input, strategy};
 pub(crate) use self::why::Why;
 use crate::colours;
 use crate::tool::{first_words, variable};
@@ -95,6 +101,8 @@ pub(crate) struct Plan {
     pub(crate) is_probe: bool,
     /// It is over here before a worker would have what it reads.
     pub(crate) is_quick: bool,
+    /// That it fails is a result that is to be kept.
+    pub(crate) keeps_failures: bool,
     /// What it reads is what a front end has declared.
     pub(crate) is_declared: bool,
     /// Why nothing that this machine makes of it is kept, though a worker's result is.
@@ -158,81 +166,25 @@ pub(crate) fn plan(
     wanted: &Wanted,
 ) -> Result<Plan, Why> {
     let begun = SystemTime::now();
-    let (mut step, is_declared) = understood::step(request, wanted)?;
+    let Understood {
+        mut step,
+        is_declared,
+    } = understood::command(request, wanted)?;
     let asked = &wanted.settings;
     if step.kind == Kind::Link && asked.handle_links == Some(false) {
         return Err(Why::Setting("handle_links".to_owned()));
     }
     let toolchain = knowledge.toolchains.of(request, program)?;
     let layout = Layout::new(wanted.root.as_deref(), &request.directory);
-
-    let mut builder = ActionBuilder::new(&layout, &knowledge.digests);
-    let mut read = match is_declared {
-        true => Reads::default(),
-        false => discover::inputs(
-            &knowledge.scans,
-            &knowledge.links,
-            request,
-            program,
-            &toolchain,
-            &step,
-            wanted.input.as_deref(),
-        )?,
-    };
-    // There is nothing to read, on every machine.
-    read.files.retain(|path| path != Path::new(probe::NOTHING));
-    let is_excluded = declared::leave_out(asked, &layout, &mut read.files);
-    read.add_to(&mut builder, &request.directory)?;
-    let mut declared = declared::add(asked, &layout, &mut builder, &mut read.grounds)?;
-    let own_program = declared::own_program(&layout, program).filter(|_| is_declared);
-    let made_with = match &own_program {
-        // What of the tool is in the tree is an input like others; the rest makes the tool what it is.
-        Some(_) => {
-            let is_own = |part: &PathBuf| matches!(layout.place(part), Place::Tree(_));
-            let (own, others): (Vec<_>, Vec<_>) = toolchain.parts.iter().cloned().partition(is_own);
-            for part in own.into_iter().chain([program.to_owned()]) {
-                let holds = builder.file(&part)?;
-                read.grounds.known_file(&part, holds);
-                declared.paths.push(part);
-            }
-            knowledge.toolchains.made_of(others.into())?
-        }
-        None => toolchain.clone(),
-    };
-    let dated = dated::dated(&read.files, |name| variable(request, name));
-    // A declared tool has an empty one, which is what a worker gives it; a compiler may have more, also where its files are
-    // declared.
-    let input = wanted.input.as_deref().filter(|_| step.stdin);
-    if let Some(input) = input.filter(|input| !is_declared || !input.is_empty()) {
-        builder.input(input);
-    }
     let (mut outputs, mut is_outside) = outputs::of(&layout, &step, &declared::files_made(asked, &layout))?;
-    if declared::makes_directories(asked) {
-        let files = read.files.iter().map(|path| layout.absolute(path));
-        declared.paths.extend(files);
-        declared.paths.push(layout.absolute(program));
-        declared::add_directories(asked, &layout, &declared.paths, &mut outputs)?;
-    }
-    let renamed = probe::renamed(&step, &request.arguments).filter(|_| outputs.len() == 1);
+    let renamed = probe::renamed(&step, &request.arguments)
+        .filter(|_| outputs.len() == 1 && !declared::makes_directories(asked));
     if renamed.is_some() {
         is_outside = false;
         step.absolute_paths
             .retain(|path| step.outputs.iter().all(|output| output.path != *path));
         probe::PRODUCT.clone_into(&mut outputs[0].name);
     }
-    // A compiler complains of a directory that is not there; other tools may make it, and workers do.
-    let needs_parents = !is_outside && renamed.is_none() && !is_declared;
-    for output in outputs.iter().filter(|_| needs_parents) {
-        let parent = output.path.parent().unwrap_or(Path::new("/"));
-        builder.directory(parent)?;
-        read.grounds.directory(parent);
-    }
-
-    let needs_root = step.embeds_directory || names_tree(&layout, &step);
-    let mut environment = Environment::of(request, &step, &made_with, needs_root)?;
-    environment.set(wanted.variables(request))?;
-    let named = own_program.as_deref().unwrap_or(program);
-    let mut arguments = arguments(renamed.as_deref().unwrap_or(&request.arguments), named)?;
     let looked = Looked {
         knowledge,
         request,
@@ -241,17 +193,53 @@ pub(crate) fn plan(
         toolchain: &toolchain,
         layout: &layout,
         step: &step,
-        needs_root,
+        is_declared,
+        needs_root: step.embeds_directory || asked.keep_absolute_paths || names_tree(&layout, &step),
     };
+    let Inputs {
+        mut builder,
+        files,
+        unsure,
+        mut grounds,
+        is_excluded,
+        mut declared,
+        own_program,
+        made_with,
+        wrapped,
+    } = looked.inputs()?;
+    let dated = dated::dated(&files, |name| variable(request, name));
+    if declared::makes_directories(asked) {
+        declared
+            .paths
+            .extend(files.iter().map(|path| layout.absolute(path)));
+        declared.paths.push(layout.absolute(program));
+        declared::add_directories(asked, &layout, &declared.paths, &mut outputs)?;
+    }
+    // A compiler complains of a directory that is not there; other tools may make it, and workers do.
+    let needs_parents = !is_outside && renamed.is_none() && !is_declared;
+    for output in outputs.iter().filter(|_| needs_parents) {
+        let parent = output.path.parent().unwrap_or(Path::new("/"));
+        builder.directory(parent)?;
+        grounds.directory(parent);
+    }
+
+    let mut environment = Environment::of(request, &step, &made_with, looked.needs_root)?;
+    environment.set(wanted.variables(request))?;
+    let named = own_program.as_deref().unwrap_or(program);
+    let words = arguments(renamed.as_deref().unwrap_or(&request.arguments), named)?;
+    let is_wrapped = !wrapped.words.is_empty();
+    let mut arguments = [wrapped.words, words].concat();
     let is_plain = !is_outside
         && !probe::is_probe(&step)
         && environment.other_name.is_none()
         && asked.output_files.is_empty()
         && asked.output_files_override.is_none()
         && outputs.iter().all(|output| !output.is_directory)
-        && !is_declared;
-    let moved = match wanted.is_path_independent && needs_root && is_plain {
-        true => looked.moved(&read.files, &arguments, &environment.variables)?,
+        && !is_declared
+        && !is_wrapped
+        && !asked.keep_absolute_paths;
+    let moved = match wanted.is_path_independent && looked.needs_root && is_plain {
+        true => looked.moved(&files, &arguments, &environment.variables)?,
         false => None,
     };
     let (platform, worker) = looked.properties(moved.is_some())?;
@@ -281,6 +269,7 @@ pub(crate) fn plan(
             if is_declared || is_excluded { DECLARED } else { b"" },
             asked.salt.as_deref().unwrap_or_default().as_bytes(),
             called(&step, request),
+            &wrapped.salt,
             moved.as_ref().map_or(&[], |_| MARK),
         ]
         .concat(),
@@ -303,14 +292,14 @@ pub(crate) fn plan(
         action_digest: built.action_digest,
         outputs,
         moved,
-        unsure: read.unsure,
+        unsure,
         dated,
     };
     let is_seen = request.is_terminal && !probe::is_probe(&step);
     let colours = colours::asked_for(&step, &request.arguments, is_seen, |name| variable(request, name));
     // The name of what a probe makes will not come again, and neither will a step that has the time in it.
     if renamed.is_none() && dated.is_none() {
-        looked.remember(begun, &read.grounds, &subject);
+        looked.remember(begun, &grounds, &subject);
     }
     Ok(Plan {
         subject,
@@ -319,13 +308,15 @@ pub(crate) fn plan(
         elsewhere,
         is_probe: probe::is_probe(&step),
         is_quick: probe::is_probe(&step) || step.kind == Kind::List,
+        keeps_failures: asked.store_failures,
         is_declared,
         not_kept_here: permitted::not_kept_here(
             is_excluded,
             is_declared,
             wanted.strategy == Strategy::Local,
             declared.is_whole,
-        ),
+        )
+        .or_else(|| wrapped::not_kept_here(wanted)),
         more: map.into_iter().map(OsString::from).chain(colours).collect(),
     })
 }
@@ -339,6 +330,8 @@ struct Looked<'a> {
     toolchain: &'a Toolchain,
     layout: &'a Layout,
     step: &'a Step,
+    /// A front end has declared what it reads.
+    is_declared: bool,
     /// Its result depends on where its tree is, unless that is mapped away.
     needs_root: bool,
 }

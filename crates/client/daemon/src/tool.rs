@@ -22,7 +22,11 @@ pub(crate) fn variable<'a>(request: &'a Request, name: &str) -> Option<&'a OsStr
 /// Where the tool is that the command names: a path as it is, a name where `PATH` has it first, not counting links to
 /// the wrapper.
 pub(crate) fn find(request: &Request) -> Option<PathBuf> {
-    let tool = request.arguments.first()?;
+    find_named(request, request.arguments.first()?)
+}
+
+/// The same of another program that is to run as the command would.
+pub(crate) fn find_named(request: &Request, tool: &OsStr) -> Option<PathBuf> {
     if tool.as_bytes().contains(&b'/') {
         let path = request.directory.join(tool);
         return is_tool(&path).then_some(path);

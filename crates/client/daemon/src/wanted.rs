@@ -9,6 +9,7 @@ use daemon_api::Request;
 use settings::{Dialect, Settings, SettingsError, Strategy};
 
 use crate::manner::Manner;
+use crate::plan::normal;
 use crate::tool::variable;
 
 /// What is wanted.
@@ -26,6 +27,8 @@ pub(crate) struct Wanted {
     pub(crate) observed: Vec<OsString>,
     /// What differs between the variables that are set for elsewhere and those that are here.
     pub(crate) unlike_here: Unlike,
+    /// What is read is to be looked for with other variables than those that are here.
+    pub(crate) scans_otherwise: bool,
 }
 
 /// How variables that are set for elsewhere differ from those of this machine, the gravest last.
@@ -47,7 +50,7 @@ const BUILD_BYTES_MAX: usize = 128;
 const QUESTION: &str = "question";
 
 /// Settings that are done as they say, or that say nothing about how a command is done.
-const DONE: [&str; 43] = [
+const DONE: [&str; 54] = [
     "dialect",
     "command_id",
     "invocation_id",
@@ -58,6 +61,7 @@ const DONE: [&str; 43] = [
     "project_root",
     "strategy",
     "handle_links",
+    "count_link_hits",
     "force_remote",
     "no_execute",
     "exec_timeout",
@@ -82,6 +86,7 @@ const DONE: [&str; 43] = [
     "output_directories_override",
     "accept_cache",
     "update_cache",
+    "store_failures",
     "uncacheable",
     "compare",
     "local_reruns",
@@ -93,6 +98,16 @@ const DONE: [&str; 43] = [
     // Outputs come as a whole or not at all, also where somebody does not insist on it.
     "atomic_downloads",
     "preserve_unchanged_output_mtime",
+    "preserve_symlink",
+    "canonicalize_working_dir",
+    "working_dir_prefix",
+    "keep_absolute_paths",
+    // What a command reads of the system counts always, and a worker has the same.
+    "global_inputs",
+    "local_wrapper",
+    "remote_wrapper",
+    "cache_only",
+    "env_scan",
 ];
 
 /// What the daemon itself is asked, if this is a question and no command.
@@ -105,6 +120,12 @@ impl Wanted {
     /// From the request: what the front end set, then the environment, then what the daemon was started with.
     pub(crate) fn of(request: &Request, default: Strategy) -> Result<Self, SettingsError> {
         let mut settings = Settings::from_pairs(&request.settings)?;
+        // All of the directory where it runs, and nothing else.
+        let is_here = |path: &mut PathBuf| normal(&request.directory.join(path)) == request.directory;
+        if settings.inputs_directory_override.take_if(is_here).is_some() {
+            settings.inputs_override = Some(vec![".".into()]);
+            settings.project_root = Some(request.directory.clone());
+        }
         let from_environment = |name: &str| variable(request, name).filter(|value| !value.is_empty());
         settings.compare |= from_environment("FARRIER_COMPARE").is_some();
         let strategy = || Strategy::named(from_environment("FARRIER_STRATEGY")?.to_str()?);
@@ -127,7 +148,8 @@ impl Wanted {
             input: None,
             is_path_independent: from_environment("FARRIER_PATH_INDEPENDENT").is_some_and(is_yes),
             observed: from_environment("FARRIER_OBSERVE").map(names).unwrap_or_default(),
-            unlike_here: unlike_here(&settings, request),
+            unlike_here: unlike(&settings.env_set, request),
+            scans_otherwise: unlike(&settings.env_scan, request) == Unlike::Read,
             settings,
         })
     }
@@ -138,9 +160,17 @@ impl Wanted {
         if self.unlike_here == Unlike::Read {
             return Some("env_set");
         }
+        if self.scans_otherwise {
+            return Some("env_scan");
+        }
         // Words of a record that only a front end writes.
         rest.log_env = false;
         rest.first_beyond(&DONE)
+    }
+
+    /// Whether something is put before the command, here or elsewhere.
+    pub(crate) fn is_wrapped(&self) -> bool {
+        !self.settings.local_wrapper.is_empty() || !self.settings.remote_wrapper.is_empty()
     }
 
     /// Whether the front end says all that the command reads and makes.
@@ -177,6 +207,12 @@ impl Wanted {
     /// Whether a known result is taken.
     pub(crate) fn takes_known(&self) -> bool {
         self.settings.accept_cache != Some(false) && !self.settings.uncacheable
+    }
+
+    /// Whether a known failure is taken as well. Whoever keeps none has no use for those of others either: it may have been
+    /// the machine's.
+    pub(crate) fn takes_failures(&self) -> bool {
+        self.settings.store_failures && !self.settings.ignore_failures
     }
 
     /// Whether what this machine makes is kept. What a worker makes is, unless the command is uncacheable.
@@ -216,7 +252,7 @@ impl Wanted {
     }
 }
 
-fn unlike_here(settings: &Settings, request: &Request) -> Unlike {
+fn unlike(set: &[(OsString, OsString)], request: &Request) -> Unlike {
     let differs = |(name, value): &&(OsString, OsString)| {
         let here = request.environment.iter().find(|(n, _)| n == name);
         here.is_none_or(|(_, here)| here != value)
@@ -228,7 +264,7 @@ fn unlike_here(settings: &Settings, request: &Request) -> Unlike {
         true => Unlike::Read,
         false => Unlike::Unread,
     };
-    let different = settings.env_set.iter().filter(differs);
+    let different = set.iter().filter(differs);
     different.map(how).max().unwrap_or(Unlike::No)
 }
 
@@ -380,6 +416,53 @@ mod tests {
             false,
             &[("FARRIER_BUILD", "build"), ("CPATH", "/x"), ("A", "b")],
         );
+    }
+
+    #[test]
+    fn headers_are_looked_for_with_the_variables_that_are_here() {
+        let check = |pair: (&str, &str), expected| {
+            let (name, value) = pair;
+            let wanted = wanted(|settings| settings.env_scan = vec![(name.into(), value.into())]);
+            assert_eq!(wanted.first_not_done(), expected, "{pair:?}");
+        };
+        check(("CPATH", "/x"), Some("env_scan"));
+        check(("FARRIER_BUILD", "other"), None);
+        check(("PATH", "/bin"), None);
+    }
+
+    #[test]
+    fn the_directory_where_a_command_runs_may_be_all_that_it_reads() {
+        let whole = |directory: &str| {
+            wanted(|settings| {
+                settings.inputs_directory_override = Some(directory.into());
+                settings.project_root = Some("/".into());
+            })
+        };
+        for here in [".", "/p", "../p/", "x/.."] {
+            let wanted = whole(here);
+            assert_eq!(wanted.first_not_done(), None, "{here}");
+            assert_eq!(wanted.settings.inputs_override, Some(vec![".".into()]), "{here}");
+            assert_eq!(wanted.root, Some("/p".into()), "{here}");
+        }
+        for elsewhere in ["..", "sub", "/q"] {
+            assert_eq!(
+                whole(elsewhere).first_not_done(),
+                Some("inputs_directory_override")
+            );
+        }
+    }
+
+    #[test]
+    fn failures_are_taken_where_they_are_kept() {
+        let takes = |stores, ignores| {
+            let wanted = wanted(|settings| {
+                settings.store_failures = stores;
+                settings.ignore_failures = ignores;
+            });
+            wanted.takes_failures()
+        };
+        let found = [takes(false, false), takes(true, false), takes(true, true)];
+        assert_eq!(found, [false, true, false]);
     }
 
     #[test]

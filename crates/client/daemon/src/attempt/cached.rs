@@ -11,16 +11,17 @@ use crate::limits::LOOKUP_WITHIN;
 use crate::plan::Subject;
 use crate::service::Service;
 
-/// The result of a command that ended well, as the server knows it.
+/// The result of a command that ended well, or of any where failures are taken, as the server knows it.
 pub(crate) async fn result(
     service: &Arc<Service>,
     server: &Server,
     subject: &Subject,
+    takes_failures: bool,
 ) -> Option<ActionResult> {
     let cache = server.remote.action_cache(server.instance.clone());
     match timeout(LOOKUP_WITHIN, cache.get(&subject.action_digest)).await {
         // What failed once may succeed the next time: the failure may have been the machine's.
-        Ok(Ok(result)) => result.filter(|result| result.exit_code == 0),
+        Ok(Ok(result)) => result.filter(|result| takes_failures || result.exit_code == 0),
         Ok(Err(error)) => service.failed(&format!("cannot ask the action cache: {error:#}")),
         Err(_elapsed) => service.failed(&format!("no answer of the action cache within {LOOKUP_WITHIN:?}")),
     }
@@ -32,8 +33,9 @@ pub(crate) async fn known(
     service: &Arc<Service>,
     server: &Server,
     subject: &Subject,
+    takes_failures: bool,
 ) -> Option<(ActionResult, Fetched)> {
-    let result = result(service, server, subject).await?;
+    let result = result(service, server, subject, takes_failures).await?;
     match shown::fetch(&*server.store, subject, result.clone()).await {
         Ok(fetched) => Some((result, fetched?)),
         Err(error) => {

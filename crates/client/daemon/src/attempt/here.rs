@@ -25,7 +25,7 @@ pub(crate) struct Ran {
     pub(crate) end: End,
     /// What to keep, or why nothing.
     pub(crate) upload: Result<Upload, &'static str>,
-    /// What it printed, if it is a probe that failed by itself, and its inputs are what they were.
+    /// What it printed, if its failure may be kept, and its inputs are what they were.
     pub(crate) failure: Option<Failure>,
 }
 
@@ -113,7 +113,7 @@ async fn judged(
     again: impl Future<Output = Result<ActionDigest, Why>>,
     worker: &str,
 ) -> io::Result<Ran> {
-    if end != End::Exited(0) && !plan.is_probe {
+    if end != End::Exited(0) && !plan.is_probe && !plan.keeps_failures {
         return Ok(Ran::unkept(end, "the command failed"));
     }
     let (Some(output), Some(error_output)) = (output, error_output) else {
@@ -223,6 +223,7 @@ fn collect(
         directories,
         output: output.into(),
         error_output: error_output.into(),
+        exit_code: 0,
         execution_metadata: Some(metadata),
     };
     Upload::of(plan, whole)

@@ -4,6 +4,7 @@ use blob::Blob;
 use bytes::Bytes;
 use reapi::execution::{ActionResult, ExecutedActionMetadata, OutputDirectory, OutputFile};
 
+use crate::failures::Failure;
 use crate::outputs::Made;
 use crate::outputs::directory::MadeDirectory;
 use crate::plan::Subject;
@@ -12,13 +13,15 @@ use crate::service::FUNCTION;
 /// What a command prints stays in its result as long as it is small.
 pub(crate) const INLINE_BYTES_MAX: usize = 16 << 10;
 
-/// What a command that ended well has made and printed.
+/// What a command has made and printed.
 pub(crate) struct Whole {
     /// In the order of their names.
     pub(crate) files: Vec<Made>,
     pub(crate) directories: Vec<MadeDirectory>,
     pub(crate) output: Bytes,
     pub(crate) error_output: Bytes,
+    /// 0, unless failures are to be kept.
+    pub(crate) exit_code: i32,
     pub(crate) execution_metadata: Option<ExecutedActionMetadata>,
 }
 
@@ -30,7 +33,17 @@ impl Whole {
             directories: Vec::new(),
             output: text.into(),
             error_output: Bytes::new(),
+            exit_code: 0,
             execution_metadata: None,
+        }
+    }
+
+    /// What a command that failed has printed.
+    pub(crate) fn failed(failure: &Failure) -> Self {
+        Whole {
+            error_output: failure.error_output.clone().into(),
+            exit_code: failure.exit_code,
+            ..Whole::printed(failure.output.clone())
         }
     }
 }
@@ -79,7 +92,7 @@ pub(crate) fn kept(subject: &Subject, whole: Whole) -> Result<(ActionResult, Vec
     let mut result = ActionResult {
         output_files,
         output_directories,
-        exit_code: 0,
+        exit_code: whole.exit_code,
         stdout_raw: text(subject, whole.output)?,
         stderr_raw: text(subject, whole.error_output)?,
         execution_metadata: whole.execution_metadata,

@@ -123,6 +123,7 @@ impl Fetched {
             directories: Vec::new(),
             output: self.output.clone(),
             error_output: self.error_output.clone(),
+            exit_code: self.exit_code,
             execution_metadata: result.execution_metadata.clone(),
         };
         kept(subject, whole)

@@ -137,11 +137,11 @@ pub(super) async fn known_result(
     subject: &Subject,
 ) -> Option<ActionResult> {
     if let Some(here) = &daemon.here
-        && let Some(result) = here.result(subject).await
+        && let Some(result) = here.result(subject, false).await
     {
         return Some(result);
     }
-    cached::result(&daemon.service, server?, subject).await
+    cached::result(&daemon.service, server?, subject, false).await
 }
 
 /// What a command has printed without anybody seeing it.

@@ -145,12 +145,12 @@ fn make_directories(prediction: &Prediction) {
 async fn predictions(daemon: &Arc<Daemon>, asked: &Asked, question: &Subject) -> Predictions {
     let fetched = async {
         if let Some(here) = &daemon.here
-            && let Some(fetched) = here.known(question).await
+            && let Some(fetched) = here.known(question, false).await
         {
             return Some(fetched);
         }
         let server = daemon.service.server(&asked.wanted.build).await?;
-        let (_, fetched) = cached::known(&daemon.service, &server, question).await?;
+        let (_, fetched) = cached::known(&daemon.service, &server, question, false).await?;
         Some(fetched)
     };
     let fetched = fetched.await;
@@ -280,6 +280,7 @@ fn collect(
         directories: Vec::new(),
         output: output.into(),
         error_output: error_output.into(),
+        exit_code: 0,
         execution_metadata: Some(metadata),
     };
     Upload::of(plan, whole)

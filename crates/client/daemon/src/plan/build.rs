@@ -14,6 +14,8 @@ use remote_action::Sources;
 use sha2::{Digest as _, Sha256};
 
 use super::layout::{Layout, Place};
+use super::links;
+use super::seat::Seat;
 use super::why::Why;
 use crate::service::FUNCTION;
 
@@ -27,6 +29,10 @@ const INPUT: &str = "/dev/stdin";
 pub(crate) struct ActionBuilder<'a> {
     layout: &'a Layout,
     digests: &'a FileDigests,
+    /// Where a part of the tree is in the action, if that is somewhere else.
+    seat: Option<Seat>,
+    /// Links are links; otherwise they are what they lead to.
+    keeps_links: bool,
     tree: TreeBuilder,
     sources: Sources,
     /// What is not in the tree, but on every machine with the same tools: its paths and digests.
@@ -68,11 +74,30 @@ impl<'a> ActionBuilder<'a> {
         ActionBuilder {
             layout,
             digests,
+            seat: None,
+            keeps_links: false,
             tree: TreeBuilder::new(),
             sources: Sources::default(),
             beside: Vec::new(),
             elsewhere: None,
         }
+    }
+
+    /// The same where a part of the tree is somewhere else in the action.
+    pub(super) fn seated(mut self, seat: Option<Seat>) -> Self {
+        self.seat = seat;
+        self
+    }
+
+    /// The same where links are links.
+    pub(crate) fn keeping_links(mut self, keeps_links: bool) -> Self {
+        self.keeps_links = keeps_links;
+        self
+    }
+
+    /// Whether links are links.
+    pub(crate) fn keeps_links(&self) -> bool {
+        self.keeps_links
     }
 
     /// Adds a file that the command reads, as it is now. What that is.
@@ -90,9 +115,10 @@ impl<'a> ActionBuilder<'a> {
             .map_err(|error| unreadable(path, &error))?;
         match self.layout.place(path) {
             Place::Tree(below) => {
-                self.turns(path)?;
-                let below = text(&below)?;
-                let inserted = self.tree.insert_file(below, file.digest, file.is_executable);
+                let below = self.way(path, below)?;
+                let inserted =
+                    self.tree
+                        .insert_file(&self.in_action(&below)?, file.digest, file.is_executable);
                 inserted.map_err(|error| Why::Action(error.to_string()))?;
                 self.sources.add_file(file.digest, opened.clone());
             }
@@ -105,9 +131,14 @@ impl<'a> ActionBuilder<'a> {
         Ok(file)
     }
 
+    /// What a file is that is no input.
+    pub(super) fn digest(&self, path: &Path) -> Result<FileDigest, Why> {
+        self.digests.get(path).map_err(|error| unreadable(path, &error))
+    }
+
     /// Adds a file that is not in the tree and that every machine has one of.
     pub(crate) fn host_file(&mut self, path: &Path) -> Result<FileDigest, Why> {
-        let file = self.digests.get(path).map_err(|error| unreadable(path, &error))?;
+        let file = self.digest(path)?;
         self.beside.push((path.to_owned(), file.digest));
         Ok(file)
     }
@@ -129,7 +160,7 @@ impl<'a> ActionBuilder<'a> {
         if let Place::Tree(below) = self.layout.place(path)
             && opened.is_dir()
         {
-            self.turns(path)?;
+            let below = self.way(path, below)?;
             self.insert_directory(&below)?;
         }
         Ok(())
@@ -137,7 +168,7 @@ impl<'a> ActionBuilder<'a> {
 
     /// Adds a link as a link.
     pub(crate) fn link(&mut self, below: &Path, target: &str) -> Result<(), Why> {
-        let inserted = self.tree.insert_symlink(text(below)?, target);
+        let inserted = self.tree.insert_symlink(&self.in_action(below)?, target);
         inserted.map_err(|error| Why::Action(error.to_string()))
     }
 
@@ -149,31 +180,46 @@ impl<'a> ActionBuilder<'a> {
         is_executable: bool,
         mtime: Option<Timestamp>,
     ) -> Result<(), Why> {
-        let below = text(below)?;
-        let mut inserted = self.tree.insert_file(below, digest, is_executable);
+        let below = self.in_action(below)?;
+        let mut inserted = self.tree.insert_file(&below, digest, is_executable);
         if mtime.is_some() {
             let properties = NodeProperties::new(mtime, None);
-            inserted = inserted.and_then(|()| self.tree.set_node_properties(below, properties));
+            inserted = inserted.and_then(|()| self.tree.set_node_properties(&below, properties));
         }
         inserted.map_err(|error| Why::Action(error.to_string()))
     }
 
-    fn turns(&mut self, path: &Path) -> Result<(), Why> {
+    /// Where a path of the tree, whose text leads to `below`, leads in the action's tree; what is on the way there is added.
+    pub(crate) fn way(&mut self, path: &Path, below: PathBuf) -> Result<PathBuf, Why> {
+        if self.keeps_links {
+            return links::way(self, self.layout, path);
+        }
         for through in self.layout.turned_back_from(path) {
             self.insert_directory(&through)?;
         }
-        Ok(())
+        Ok(below)
     }
 
     fn insert_directory(&mut self, below: &Path) -> Result<(), Why> {
-        let inserted = self.tree.insert_directory(text(below)?);
+        let inserted = self.tree.insert_directory(&self.in_action(below)?);
         inserted.map_err(|error| Why::Action(error.to_string()))
+    }
+
+    /// A directory that a path goes through and turns back from.
+    pub(super) fn passed(&mut self, below: &Path) -> Result<(), Why> {
+        self.insert_directory(below)
+    }
+
+    /// What the action calls a place in the tree.
+    fn in_action(&self, below: &Path) -> Result<String, Why> {
+        let below = self.seat.as_ref().map_or(below.into(), |seat| seat.of(below));
+        text(&below).map(str::to_owned)
     }
 
     /// The action.
     pub(crate) fn build(mut self, words: Words) -> Result<Built, Why> {
-        let working_directory = text(self.layout.working_directory())?.to_owned();
-        self.insert_directory(Path::new(&working_directory))?;
+        self.insert_directory(self.layout.working_directory())?;
+        let working_directory = self.in_action(self.layout.working_directory())?;
         let tree = self
             .tree
             .build(FUNCTION)

@@ -6,6 +6,7 @@
 
 mod outputs;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -27,18 +28,30 @@ const SIDE_CAR: &str = "remote_toolchain_inputs";
 /// What nobody can look at again for less than it costs to look anew.
 const NOT_REMEMBERED: &str = "declared directories, links and absent files";
 
+/// What else says of a command what it reads.
+#[derive(Default)]
+pub(super) struct More<'a> {
+    /// A program that is a toolchain input.
+    pub(super) wrapper: Option<&'a Path>,
+    /// What a compiler makes anew, absolute: no input, whatever directory it is in.
+    pub(super) made: BTreeSet<PathBuf>,
+}
+
 /// Adds all that is declared to an action, and to what its finding rests on.
 pub(super) fn add(
     asked: &Settings,
+    more: &More<'_>,
     layout: &Layout,
     builder: &mut ActionBuilder<'_>,
     grounds: &mut Grounds,
 ) -> Result<Added, Why> {
     let mut declared = Declared {
+        made: &more.made,
         layout,
         builder,
         grounds,
         files: 0,
+        walked: BTreeSet::new(),
         added: Added {
             paths: Vec::new(),
             is_whole: true,
@@ -53,8 +66,14 @@ pub(super) fn add(
     for program in &asked.toolchain_inputs {
         declared.program(&layout.root().join(program))?;
     }
+    if let Some(wrapper) = more.wrapper {
+        declared.program(wrapper)?;
+    }
     for path in &asked.empty_directories {
         declared.empty_directory(&layout.root().join(path))?;
+    }
+    if asked.preserve_symlink {
+        declared.grounds.unknown(NOT_REMEMBERED);
     }
     for link in &asked.extra_symlinks {
         declared.link(link)?;
@@ -103,18 +122,31 @@ pub(super) fn own_program(layout: &Layout, program: &Path) -> Option<PathBuf> {
 }
 
 struct Declared<'a, 'b> {
+    made: &'a BTreeSet<PathBuf>,
     layout: &'a Layout,
     builder: &'a mut ActionBuilder<'b>,
     grounds: &'a mut Grounds,
     files: usize,
+    /// Directories whose contents are in, where links are links: one may lead to what is in already.
+    walked: BTreeSet<PathBuf>,
     added: Added,
 }
 
 impl Declared<'_, '_> {
-    /// A file, or a directory with all that is in it. Links are what they lead to.
+    /// A file, or a directory with all that is in it. Links are what they lead to, or links and what they lead to.
     fn entry(&mut self, path: &Path, depth: usize) -> Result<(), Why> {
-        let is_outside = !matches!(self.layout.place(path), Place::Tree(_));
+        let place = self.layout.place(path);
+        let is_outside = !matches!(place, Place::Tree(_));
         self.added.paths.push(self.layout.absolute(path));
+        if let Place::Tree(below) = place
+            && self.builder.keeps_links()
+            && fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
+        {
+            let leads_to = self.builder.way(path, below.clone())?;
+            if leads_to != below {
+                return self.entry(&self.layout.root().join(leads_to), depth + 1);
+            }
+        }
         let metadata = match fs::metadata(path) {
             Ok(metadata) => metadata,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -174,10 +206,19 @@ impl Declared<'_, '_> {
         }
         self.grounds.unknown(NOT_REMEMBERED);
         self.builder.directory(path)?;
+        if self.builder.keeps_links()
+            && let Place::Tree(below) = self.layout.place(path)
+            && !self.walked.insert(self.builder.way(path, below)?)
+        {
+            return Ok(());
+        }
         let entries = fs::read_dir(path).map_err(|error| unreadable(path, &error))?;
         for entry in entries {
             let entry = entry.map_err(|error| unreadable(path, &error))?;
-            self.entry(&entry.path(), depth + 1)?;
+            let path = entry.path();
+            if !self.made.contains(&path) {
+                self.entry(&path, depth + 1)?;
+            }
         }
         Ok(())
     }
@@ -272,157 +313,4 @@ fn unreadable(path: &Path, error: &io::Error) -> Why {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::os::unix::fs::symlink;
-
-    use file_digests::FileDigests;
-    use prost::Message as _;
-    use reapi::execution as proto;
-
-    use super::*;
-    use crate::plan::build::Words;
-
-    /// The tree of an action that has what is declared, a line for each node: directories with a `/`, links with what they
-    /// lead to.
-    fn tree(root: &Path, asked: &Settings) -> Result<Vec<String>, Why> {
-        let layout = Layout::new(Some(root), root);
-        let digests = FileDigests::new(FUNCTION);
-        let mut builder = ActionBuilder::new(&layout, &digests);
-        add(asked, &layout, &mut builder, &mut Grounds::default())?;
-        let built = builder.build(Words {
-            arguments: vec!["/usr/bin/gcc".into()],
-            known_arguments: None,
-            environment: Vec::new(),
-            outputs: Vec::new(),
-            platform: Vec::new(),
-            worker: Vec::new(),
-            salt: Vec::new(),
-            is_uncacheable: false,
-            timeout: None,
-        })?;
-        let blobs = built.sources.in_memory().map(|blob| {
-            let digest = blob.digest();
-            match blob.into_body() {
-                blob::Body::Bytes(bytes) => (digest, bytes),
-                _ => panic!("{digest} is in memory"),
-            }
-        });
-        let blobs: BTreeMap<_, _> = blobs.map(|(digest, bytes)| (digest.to_string(), bytes)).collect();
-        let read = |digest: &Digest| blobs[&digest.to_string()].clone();
-        let digest = |proto: Option<&proto::Digest>| Digest::required(FUNCTION, proto, "digest").unwrap();
-        let action = proto::Action::decode(read(&built.action_digest.digest())).unwrap();
-        let mut lines = Vec::new();
-        let mut left = vec![(String::new(), digest(action.input_root_digest.as_ref()))];
-        while let Some((at, of)) = left.pop() {
-            let directory = proto::Directory::decode(read(&of)).unwrap();
-            lines.extend(directory.files.iter().map(|file| {
-                let mark = if file.is_executable { "*" } else { "" };
-                let properties = file.node_properties.as_ref();
-                let mtime = properties.and_then(|properties| properties.mtime);
-                let time = mtime.map(|at| format!(" @{}.{:09}", at.seconds, at.nanos));
-                format!("{at}{}{mark}{}", file.name, time.unwrap_or_default())
-            }));
-            lines.extend(
-                directory
-                    .symlinks
-                    .iter()
-                    .map(|link| format!("{at}{} -> {}", link.name, link.target)),
-            );
-            for child in &directory.directories {
-                let name = format!("{at}{}/", child.name);
-                lines.push(name.clone());
-                left.push((name, digest(child.digest.as_ref())));
-            }
-        }
-        lines.sort();
-        Ok(lines)
-    }
-
-    fn check(change: impl FnOnce(&mut Settings), expected: &[&str]) {
-        let directory = tempfile::tempdir().unwrap();
-        let root = fs::canonicalize(directory.path()).unwrap();
-        for name in ["data/deep", "bin", "empty"] {
-            fs::create_dir_all(root.join(name)).unwrap();
-        }
-        for name in ["data/a", "data/deep/b", "bin/tool", "bin/lib"] {
-            fs::write(root.join(name), name).unwrap();
-        }
-        fs::write(
-            root.join("bin/tool_remote_toolchain_inputs"),
-            "# needs\n\nlib\n // and\n../data/a\n",
-        )
-        .unwrap();
-        fs::write(root.join("bin/remote_toolchain_inputs"), "no/such\n").unwrap();
-        symlink("data", root.join("link")).unwrap();
-        symlink(".", root.join("data/deep/loop")).unwrap();
-        let mut settings = Settings::default();
-        change(&mut settings);
-        match tree(&root, &settings) {
-            Ok(lines) => assert_eq!(lines, expected),
-            Err(why) => assert_eq!([why.label().as_str()], expected, "{why}"),
-        }
-    }
-
-    #[test]
-    fn what_is_declared_is_in_the_tree() {
-        check(|asked| asked.inputs = vec!["data/a".into()], &["data/", "data/a"]);
-        // Neither what is outside nor what is not there.
-        check(
-            |asked| asked.inputs = vec!["/etc/passwd".into(), "none".into(), "link/a".into()],
-            &["link/", "link/a"],
-        );
-        check(|asked| asked.inputs = vec!["empty".into()], &["empty/"]);
-        check(
-            |asked| asked.inputs = vec!["bin".into()],
-            &[
-                "bin/",
-                "bin/lib",
-                "bin/remote_toolchain_inputs",
-                "bin/tool",
-                "bin/tool_remote_toolchain_inputs",
-            ],
-        );
-        check(|asked| asked.inputs = vec!["data".into()], &["unknown inputs"]);
-        check(
-            |asked| asked.toolchain_inputs = vec!["bin/tool".into()],
-            &["bin/", "bin/lib", "bin/tool", "data/", "data/a"],
-        );
-        check(
-            |asked| asked.toolchain_inputs = vec!["bin/lib".into()],
-            &["bin/", "bin/lib"],
-        );
-        check(|asked| asked.empty_directories = vec!["data".into()], &["data/"]);
-        check(
-            |asked| asked.empty_directories = vec!["none".into()],
-            &["unknown inputs"],
-        );
-        check(
-            |asked| asked.extra_symlinks = vec!["link".into()],
-            &["link -> data"],
-        );
-        check(
-            |asked| asked.extra_symlinks = vec!["bin".into()],
-            &["unreadable input"],
-        );
-    }
-
-    #[test]
-    fn what_only_the_server_has_is_in_the_tree_by_its_digest() {
-        let digest = Digest::of(FUNCTION, b"elsewhere").to_string();
-        let input = |digest: &str, mode, mtime_ns| VirtualInput {
-            path: "made/x".into(),
-            digest: digest.to_owned(),
-            mode,
-            mtime_ns,
-        };
-        let with = |input: VirtualInput| |asked: &mut Settings| asked.virtual_inputs = vec![input];
-        check(with(input(&digest, None, None)), &["made/", "made/x"]);
-        check(with(input(&digest, Some(0o755), None)), &["made/", "made/x*"]);
-        check(with(input("abc/3", None, None)), &["unknown inputs"]);
-        check(
-            with(input(&digest, None, Some(-1))),
-            &["made/", "made/x @-1.999999999"],
-        );
-    }
-}
+mod tests;

@@ -10,6 +10,7 @@ use blob::Digest;
 use compiler::environment_names;
 use daemon_api::Request;
 use prost::Message;
+use settings::Strategy;
 use sha2::{Digest as _, Sha256};
 use step_memory::Key;
 use toolchain::ENVIRONMENT;
@@ -103,6 +104,11 @@ pub(super) fn question(
     if let Some(input) = &wanted.input {
         optional("input", Some(OsStr::from_bytes(input)));
     }
+    // What is put before it depends on where it is to run.
+    optional(
+        "wrapped",
+        (wanted.is_wrapped() && wanted.strategy == Strategy::Local).then_some(OsStr::new("here")),
+    );
     optional("declared", wanted.declares_all().then_some(OsStr::new("all")));
     optional("root", wanted.root.as_deref().map(Path::as_os_str));
     optional(

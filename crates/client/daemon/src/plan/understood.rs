@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use compiler::{Invocation, Parsed, Step};
 use daemon_api::Request;
-use settings::Strategy;
+use settings::{Kind, Strategy};
 
 use super::discover::ResponseFilesOf;
 use super::why::Why;
@@ -27,8 +27,37 @@ pub(crate) fn reads_input(request: &Request) -> bool {
         && parsed(request).is_ok_and(|step| step.stdin && permitted::check(&step, true).is_ok())
 }
 
-/// The command as it is understood; and whether a front end has declared what it reads instead.
-pub(super) fn step(request: &Request, wanted: &Wanted) -> Result<(Step, bool), Why> {
+/// Whether a command links.
+pub(crate) fn is_link(request: &Request) -> bool {
+    parsed(request).is_ok_and(|step| step.kind == compiler::Kind::Link)
+}
+
+/// Where a command is to run, which a front end may say of each kind of command.
+pub(crate) fn strategy(request: &Request, wanted: &Wanted) -> Strategy {
+    let here = &wanted.settings.cache_only;
+    if here.is_empty() {
+        return wanted.strategy;
+    }
+    let kind = match parsed(request) {
+        Ok(step) if step.kind == compiler::Kind::Link => Some(Kind::Link),
+        Ok(_) => Some(Kind::Compile),
+        Err(_) => None,
+    };
+    match kind.is_some_and(|kind| here.contains(&kind)) {
+        true => Strategy::Local,
+        false => wanted.strategy,
+    }
+}
+
+/// A command as it is understood.
+pub(super) struct Understood {
+    pub(super) step: Step,
+    /// A front end has declared what it reads.
+    pub(super) is_declared: bool,
+}
+
+/// The command as it is understood.
+pub(super) fn command(request: &Request, wanted: &Wanted) -> Result<Understood, Why> {
     let mut parsed = parsed(request);
     let asked = &wanted.settings;
     let overrides = [&asked.output_files_override, &asked.output_directories_override];
@@ -45,11 +74,17 @@ pub(super) fn step(request: &Request, wanted: &Wanted) -> Result<(Step, bool), W
         if step.stdin && wanted.input.is_none() {
             return Err(Why::Input);
         }
-        return Ok((step, true));
+        return Ok(Understood {
+            step,
+            is_declared: true,
+        });
     }
     let step = parsed?;
     permitted::check(&step, wanted.input.is_some())?;
-    Ok((step, asked.inputs_override.is_some()))
+    Ok(Understood {
+        step,
+        is_declared: asked.inputs_override.is_some(),
+    })
 }
 
 /// Whether a front end says all that a command reads and makes. Not where it forgets what the command is known to make.
@@ -74,5 +109,37 @@ pub(super) fn parsed(request: &Request) -> Result<Step, Why> {
     match compiler::parse(&invocation, &files) {
         Parsed::Step(step) => Ok(*step),
         Parsed::NotOurs(not_ours) => Err(Why::NotOurs(not_ours)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kind_of_command_may_be_for_this_machine_alone() {
+        let check = |line: &str, here: &[Kind], expected: Strategy| {
+            let settings = settings::Settings {
+                cache_only: here.iter().copied().collect(),
+                strategy: Some(Strategy::Remote),
+                ..settings::Settings::default()
+            };
+            let request = Request {
+                arguments: line.split(' ').map(OsString::from).collect(),
+                directory: "/p".into(),
+                environment: Vec::new(),
+                settings: settings.to_pairs(),
+                is_terminal: false,
+            };
+            let wanted = Wanted::of(&request, Strategy::Racing).unwrap();
+            assert_eq!(strategy(&request, &wanted), expected, "{line} {here:?}");
+        };
+        let (compile, link) = ("gcc -c a.c", "gcc a.o -o a");
+        check(compile, &[], Strategy::Remote);
+        check(compile, &[Kind::Link], Strategy::Remote);
+        check(compile, &[Kind::Compile], Strategy::Local);
+        check(link, &[Kind::Compile], Strategy::Remote);
+        check(link, &[Kind::Compile, Kind::Link], Strategy::Local);
+        check("python3 a.py", &[Kind::Compile, Kind::Link], Strategy::Remote);
     }
 }

@@ -1,0 +1,50 @@
+//! Commands that run here whatever is known of them: whoever wants that wants to know how many would have been hits.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Done, Outcome, real_tool};
+use crate::attempt::cached;
+use crate::counts::How;
+use crate::daemon::{Asked, Daemon};
+use crate::link::Link;
+use crate::plan::Subject;
+
+/// The real tool runs; the record says whether its result was known.
+pub(super) async fn run(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io::Result<Done> {
+    let begun = Instant::now();
+    let wanted = &*asked.wanted;
+    let plan = match link.meanwhile(daemon.plan(asked)).await? {
+        Ok(plan) => plan,
+        Err(why) => return Done::real(link, Some(wanted), &asked.program, &why, begun.elapsed()).await,
+    };
+    let is_known = link
+        .meanwhile(is_known(daemon, &wanted.build, &plan.subject))
+        .await?;
+    let planning = begun.elapsed();
+    let how = match is_known {
+        true => "its result was known, and only counted",
+        false => "its result was not known, and only counted",
+    };
+    let end = real_tool(link, Some(wanted), &asked.program).await?;
+    Ok(Done {
+        subject: Some(plan.subject),
+        planning,
+        outcome: Outcome::of(How::LocalOnly(how.to_owned()), end),
+    })
+}
+
+async fn is_known(daemon: &Daemon, build: &str, subject: &Subject) -> bool {
+    if let Some(here) = &daemon.here
+        && here.result(subject, false).await.is_some()
+    {
+        return true;
+    }
+    match daemon.service.server(build).await {
+        Some(server) => cached::result(&daemon.service, &server, subject, false)
+            .await
+            .is_some(),
+        None => false,
+    }
+}
