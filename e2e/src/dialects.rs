@@ -116,13 +116,21 @@ impl User {
 
     /// How the daemon of recc did each step so far; the daemon ends.
     pub fn steps_of_recc(&self) -> Result<Vec<String>> {
+        Ok(self.reasons_of_recc()?.into_iter().map(|(how, _)| how).collect())
+    }
+
+    /// The same with why it was done like that, or nothing.
+    pub fn reasons_of_recc(&self) -> Result<Vec<(String, String)>> {
         let socket = socket_in(&self.at("home/.cache/farrier")).context("no daemon of recc")?;
         let steps = self.run(&["farrier", "steps", "--json"], &[("FARRIER_SOCKET", &socket)]);
         self.run(&["farrier", "daemon", "stop"], &[("FARRIER_SOCKET", &socket)])?;
         let steps = steps?;
         let steps: Vec<serde_json::Value> =
             serde_json::from_slice(&steps.stdout).with_context(|| format!("{steps:?}"))?;
-        let how = steps.iter().map(|step| step["how"].as_str().map(str::to_owned));
+        let why = |step: &serde_json::Value| step["why"].as_str().unwrap_or_default().to_owned();
+        let how = steps
+            .iter()
+            .map(|step| Some((step["how"].as_str()?.to_owned(), why(step))));
         how.collect::<Option<_>>()
             .with_context(|| format!("a step without an end: {steps:?}"))
     }

@@ -15,7 +15,15 @@ use crate::plan::Subject;
 pub(super) async fn run(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io::Result<Done> {
     let begun = Instant::now();
     let wanted = &*asked.wanted;
-    let plan = match link.meanwhile(daemon.plan(asked)).await? {
+    // As the command would be looked for if it were not only counted.
+    let mut handled = wanted.clone();
+    handled.settings.handle_links = None;
+    handled.settings.count_link_hits = false;
+    let handled = Asked {
+        wanted: Arc::new(handled),
+        ..asked.clone()
+    };
+    let plan = match link.meanwhile(daemon.plan(&handled)).await? {
         Ok(plan) => plan,
         Err(why) => return Done::real(link, Some(wanted), &asked.program, &why, begun.elapsed()).await,
     };

@@ -124,7 +124,10 @@ impl<'a> Looked<'a> {
             return None;
         }
         let arguments = self.request.arguments.iter().map(|word| &**word);
-        let files = read.files.iter().map(|path| path.as_os_str());
+        // Some are found with the directory where the command runs before them, which is no word of the command.
+        let directory = &self.request.directory;
+        let found = read.files.iter();
+        let files = found.map(|path| path.strip_prefix(directory).unwrap_or(path).as_os_str());
         let read = self.step.environment.iter().filter(|name| **name != "PWD");
         let read = read.filter_map(|name| variable(self.request, name));
         let given = self.wanted.variables(self.request);
