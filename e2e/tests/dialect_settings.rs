@@ -4,10 +4,12 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use e2e::dialects::{User, files};
 use e2e::farrier::Farrier;
+use e2e::waiting;
 
 /// A wrapper that says that it was there.
 const WRAPPER: &str = "#!/bin/sh\necho \"before $1\"\nexec \"$@\"\n";
@@ -182,6 +184,95 @@ fn a_wrapper_comes_before_the_command_where_it_runs() -> Result<()> {
             "CACHE_HIT",
             "LOCAL_EXECUTION"
         ]
+    );
+    Ok(())
+}
+
+/// A wrapper that sleeps for so long.
+fn sleeps(seconds: &str) -> String {
+    format!("#!/bin/sh\nsleep {seconds}\nexec \"$@\"\n")
+}
+
+/// Whether a process with this word in its command line is there.
+fn is_there(word: &str) -> Result<bool> {
+    let found = std::process::Command::new("pgrep").args(["-f", word]).output()?;
+    Ok(found.status.success())
+}
+
+/// Whoever is first makes the object, and of the other nothing is left.
+#[test]
+fn a_worker_and_this_machine_race() -> Result<()> {
+    let farrier = Farrier::start()?;
+    let user = of_reclient(&farrier)?;
+    let (far, near) = ("61.0173", "61.0271");
+    script(&user.at("project/far.sh"), &sleeps(far))?;
+    script(&user.at("project/near.sh"), &sleeps(near))?;
+    let plain = user.build(&user.at("project"), "gcc -c a.c -o plain.o")?;
+    ensure!(plain.is_empty());
+    let plain = fs::read(user.at("project/plain.o"))?;
+    for (wrapper, seconds) in [
+        ("-remote_wrapper=./far.sh", far),
+        ("-local_wrapper=./near.sh", near),
+    ] {
+        let begun = Instant::now();
+        let flags = format!("-labels=type=compile,compiler=gcc,lang=c -exec_strategy=racing {wrapper}");
+        rewrapped(&user, ".", &flags, "gcc -c a.c -o a.o")?;
+        ensure!(
+            fs::read(user.at("project/a.o"))? == plain,
+            "{wrapper}: another object"
+        );
+        fs::remove_file(user.at("project/a.o"))?;
+        let goes_on = format!("the end of what has lost beside {wrapper}");
+        waiting::until(&goes_on, Duration::from_secs(20), || {
+            Ok((!is_there(seconds)?).then_some(()))
+        })?;
+        ensure!(
+            begun.elapsed() < Duration::from_secs(40),
+            "{wrapper}: the loser was waited for"
+        );
+    }
+    // What is wrong is said once, by whoever knows it.
+    fs::write(user.at("project/wrong.c"), "int f(void) { return nothing; }\n")?;
+    let line = format!(
+        "rewrapper -exec_root={} -labels=type=compile,compiler=gcc,lang=c -exec_strategy=racing -- gcc -c wrong.c -o wrong.o \
+         2>said; test $? = 1 && test $(grep -c 'error:' said) = 1 && test ! -e wrong.o",
+        user.at("project").display()
+    );
+    user.build(&user.at("project"), &line)?;
+    let statuses = statuses(&user)?;
+    assert_eq!(statuses, ["RACING_LOCAL", "RACING_REMOTE", "NON_ZERO_EXIT"]);
+    Ok(())
+}
+
+/// Many at once, under make, which counts its jobs.
+#[test]
+fn a_build_of_races_makes_what_it_makes_without() -> Result<()> {
+    let farrier = Farrier::start()?;
+    let user = of_reclient(&farrier)?;
+    let project = user.at("project");
+    for number in 0..40 {
+        let source = format!("#include <stdio.h>\nint f{number}(int n) {{ return n * {number}; }}\n");
+        fs::write(project.join(format!("f{number}.c")), source)?;
+    }
+    let makefile = "OBJECTS := $(patsubst %.c,%.o,$(wildcard f*.c))\nall: $(OBJECTS)\n%.o: %.c\n\t+$(CC) -O1 -c $< -o $@\n";
+    fs::write(project.join("Makefile"), makefile)?;
+    let objects = || -> Result<Vec<Vec<u8>>> {
+        (0..40)
+            .map(|number| Ok(fs::read(project.join(format!("f{number}.o")))?))
+            .collect()
+    };
+    user.build(&project, "make -j4 >/dev/null CC=gcc")?;
+    let plain = objects()?;
+    let compiler = format!(
+        "rewrapper -exec_root={} -labels=type=compile,compiler=gcc,lang=c -exec_strategy=racing -- gcc",
+        project.display()
+    );
+    user.build(&project, &format!("rm f*.o; make -j8 >/dev/null CC='{compiler}'"))?;
+    ensure!(objects()? == plain, "other objects");
+    let statuses = statuses(&user)?;
+    ensure!(
+        statuses.len() == 40 && statuses.iter().all(|status| status.starts_with("RACING_")),
+        "{statuses:?}"
     );
     Ok(())
 }

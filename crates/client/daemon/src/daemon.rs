@@ -34,6 +34,7 @@ use crate::plan::{Knowledge, Plan, Prediction, Question, Subject, Why, plan, rec
 use crate::rules::Rules;
 use crate::service::{FUNCTION, Service, ServiceOptions};
 use crate::uploads::Uploads;
+use crate::usual::Usual;
 use crate::view;
 use crate::wanted::{self, Wanted};
 
@@ -115,6 +116,10 @@ pub struct Daemon {
     pub(crate) failures: Failures,
     pub(crate) uploads: Arc<Uploads>,
     pub(crate) executions: Semaphore,
+    /// How long commands usually take, for those that race.
+    pub(crate) usual: Usual,
+    /// Commands that run here beside a worker: no more than there are processors.
+    pub(crate) racers: Semaphore,
     pub(crate) host_name: String,
     pub(crate) strategy: Strategy,
     pub(crate) rules: Rules,
@@ -169,6 +174,8 @@ impl Daemon {
             counts: Counts::default(),
             failures: Failures::default(),
             executions: Semaphore::new(EXECUTIONS_MAX),
+            usual: Usual::default(),
+            racers: Semaphore::new(processors),
             host_name: options.host_name,
             planners: Semaphore::new(processors),
             is_own_server: options.is_own_server,

@@ -3,6 +3,7 @@
 mod compared;
 mod counted;
 mod observed;
+mod racing;
 
 use std::io;
 use std::path::Path;
@@ -11,10 +12,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use daemon_api::{Answer, End, Request};
 use prost_types::Any;
+use remote_action::Server;
 use settings::Strategy;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use self::racing::Raced;
 use crate::attempt::observed::Observer;
 use crate::attempt::{Fetched, Whole, cached, here, remote, show};
 use crate::counts::{How, Record};
@@ -321,7 +324,25 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
     }
     let mut fallback = None;
     if wanted.strategy != Strategy::Local {
-        let mut executed = worker(daemon, &server, wanted, plan, !wanted.takes_known(), link).await?;
+        let mut executed = match racing::may_race(wanted, plan) {
+            false => worker(daemon, &server, wanted, plan, !wanted.takes_known(), link).await?,
+            true => match racing::run(daemon, asked, &server, plan, link).await? {
+                Raced::Elsewhere(executed) => executed,
+                Raced::Here {
+                    ran,
+                    output,
+                    error_output,
+                    fallback,
+                } => {
+                    compared::print(link, &output, &error_output).await?;
+                    let end = Some(ran.end);
+                    return Ok(Outcome {
+                        fallback,
+                        ..Outcome::of(kept(daemon, server, wanted, plan, ran), end)
+                    });
+                }
+            },
+        };
         if wanted.settings.ignore_failures && executed.as_ref().is_ok_and(|it| it.is_cached_failure()) {
             executed = worker(daemon, &server, wanted, plan, true, link).await?;
         }
@@ -357,6 +378,16 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
         }
     }
     let ran = here::run(link, plan, daemon.action_now(asked), daemon).await?;
+    let end = Some(ran.end);
+    Ok(Outcome {
+        fallback,
+        ..Outcome::of(kept(daemon, server, wanted, plan, ran), end)
+    })
+}
+
+/// Keeps what a run here has made, if it is to be kept.
+fn kept(daemon: &Daemon, server: Server, wanted: &Wanted, plan: &Plan, ran: here::Ran) -> How {
+    let (service, subject) = (&daemon.service, &plan.subject);
     let keeps_failures = wanted.keeps_own() && plan.not_kept_here.is_none() && !plan.is_declared;
     let is_remembered = |failure| keeps_failures && daemon.failures.add(subject.action_digest, failure);
     let upload = match &ran.failure {
@@ -367,7 +398,7 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
         }
         _ => ran.upload,
     };
-    let how = match upload {
+    match upload {
         Err(_) if ran.failure.is_some_and(is_remembered) => How::Local,
         Ok(_) if plan.not_kept_here.is_some() => {
             How::LocalOnly(plan.not_kept_here.unwrap_or_default().to_owned())
@@ -378,11 +409,7 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
             false => How::LocalOnly("too much waits to be uploaded".to_owned()),
         },
         Err(why) => How::LocalOnly(why.to_owned()),
-    };
-    Ok(Outcome {
-        fallback,
-        ..Outcome::of(how, Some(ran.end))
-    })
+    }
 }
 
 impl Outcome {
@@ -402,7 +429,7 @@ impl Outcome {
 /// Has a worker do it, `again` even if that was done before, or says why not.
 async fn worker(
     daemon: &Arc<Daemon>,
-    server: &remote_action::Server,
+    server: &Server,
     wanted: &Wanted,
     plan: &Plan,
     again: bool,
@@ -421,21 +448,28 @@ async fn worker(
     }
     // From here on this machine has nothing to do.
     link.say(&Answer::Waiting).await?;
-    let running = async {
-        let _turn = daemon
-            .executions
-            .acquire()
+    link.meanwhile(executing(daemon, server, wanted, plan, again))
+        .await
+}
+
+/// A worker does it, whose turn it may not be at once.
+async fn executing(
+    daemon: &Daemon,
+    server: &Server,
+    wanted: &Wanted,
+    plan: &Plan,
+    again: bool,
+) -> Result<remote::Executed, NotExecuted> {
+    let turn = daemon.executions.acquire().await;
+    let _turn = turn.expect("nobody closes the semaphore");
+    let running = remote::run(&daemon.service, server, plan, again);
+    let executed = match wanted.settings.reclient_timeout.filter(|limit| !limit.is_zero()) {
+        Some(limit) => timeout(limit, running)
             .await
-            .expect("nobody closes the semaphore");
-        let running = remote::run(&daemon.service, server, plan, again);
-        match wanted.settings.reclient_timeout.filter(|limit| !limit.is_zero()) {
-            Some(limit) => timeout(limit, running)
-                .await
-                .unwrap_or_else(|_elapsed| Err(NotExecuted::RemoteTimeout(limit).into())),
-            None => running.await,
-        }
+            .unwrap_or_else(|_elapsed| Err(NotExecuted::RemoteTimeout(limit).into())),
+        None => running.await,
     };
-    Ok(link.meanwhile(running).await?.map_err(NotExecuted::of))
+    executed.map_err(NotExecuted::of)
 }
 
 async fn shown(

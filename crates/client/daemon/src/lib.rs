@@ -28,6 +28,7 @@ mod service;
 mod token;
 mod tool;
 mod uploads;
+mod usual;
 mod view;
 mod wanted;
 

@@ -13,6 +13,8 @@ pub struct Rules {
     pub is_remote_disabled: bool,
     /// How long it may take to look at what a command reads.
     pub input_timeout: Option<Duration>,
+    /// What the delay of a run here is multiplied with, where a worker and this machine race; 0 to 10.
+    pub racing_bias: Option<f64>,
     /// Whether the witness writes the record of a command where the command wants it.
     pub writes_action_logs: bool,
 }

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -56,7 +56,8 @@ pub(crate) fn run(
     let is_shown = matches!(stage, Stage::Shown { .. });
     let mut child = match stage {
         Stage::Shown { input } => spawn(command, input)?,
-        Stage::Rehearsal => command.stdin(Stdio::null()).spawn()?,
+        // The daemon may end it, with all that it starts.
+        Stage::Rehearsal => command.stdin(Stdio::null()).process_group(0).spawn()?,
     };
     started(child.id());
     let (output, error_output) = (child.stdout.take(), child.stderr.take());

@@ -1,14 +1,17 @@
 //! By this machine: the wrapper runs the real tool, and what comes of it is kept.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use action::ActionDigest;
 use daemon_api::{Answer, End, Report};
 use reapi::execution::ExecutedActionMetadata;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal, test_kill_process_group,
+};
 
 use super::kept::Whole;
 use crate::colours;
@@ -39,6 +42,9 @@ impl Ran {
     }
 }
 
+/// How a command ended here, and what it printed, as far as that is kept.
+pub(crate) type Seen = (End, Option<Vec<u8>>, Option<Vec<u8>>);
+
 /// What a command printed here, as far as that is kept.
 pub(crate) type Printed = (Option<Vec<u8>>, Option<Vec<u8>>);
 
@@ -65,11 +71,23 @@ pub(crate) async fn rehearse(
     again: impl Future<Output = Result<ActionDigest, Why>>,
     daemon: &Daemon,
 ) -> io::Result<(Ran, Printed)> {
-    let answer = Answer::Rehearse {
+    performed(link, plan, &rehearsal(plan), again, daemon).await
+}
+
+/// How the wrapper is told of that.
+pub(crate) fn rehearsal(plan: &Plan) -> Answer {
+    Answer::Rehearse {
         program: plan.subject.program.clone(),
         more: plan.more.clone(),
-    };
-    performed(link, plan, &answer, again, daemon).await
+    }
+}
+
+/// What is there before it runs.
+pub(crate) async fn before(link: &mut Link, plan: &Arc<Plan>, daemon: &Daemon) -> io::Result<Earlier> {
+    let outputs = plan.clone();
+    let filled = daemon.filled.clone();
+    let looking = tokio::task::spawn_blocking(move || Earlier::than_now(&outputs.subject.outputs, &filled));
+    Ok(link.meanwhile(looking).await??)
 }
 
 async fn performed(
@@ -79,12 +97,9 @@ async fn performed(
     again: impl Future<Output = Result<ActionDigest, Why>>,
     daemon: &Daemon,
 ) -> io::Result<(Ran, Printed)> {
-    let outputs = plan.clone();
-    let filled = daemon.filled.clone();
-    let looking = tokio::task::spawn_blocking(move || Earlier::than_now(&outputs.subject.outputs, &filled));
-    let earlier = link.meanwhile(looking).await??;
+    let earlier = before(link, plan, daemon).await?;
     let begun = SystemTime::now();
-    let (end, output, error_output) = watched(link, answer).await?;
+    let (end, output, error_output) = watched(link, answer, &OnceLock::new()).await?;
     let printed = match answer {
         Answer::Rehearse { .. } => (output.clone(), error_output.clone()),
         // It has been seen.
@@ -104,12 +119,12 @@ async fn performed(
 }
 
 /// What of a run is kept.
-async fn judged(
+pub(crate) async fn judged(
     link: &mut Link,
     plan: &Arc<Plan>,
     earlier: Earlier,
     begun: SystemTime,
-    (end, output, error_output): (End, Option<Vec<u8>>, Option<Vec<u8>>),
+    (end, output, error_output): Seen,
     again: impl Future<Output = Result<ActionDigest, Why>>,
     worker: &str,
 ) -> io::Result<Ran> {
@@ -173,20 +188,21 @@ pub(crate) async fn watch(link: &mut Link, program: &Path) -> io::Result<End> {
         through: Vec::new(),
         more: Vec::new(),
     };
-    let (end, ..) = watched(link, &answer).await?;
+    let (end, ..) = watched(link, &answer, &OnceLock::new()).await?;
     Ok(end)
 }
 
-/// The end of what the wrapper was told to run, and what it printed, as far as that is kept.
-pub(super) async fn watched(
-    link: &mut Link,
-    answer: &Answer,
-) -> io::Result<(End, Option<Vec<u8>>, Option<Vec<u8>>)> {
+/// The end of what the wrapper was told to run, and what it printed, as far as that is kept. It is `started` when it is.
+pub(crate) async fn watched(link: &mut Link, answer: &Answer, started: &OnceLock<Child>) -> io::Result<Seen> {
     link.say(answer).await?;
-    let mut child = None;
+    let leads_group = matches!(answer, Answer::Rehearse { .. });
     loop {
         match link.report().await {
-            Ok(Report::Started { process }) => child = handle(process),
+            Ok(Report::Started { process }) => {
+                if let Some(child) = Child::of(process, leads_group) {
+                    let _ = started.set(child);
+                }
+            }
             Ok(Report::Ran {
                 end,
                 output,
@@ -195,8 +211,8 @@ pub(super) async fn watched(
             Ok(Report::Input(_) | Report::InputLeft) => {}
             Err(error) => {
                 // Nobody waits for the command any more; what it would still write would surprise the next build.
-                if let Some(child) = child {
-                    let _ = pidfd_send_signal(&child, Signal::TERM);
+                if let Some(child) = started.get() {
+                    child.signal(Signal::TERM);
                 }
                 return Err(error);
             }
@@ -230,7 +246,37 @@ fn collect(
 }
 
 /// A child of the wrapper, which is still there: it is told of before it is waited for.
-fn handle(process: u32) -> Option<std::os::fd::OwnedFd> {
-    let process = Pid::from_raw(i32::try_from(process).ok()?)?;
-    pidfd_open(process, PidfdFlags::empty()).ok()
+pub(crate) struct Child {
+    handle: OwnedFd,
+    /// It and all that it has started, where it leads a process group of its own.
+    group: Option<Pid>,
+}
+
+impl Child {
+    fn of(process: u32, leads_group: bool) -> Option<Self> {
+        let process = Pid::from_raw(i32::try_from(process).ok()?)?;
+        Some(Child {
+            handle: pidfd_open(process, PidfdFlags::empty()).ok()?,
+            group: leads_group.then_some(process),
+        })
+    }
+
+    /// Ends it, with all that it has started.
+    pub(crate) fn kill(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    /// Whether something of it is left.
+    pub(crate) fn is_there(&self) -> bool {
+        self.group
+            .is_some_and(|group| test_kill_process_group(group).is_ok())
+    }
+
+    fn signal(&self, signal: Signal) {
+        // It may have ended at this moment.
+        let _ = match self.group {
+            Some(group) => kill_process_group(group, signal),
+            None => pidfd_send_signal(&self.handle, signal),
+        };
+    }
 }

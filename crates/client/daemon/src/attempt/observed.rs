@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use daemon_api::{Answer, End};
@@ -75,7 +76,7 @@ pub(crate) async fn run(
         through: [&observer.words[..], &[notes.0.clone().into()]].concat(),
         more: Vec::new(),
     };
-    let (end, output, error_output) = watched(link, &answer).await?;
+    let (end, output, error_output) = watched(link, &answer, &OnceLock::new()).await?;
     let ended = SystemTime::now();
     let reading = tokio::task::spawn_blocking(move || notes.deeds());
     Ok(Watched {

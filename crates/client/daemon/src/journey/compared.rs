@@ -145,7 +145,7 @@ pub(super) async fn known_result(
 }
 
 /// What a command has printed without anybody seeing it.
-async fn print(link: &mut Link, output: &[u8], error_output: &[u8]) -> io::Result<()> {
+pub(super) async fn print(link: &mut Link, output: &[u8], error_output: &[u8]) -> io::Result<()> {
     for piece in output.chunks(PIECE_BYTES_MAX) {
         link.say(&Answer::Output(piece.to_vec())).await?;
     }

@@ -39,6 +39,7 @@ const TOLD: &[(&str, Told)] = &[
     ("version_cache_silo", Told::Switch("--version-silo")),
     ("remote_disabled", Told::Switch("--remote-disabled")),
     ("ip_timeout", Told::Seconds("--input-timeout")),
+    ("racing_bias", Told::Value("--racing-bias")),
 ];
 
 /// Options that are told whatever is said, or by more than one flag.

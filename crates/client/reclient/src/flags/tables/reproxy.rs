@@ -124,11 +124,11 @@ pub const REPROXY: &[Flag] = &[
     Flag::idle("fail_early_min_action_count", Int, "0", NO_GIVING_UP),
     Flag::idle("fail_early_min_fallback_ratio", Float, "0", NO_GIVING_UP),
     Flag::idle("fail_early_window", Duration, "0s", NO_GIVING_UP),
-    Flag::idle(
+    Flag::new(
         "racing_bias",
         Float,
         "0.75",
-        "racing is done as remote_local_fallback",
+        "with racing, how long a command waits for a late worker before it runs here too; 0 to 10",
     ),
     Flag::idle(
         "download_tmp_dir",

@@ -56,6 +56,10 @@ pub(super) struct ReproxyOptions {
     /// How long it may take to find out what a command reads; then the real tool runs. 0s sets no bound.
     #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = durations::parse)]
     input_timeout: Duration,
+    /// With the strategy racing: how many times half of its usual time a worker may take before a command runs here too; 0 to
+    /// 10. Where this machine is usually sooner, it runs here at once.
+    #[arg(long, value_name = "NUMBER")]
+    racing_bias: Option<f64>,
 }
 
 /// The books, and where reclient's services are.
@@ -76,6 +80,7 @@ impl ReproxyOptions {
             silo: (!silos.is_empty()).then(|| silos.join("\n")),
             is_remote_disabled: self.remote_disabled,
             input_timeout: (!self.input_timeout.is_zero()).then_some(self.input_timeout),
+            racing_bias: self.racing_bias,
             writes_action_logs: self.has_books(),
         }
     }

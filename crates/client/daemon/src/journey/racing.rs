@@ -1,0 +1,194 @@
+//! A worker and this machine, whichever is first; the other one is ended.
+//!
+//! Only a success wins. A worker's failure decides nothing while the command runs here, and a run here is ended before the
+//! worker's outputs are written, with all that it has started: nothing writes to them any more. So only commands race whose
+//! outputs are files that a success always makes.
+
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use daemon_api::{Answer, End};
+use remote_action::Server;
+use settings::Strategy;
+use tokio::time::sleep;
+
+use super::executing;
+use crate::attempt::here::{self, Child, Seen};
+use crate::attempt::remote::Executed;
+use crate::daemon::{Asked, Daemon};
+use crate::limits::LOSER_GONE_WITHIN;
+use crate::link::Link;
+use crate::not_executed::NotExecuted;
+use crate::plan::{Plan, is_link};
+use crate::usual::USUAL_BIAS;
+use crate::wanted::Wanted;
+
+/// How often a run that has lost is told so: it may be about to begin.
+const END_EVERY: Duration = Duration::from_millis(5);
+/// How often it is looked whether it has gone.
+const LOOK_EVERY: Duration = Duration::from_millis(1);
+
+/// How a race ended.
+pub(super) enum Raced {
+    /// By a worker, well or not.
+    Elsewhere(Result<Executed, NotExecuted>),
+    /// Here, and nobody has seen what it printed yet.
+    Here {
+        ran: here::Ran,
+        output: Vec<u8>,
+        error_output: Vec<u8>,
+        /// What a worker had said before, if that was a failure.
+        fallback: Option<String>,
+    },
+}
+
+/// Whether a command may run in two places at once.
+pub(super) fn may_race(wanted: &Wanted, plan: &Plan) -> bool {
+    let outputs = &plan.subject.outputs;
+    wanted.strategy == Strategy::Racing
+        && wanted.input.is_none()
+        && plan.elsewhere.is_none()
+        && !plan.is_declared
+        && !plan.is_quick
+        && outputs
+            .iter()
+            .all(|output| output.is_required && !output.is_directory)
+}
+
+/// Has a worker run it, and this machine too where that promises to be sooner.
+pub(super) async fn run(
+    daemon: &Arc<Daemon>,
+    asked: &Asked,
+    server: &Server,
+    plan: &Arc<Plan>,
+    link: &mut Link,
+) -> io::Result<Raced> {
+    let wanted = &*asked.wanted;
+    let kind = (plan.subject.program.clone(), is_link(&asked.request));
+    let bias = daemon.rules.racing_bias.unwrap_or(USUAL_BIAS);
+    let delay = daemon.usual.local_start(&kind, bias);
+    link.say(&Answer::Waiting).await?;
+    let begun = Instant::now();
+    let mut elsewhere = pin!(executing(daemon, server, wanted, plan, !wanted.takes_known()));
+    let turn = async {
+        sleep(delay).await;
+        let turn = daemon.racers.acquire().await;
+        turn.expect("nobody closes the semaphore")
+    };
+    let first = async {
+        tokio::select! {
+            biased;
+            executed = &mut elsewhere => Err(executed),
+            turn = turn => Ok(turn),
+        }
+    };
+    let _turn = match link.meanwhile(first).await? {
+        Ok(turn) => turn,
+        Err(executed) => {
+            if executed.is_ok() {
+                daemon.usual.elsewhere(kind, begun.elapsed());
+            }
+            return Ok(Raced::Elsewhere(executed));
+        }
+    };
+
+    let earlier = here::before(link, plan, daemon).await?;
+    let (begun_here, since) = (SystemTime::now(), Instant::now());
+    let child = OnceLock::new();
+    let answer = here::rehearsal(plan);
+    let (seen, executed) = {
+        let mut here = pin!(here::watched(link, &answer, &child));
+        tokio::select! {
+            seen = &mut here => (seen?, None),
+            executed = &mut elsewhere => {
+                let seen = match has_won(&executed) {
+                    true => ended(here, &child).await?,
+                    false => here.await?,
+                };
+                (seen, Some(executed))
+            }
+        }
+    };
+    let is_won = executed.as_ref().is_some_and(has_won);
+    match is_won {
+        true => {
+            daemon.usual.elsewhere(kind.clone(), begun.elapsed());
+            daemon.usual.here_at_least(kind, since.elapsed());
+        }
+        false => {
+            daemon.usual.here(kind.clone(), since.elapsed());
+            daemon.usual.elsewhere_at_least(kind, begun.elapsed());
+        }
+    }
+    match (seen, executed) {
+        (_, Some(executed)) if is_won => {
+            if let Some(child) = child.get() {
+                link.meanwhile(gone(child)).await?;
+            }
+            Ok(Raced::Elsewhere(executed))
+        }
+        ((End::Exited(code), Some(output), Some(error_output)), executed) => {
+            let printed = (Some(output.clone()), Some(error_output.clone()));
+            let seen = (End::Exited(code), printed.0, printed.1);
+            let now = daemon.action_now(asked);
+            let ran = here::judged(link, plan, earlier, begun_here, seen, now, &daemon.host_name).await?;
+            Ok(Raced::Here {
+                ran,
+                output,
+                error_output,
+                fallback: executed.and_then(Result::err).map(|why| why.to_string()),
+            })
+        }
+        // Nobody has seen anything of it, and nobody can any more.
+        ((end, ..), executed) => {
+            let executed = match executed {
+                Some(executed) => executed,
+                None => link.meanwhile(elsewhere).await?,
+            };
+            let is_to_be_seen = matches!(end, End::Exited(_)) && !has_won(&executed);
+            Ok(Raced::Elsewhere(match is_to_be_seen {
+                true => Err(NotExecuted::Remote("it prints more than is kept".to_owned())),
+                false => executed,
+            }))
+        }
+    }
+}
+
+fn has_won(executed: &Result<Executed, NotExecuted>) -> bool {
+    executed
+        .as_ref()
+        .is_ok_and(|executed| executed.fetched.exit_code == 0)
+}
+
+/// Ends a run here, and waits for its end.
+async fn ended(
+    mut here: Pin<&mut impl Future<Output = io::Result<Seen>>>,
+    child: &OnceLock<Child>,
+) -> io::Result<Seen> {
+    loop {
+        // It may be that it waits for a place among make's jobs and has not begun.
+        if let Some(child) = child.get() {
+            child.kill();
+        }
+        tokio::select! {
+            seen = &mut here => return seen,
+            () = sleep(END_EVERY) => {}
+        }
+    }
+}
+
+/// Waits until nothing is left of a run that was ended. What cannot be ended within the bound hangs in the system, where it
+/// does not write either.
+async fn gone(child: &Child) {
+    let since = Instant::now();
+    while child.is_there() {
+        if since.elapsed() > LOSER_GONE_WITHIN {
+            tracing::warn!("a command that has lost its race does not end");
+            return;
+        }
+        child.kill();
+        sleep(LOOK_EVERY).await;
+    }
+}
