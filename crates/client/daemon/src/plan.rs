@@ -1,7 +1,9 @@
 //! What a command is as an action: which files it reads and writes, and everything else that its result depends on.
 //!
 //! Read `understood.rs` (what the command line says), `layout.rs` (where files are, seen from the action), `discover.rs`
-//! (which files are read), `declared.rs` (which a front end names), `outputs.rs` and `build.rs` (the action itself); `scan.rs` scans for headers, `link.rs` looks for libraries, `list.rs` for members of archives,
+//! (which files are read), `declared.rs` (which a front end names), `inputs.rs` (all of them), `outputs.rs` and `build.rs` (the
+//! action itself); `scan.rs` scans for headers, `link.rs` looks for libraries, `list.rs` for members of archives; `seat.rs`,
+//! `links.rs` and `wrapped.rs` do what front ends want of places and wrappers;
 //! `toolchains.rs` knows what it is made with and `permitted.rs` what is not kept at all. `moved.rs` has what is the same in
 //! every directory once paths are mapped.
 
