@@ -4,12 +4,15 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use e2e::dialects::{User, files};
 use e2e::farrier::Farrier;
 use e2e::waiting;
+use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 /// A wrapper that says that it was there.
 const WRAPPER: &str = "#!/bin/sh\necho \"before $1\"\nexec \"$@\"\n";
@@ -72,7 +75,7 @@ fn a_working_directory_of_any_name() -> Result<()> {
     }
     let source = "#include \"made.h\"\nconst char *file = __FILE__; int made = MADE;\n";
     fs::write(user.at("project/b.c"), source)?;
-    let mut compile = |directory: &str, options: &str| -> Result<Vec<u8>> {
+    let compile = |directory: &str, options: &str| -> Result<Vec<u8>> {
         let flags =
             "-labels=type=compile,compiler=gcc,lang=cpp -exec_strategy=remote -canonicalize_working_dir";
         let command = format!("gcc -Igen {options} -MD -MF b.d -c ../../b.c -o b.o");
@@ -83,7 +86,7 @@ fn a_working_directory_of_any_name() -> Result<()> {
             rule.starts_with("b.o: ../../b.c") && rule.contains(" gen/made.h"),
             "{rule}"
         );
-        let plain = std::process::Command::new("sh")
+        let plain = Command::new("sh")
             .args(["-c", &format!("gcc -Igen {options} -c ../../b.c -o plain.o")])
             .current_dir(&at)
             .status()?;
@@ -168,8 +171,7 @@ fn a_wrapper_comes_before_the_command_where_it_runs() -> Result<()> {
     ensure!(run("remote", "")?.is_empty());
     script(&wrapper, &WRAPPER.replace("before", "now before"))?;
     ensure!(run("remote", wrappers)? == "now before /usr/bin/gcc\n");
-    // Here too.
-    ensure!(run("local", wrappers)? == "now before gcc\n");
+    // Here too, where nobody knows what it reads: nothing is known of that.
     ensure!(run("local", wrappers)? == "now before gcc\n");
     script(&wrapper, WRAPPER)?;
     ensure!(run("local", wrappers)? == "before gcc\n");
@@ -181,66 +183,98 @@ fn a_wrapper_comes_before_the_command_where_it_runs() -> Result<()> {
             "REMOTE_EXECUTION",
             "REMOTE_EXECUTION",
             "LOCAL_EXECUTION",
-            "CACHE_HIT",
             "LOCAL_EXECUTION"
         ]
     );
     Ok(())
 }
 
-/// A wrapper that sleeps for so long.
-fn sleeps(seconds: &str) -> String {
-    format!("#!/bin/sh\nsleep {seconds}\nexec \"$@\"\n")
+/// A source that takes a compiler some seconds.
+fn long_source(name: &str) -> String {
+    let function = |number: usize| {
+        let steps = (0..40).map(|step| {
+            format!(
+                "x = x * {} ^ y >> {}; y += x % {};",
+                number + step,
+                step % 31,
+                step + 3
+            )
+        });
+        let steps: String = steps.collect();
+        format!(
+            "unsigned {name}_{number}(unsigned x, unsigned y) {{ for (int i = 0; i < 100; i++) {{ {steps} }} return x; }}\n"
+        )
+    };
+    (0..150).map(function).collect()
 }
 
-/// Whether a process with this word in its command line is there.
-fn is_there(word: &str) -> Result<bool> {
-    let found = std::process::Command::new("pgrep").args(["-f", word]).output()?;
-    Ok(found.status.success())
+/// The compiler proper that works on this source, here or at a worker, as soon as there is one.
+fn compiler_of(source: &str, is_here: bool, project: &Path) -> Result<Pid> {
+    let what = format!(
+        "a compiler of {source}, {}",
+        if is_here { "here" } else { "at a worker" }
+    );
+    waiting::until(&what, Duration::from_secs(30), || {
+        let found = Command::new("pgrep")
+            .args(["-f", &format!("cc1 .*{source}")])
+            .output()?;
+        let processes = String::from_utf8(found.stdout)?;
+        let is_meant = |process: &&str| {
+            let directory = fs::read_link(format!("/proc/{process}/cwd"));
+            directory.is_ok_and(|directory| (directory == project) == is_here)
+        };
+        let process = processes.lines().find(is_meant);
+        Ok(process.and_then(|process| Pid::from_raw(process.parse().ok()?)))
+    })
 }
 
-/// Whoever is first makes the object, and of the other nothing is left.
+/// Whoever is first makes the object, and of the other nothing is left: neither a process, though it stands still, nor a
+/// temporary file.
 #[test]
 fn a_worker_and_this_machine_race() -> Result<()> {
     let farrier = Farrier::start()?;
     let user = of_reclient(&farrier)?;
-    let (far, near) = ("61.0173", "61.0271");
-    script(&user.at("project/far.sh"), &sleeps(far))?;
-    script(&user.at("project/near.sh"), &sleeps(near))?;
-    let plain = user.build(&user.at("project"), "gcc -c a.c -o plain.o")?;
-    ensure!(plain.is_empty());
-    let plain = fs::read(user.at("project/plain.o"))?;
-    for (wrapper, seconds) in [
-        ("-remote_wrapper=./far.sh", far),
-        ("-local_wrapper=./near.sh", near),
-    ] {
-        let begun = Instant::now();
-        let flags = format!("-labels=type=compile,compiler=gcc,lang=c -exec_strategy=racing {wrapper}");
-        rewrapped(&user, ".", &flags, "gcc -c a.c -o a.o")?;
-        ensure!(
-            fs::read(user.at("project/a.o"))? == plain,
-            "{wrapper}: another object"
+    let project = user.at("project").canonicalize()?;
+    let temporary = user.at("tmp");
+    fs::create_dir(&temporary)?;
+    for (source, is_here) in [("stopped_here.c", true), ("stopped_there.c", false)] {
+        fs::write(project.join(source), long_source(source.trim_end_matches(".c")))?;
+        user.build(&project, &format!("gcc -O2 -c {source} -o plain.o"))?;
+        let flags = format!(
+            "rewrapper -exec_root={} -labels=type=compile,compiler=gcc,lang=c -exec_strategy=racing",
+            project.display()
         );
-        fs::remove_file(user.at("project/a.o"))?;
-        let goes_on = format!("the end of what has lost beside {wrapper}");
-        waiting::until(&goes_on, Duration::from_secs(20), || {
-            Ok((!is_there(seconds)?).then_some(()))
+        let line = format!(
+            "TMPDIR={} {flags} -- gcc -O2 -c {source} -o a.o",
+            temporary.display()
+        );
+        let stopped = thread::scope(|scope| {
+            let building = scope.spawn(|| user.build(&project, &line));
+            let stopped = compiler_of(source, is_here, &project)?;
+            kill_process(stopped, Signal::STOP)?;
+            building.join().expect("it does not panic")?;
+            anyhow::Ok(stopped)
         })?;
         ensure!(
-            begun.elapsed() < Duration::from_secs(40),
-            "{wrapper}: the loser was waited for"
+            fs::read(project.join("a.o"))? == fs::read(project.join("plain.o"))?,
+            "{source}: another object"
         );
+        fs::remove_file(project.join("a.o"))?;
+        waiting::until("the end of the loser", Duration::from_secs(20), || {
+            Ok(test_kill_process(stopped).is_err().then_some(()))
+        })?;
     }
+    ensure!(!project.join("a.o").exists(), "the loser has gone on");
     // What is wrong is said once, by whoever knows it.
-    fs::write(user.at("project/wrong.c"), "int f(void) { return nothing; }\n")?;
+    fs::write(project.join("wrong.c"), "int f(void) { return nothing; }\n")?;
     let line = format!(
         "rewrapper -exec_root={} -labels=type=compile,compiler=gcc,lang=c -exec_strategy=racing -- gcc -c wrong.c -o wrong.o \
          2>said; test $? = 1 && test $(grep -c 'error:' said) = 1 && test ! -e wrong.o",
-        user.at("project").display()
+        project.display()
     );
-    user.build(&user.at("project"), &line)?;
+    user.build(&project, &line)?;
     let statuses = statuses(&user)?;
-    assert_eq!(statuses, ["RACING_LOCAL", "RACING_REMOTE", "NON_ZERO_EXIT"]);
+    assert_eq!(statuses, ["RACING_REMOTE", "RACING_LOCAL", "NON_ZERO_EXIT"]);
     Ok(())
 }
 
@@ -307,7 +341,7 @@ fn failures_are_kept_where_that_is_wanted() -> Result<()> {
     compile(&[])?;
     let steps = user.steps_of_recc()?;
     ensure!(
-        steps[..4] == ["local", "hit", "local", "local"] && !steps[4..].contains(&"hit".to_owned()),
+        steps[..4] == ["local", "hit", "local", "local, not kept"] && !steps[4..].contains(&"hit".to_owned()),
         "{steps:?}"
     );
     Ok(())

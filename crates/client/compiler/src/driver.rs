@@ -20,6 +20,7 @@ use crate::{Caution, Invocation, Kind, Language, NotOurs, Preprocessing, Step, e
 
 use self::command::Command;
 use self::goal::Goal;
+use self::role::Side;
 
 /// Reads a driver's command line.
 pub(crate) fn parse(tool: ToolName, arguments: &[String], invocation: &Invocation) -> Result<Step, NotOurs> {
@@ -185,7 +186,11 @@ impl Command {
             && (goal.compiles() && compiles || goal == Goal::Link && self.link_time_optimization)
             && !self.compilation_directory
             && !self.maps(invocation);
-        by_lines || by_counters || by_debug || self.names_directory || goal == Goal::Header
+        // gcc writes it into the streams for the linker; with a record of what was optimised, clang writes where that is.
+        let by_streams = self.link_time_optimization && !self.is_clang() && compiles && goal.compiles();
+        let by_record = self.is_clang() && self.sides.contains(&Side::OptimizationRecord);
+        let by_other_means = by_streams || by_record || self.names_directory;
+        by_lines || by_counters || by_debug || by_other_means || goal == Goal::Header
     }
 
     /// Whether a map replaces the whole working directory, by both names that it may have. A map of a directory above

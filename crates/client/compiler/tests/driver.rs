@@ -148,7 +148,7 @@ fn files_beside_the_product() {
         gcc --coverage a.o -o d/prog => Link | in a.o | out d/prog
         gcc -flto --coverage a.c -o prog => not ours: `-flto`: files beside objects that the linker makes
         gcc -c -fsave-optimization-record a.c => Compile C | a.c | out a.o a.c.opt-record.json.gz? a.opt-record.json.gz?
-        clang -c -fsave-optimization-record a.c => Compile C | a.c | out a.o a.opt.yaml?
+        clang -c -fsave-optimization-record a.c => Compile C | a.c | out a.o a.opt.yaml? | cwd
         gcc -c -Wa,-a=a.lst a.c => Compile C | a.c | out a.lst a.o
         gcc -c -Wa,-adhln a.c => Compile C | a.c | out a.o | [Talkative]
         gcc -S -Wa,-a=a.lst a.c => CompileToAssembly C | a.c | out a.s
@@ -412,6 +412,13 @@ fn the_working_directory_in_the_product() {
         ("gcc -c -g s.s", true),
         ("clang -c -fcoverage-mapping a.c", true),
         ("clang -c -MJ x.json a.c", true),
+        ("clang -c -gno-inline-line-tables a.c", true),
+        ("clang -c -fsave-optimization-record a.c", true),
+        ("gcc -c -fsave-optimization-record a.c", false),
+        ("gcc -c -flto a.c", true),
+        ("gcc -c -flto -fno-lto a.c", false),
+        ("clang -c -flto a.c", false),
+        ("gcc -flto a.o", false),
         ("gcc h.h", true),
     ] {
         assert_eq!(step(line).embeds_directory, expected, "{line}");

@@ -47,7 +47,7 @@ impl Failures {
 
     /// Remembers how an action failed, if that follows from its inputs.
     pub(crate) fn add(&self, action: ActionDigest, failure: Failure) -> bool {
-        if !follows_from_inputs(&failure) {
+        if !failure.follows_from_inputs() {
             return false;
         }
         let mut known = self.known.lock();
@@ -109,17 +109,19 @@ const OF_THE_MACHINE: [&str; 35] = [
     "imed out",
 ];
 
-/// Whether the same inputs fail in the same way the next time, as far as what was said tells. In another language than
-/// English it tells nothing.
-pub(crate) fn follows_from_inputs(failure: &Failure) -> bool {
-    let bytes = failure.output.len() + failure.error_output.len();
-    let Ok(said) = std::str::from_utf8(&failure.error_output) else {
-        return false;
-    };
-    failure.exit_code == EXIT_WRONG_INPUT
-        && bytes <= FAILURE_BYTES_MAX
-        && OF_INPUTS.iter().any(|words| said.contains(words))
-        && !OF_THE_MACHINE.iter().any(|words| said.contains(words))
+impl Failure {
+    /// Whether the same inputs fail in the same way the next time, as far as what was said tells. In another language than
+    /// English it tells nothing.
+    pub(crate) fn follows_from_inputs(&self) -> bool {
+        let bytes = self.output.len() + self.error_output.len();
+        let Ok(said) = std::str::from_utf8(&self.error_output) else {
+            return false;
+        };
+        self.exit_code == EXIT_WRONG_INPUT
+            && bytes <= FAILURE_BYTES_MAX
+            && OF_INPUTS.iter().any(|words| said.contains(words))
+            && !OF_THE_MACHINE.iter().any(|words| said.contains(words))
+    }
 }
 
 #[cfg(test)]
@@ -212,10 +214,10 @@ mod tests {
             ),
             (1, "gcc: Fehler: nicht erkannte Kommandozeilenoption\n", false),
         ] {
-            assert_eq!(follows_from_inputs(&failure(exit_code, said)), expected, "{said}");
+            assert_eq!(failure(exit_code, said).follows_from_inputs(), expected, "{said}");
         }
         let long = "error: ".repeat(FAILURE_BYTES_MAX);
-        assert!(!follows_from_inputs(&failure(1, &long)));
+        assert!(!failure(1, &long).follows_from_inputs());
     }
 
     #[test]

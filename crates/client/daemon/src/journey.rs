@@ -22,10 +22,10 @@ use crate::attempt::observed::Observer;
 use crate::attempt::{Fetched, Whole, cached, here, remote, show};
 use crate::counts::{How, Record};
 use crate::daemon::{Asked, Daemon, Finished};
-use crate::failures;
+use crate::failures::Failure;
 use crate::link::Link;
 use crate::not_executed::NotExecuted;
-use crate::plan::{Plan, Subject, Why, is_link, may_read_input, reads_input, strategy};
+use crate::plan::{Plan, PlannedOutput, Sort, Subject, Why, may_read_input, reads_input, sort, strategy};
 use crate::tool::{self, first_words};
 use crate::uploads::Upload;
 use crate::wanted::Wanted;
@@ -189,14 +189,15 @@ impl Done {
 async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io::Result<Done> {
     let start = Instant::now();
     let wanted = &asked.wanted;
-    if wanted.settings.count_link_hits && is_link(&asked.request) {
+    let is_only_asked = wanted.settings.no_execute || wanted.settings.compare;
+    if wanted.settings.count_link_hits && !is_only_asked && sort(&asked.request) == Sort::Link {
         return counted::run(daemon, asked, link).await;
     }
     let takes_known = wanted.takes_known() && !wanted.settings.no_execute && !wanted.settings.compare;
     let mut looked_up = None;
     if takes_known && let Some(subject) = link.meanwhile(daemon.recall(asked)).await? {
         let planning = start.elapsed();
-        if let Some(outcome) = known(daemon, wanted, &subject, link).await? {
+        if let Some(outcome) = known(daemon, asked, &subject, link).await? {
             return Ok(Done {
                 subject: Some(subject),
                 planning,
@@ -213,7 +214,7 @@ async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io:
     let planning = begun.elapsed();
     let is_new = looked_up != Some(plan.subject.action_digest);
     let known = match takes_known && is_new {
-        true => known(daemon, wanted, &plan.subject, link).await?,
+        true => known(daemon, asked, &plan.subject, link).await?,
         false => None,
     };
     let outcome = match known {
@@ -249,28 +250,41 @@ fn not_comparable(wanted: &Wanted, plan: &Plan) -> Option<&'static str> {
 /// The cache: of this machine, then of the server.
 async fn known(
     daemon: &Arc<Daemon>,
-    wanted: &Wanted,
+    asked: &Asked,
     subject: &Subject,
     link: &mut Link,
 ) -> io::Result<Option<Outcome>> {
-    match fetched(daemon, wanted, subject, link).await? {
-        Some(fetched) => shown(daemon, link, wanted, subject, fetched, How::Hit)
+    let wanted = &asked.wanted;
+    match fetched(daemon, asked, subject, link).await? {
+        Some(fetched) if fetched.may_be_taken() => shown(daemon, link, wanted, subject, fetched, How::Hit)
             .await
             .map(Some),
-        None => Ok(None),
+        _ => Ok(None),
     }
+}
+
+/// Nothing lies where an output would be.
+fn makes_nothing(subject: &Subject) -> bool {
+    let is_absent = |output: &PlannedOutput| output.path.symlink_metadata().is_err();
+    subject.outputs.iter().all(is_absent)
+}
+
+/// Whether a failure is a result: it is wanted, it follows from what was read, and it has left nothing (a make rule, for
+/// example) that whoever takes it would not get.
+fn is_kept_failure(plan: &Plan, failure: &Failure) -> bool {
+    plan.keeps_failures && !plan.is_declared && failure.follows_from_inputs() && makes_nothing(&plan.subject)
 }
 
 /// What the cache knows of a command, all of it here.
 async fn fetched(
     daemon: &Arc<Daemon>,
-    wanted: &Wanted,
+    asked: &Asked,
     subject: &Subject,
     link: &mut Link,
 ) -> io::Result<Option<Fetched>> {
-    // A compiler that fails removes what was there.
-    let makes_nothing = |path: &Path| path.symlink_metadata().is_err();
-    let takes_failures = wanted.takes_failures() && subject.outputs.iter().all(|it| makes_nothing(&it.path));
+    let wanted = &*asked.wanted;
+    let takes_failures =
+        wanted.takes_failures() && sort(&asked.request) != Sort::Link && makes_nothing(subject);
     if let Some(here) = &daemon.here
         && let Some(fetched) = link.meanwhile(here.known(subject, takes_failures)).await?
     {
@@ -388,14 +402,11 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
 /// Keeps what a run here has made, if it is to be kept.
 fn kept(daemon: &Daemon, server: Server, wanted: &Wanted, plan: &Plan, ran: here::Ran) -> How {
     let (service, subject) = (&daemon.service, &plan.subject);
-    let keeps_failures = wanted.keeps_own() && plan.not_kept_here.is_none() && !plan.is_declared;
+    let keeps_failures =
+        plan.is_probe && wanted.keeps_own() && plan.not_kept_here.is_none() && !plan.is_declared;
     let is_remembered = |failure| keeps_failures && daemon.failures.add(subject.action_digest, failure);
     let upload = match &ran.failure {
-        Some(failure)
-            if plan.keeps_failures && !plan.is_declared && failures::follows_from_inputs(failure) =>
-        {
-            Upload::of(plan, Whole::failed(failure))
-        }
+        Some(failure) if is_kept_failure(plan, failure) => Upload::of(plan, Whole::failed(failure)),
         _ => ran.upload,
     };
     match upload {

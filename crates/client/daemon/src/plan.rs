@@ -71,7 +71,7 @@ pub(crate) use self::subject::{Subject, recall};
 use self::toolchains::{Toolchain, Toolchains};
 use self::trees::Trees;
 use self::understood::Understood;
-pub(crate) use self::understood::{is_link, may_read_input, reads_input, strategy};
+pub(crate) use self::understood::{Sort, may_read_input, reads_input, sort, strategy};
 pub(crate) use self::why::Why;
 use crate::colours;
 use crate::tool::{first_words, variable};
@@ -101,6 +101,8 @@ pub(crate) struct Plan {
     pub(crate) elsewhere: Option<PathBuf>,
     /// It asks the compiler something, and compiles nothing: done here sooner than anywhere else.
     pub(crate) is_probe: bool,
+    /// It links.
+    pub(crate) is_link: bool,
     /// It is over here before a worker would have what it reads.
     pub(crate) is_quick: bool,
     /// That it fails is a result that is to be kept.
@@ -201,6 +203,7 @@ pub(crate) fn plan(
     let Inputs {
         mut builder,
         files,
+        needs_root,
         unsure,
         mut grounds,
         is_excluded,
@@ -208,7 +211,7 @@ pub(crate) fn plan(
         own_program,
         made_with,
         wrapped,
-    } = looked.inputs()?;
+    } = looked.inputs(&outputs)?;
     let dated = dated::dated(&files, |name| variable(request, name));
     if declared::makes_directories(asked) {
         declared
@@ -225,7 +228,7 @@ pub(crate) fn plan(
         grounds.directory(parent);
     }
 
-    let mut environment = Environment::of(request, &step, &made_with, looked.needs_root)?;
+    let mut environment = Environment::of(request, &step, &made_with, needs_root)?;
     environment.set(wanted.variables(request))?;
     let named = own_program.as_deref().unwrap_or(program);
     let words = arguments(renamed.as_deref().unwrap_or(&request.arguments), named)?;
@@ -240,11 +243,11 @@ pub(crate) fn plan(
         && !is_declared
         && !is_wrapped
         && !asked.keep_absolute_paths;
-    let moved = match wanted.is_path_independent && looked.needs_root && is_plain {
+    let moved = match wanted.is_path_independent && needs_root && is_plain {
         true => looked.moved(&files, &arguments, &environment.variables)?,
         false => None,
     };
-    let (platform, worker) = looked.properties(moved.is_some())?;
+    let (platform, worker) = looked.properties(needs_root, moved.is_some())?;
     let map = moved
         .as_ref()
         .filter(|_| !step.sources.is_empty())
@@ -269,9 +272,10 @@ pub(crate) fn plan(
             &made_with.fingerprint[..],
             // Whoever finds out all that a command reads has not the same action, though it may look the same.
             if is_declared || is_excluded { DECLARED } else { b"" },
+            // What is not declared is not looked at, and may change with the packages of this machine.
+            &host(knowledge).filter(|_| is_declared).unwrap_or_default(),
             asked.salt.as_deref().unwrap_or_default().as_bytes(),
             called(&step, request),
-            &wrapped.salt,
             moved.as_ref().map_or(&[], |_| MARK),
         ]
         .concat(),
@@ -309,8 +313,10 @@ pub(crate) fn plan(
         sources: built.sources,
         elsewhere,
         is_probe: probe::is_probe(&step),
+        is_link: step.kind == Kind::Link,
         is_quick: probe::is_probe(&step) || step.kind == Kind::List,
-        keeps_failures: asked.store_failures,
+        // A link reads libraries that only libraries name, and only one that ends well says which.
+        keeps_failures: asked.store_failures && step.kind != Kind::Link,
         is_declared,
         not_kept_here: permitted::not_kept_here(
             is_excluded,
@@ -334,7 +340,7 @@ struct Looked<'a> {
     step: &'a Step,
     /// A front end has declared what it reads.
     is_declared: bool,
-    /// Its result depends on where its tree is, unless that is mapped away.
+    /// Its words alone say that its result depends on where its tree is.
     needs_root: bool,
 }
 
@@ -367,13 +373,13 @@ impl Looked<'_> {
     }
 
     /// What the result is known by, and what a worker must have besides.
-    fn properties(&self, is_moved: bool) -> Result<(Properties, Properties), Why> {
+    fn properties(&self, needs_root: bool, is_moved: bool) -> Result<(Properties, Properties), Why> {
         let mut platform = platform(self.knowledge, &self.wanted.settings, self.step.kind);
         let mut worker = match self.wanted.strategy {
             Strategy::Local => Vec::new(),
             _ => self.knowledge.worker(),
         };
-        if self.needs_root {
+        if needs_root {
             let root = (ROOT_PROPERTY.to_owned(), text(self.layout.root())?.to_owned());
             match is_moved {
                 // It has to be made there, and is the same as anywhere.
@@ -400,6 +406,12 @@ impl Looked<'_> {
             tracing::debug!(step = subject.name, %why, "it is found out again the next time");
         }
     }
+}
+
+/// Which packages this machine has, if anybody can say.
+fn host(knowledge: &Knowledge) -> Option<Vec<u8>> {
+    let tools = knowledge.host_tools.lock().fingerprint().ok().flatten();
+    tools.map(|tools| tools.as_str().as_bytes().to_vec())
 }
 
 /// Whether the command line names files of the tree by absolute paths, which may show in the result.

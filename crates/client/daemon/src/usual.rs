@@ -73,7 +73,15 @@ fn mean(usual: Option<Duration>, took: Duration) -> Duration {
 /// is late.
 fn local_start(times: Times, bias: f64) -> Duration {
     match (times.elsewhere, times.here) {
-        (Some(elsewhere), Some(here)) if elsewhere < here => elsewhere.mul_f64(2.0 * bias.clamp(0.0, 10.0)),
+        (Some(elsewhere), Some(here)) if elsewhere < here => {
+            // What is no number is nobody's wish.
+            let bias = if bias.is_nan() {
+                USUAL_BIAS
+            } else {
+                bias.clamp(0.0, 10.0)
+            };
+            elsewhere.mul_f64(2.0 * bias)
+        }
         _ => Duration::ZERO,
     }
 }
@@ -105,6 +113,7 @@ mod tests {
         check(Some(100), Some(1000), 10.0, 2000);
         check(Some(100), Some(1000), f64::MAX, 2000);
         check(Some(100), Some(1000), -1.0, 0);
+        check(Some(100), Some(1000), f64::NAN, 150);
     }
 
     #[test]

@@ -160,12 +160,24 @@ impl Wanted {
         if self.unlike_here == Unlike::Read {
             return Some("env_set");
         }
+        // What it reads nobody knows, and nothing else is to make the result.
+        if self.strategy == Strategy::Local && !self.settings.local_wrapper.is_empty() {
+            return Some("local_wrapper");
+        }
         if self.scans_otherwise {
             return Some("env_scan");
         }
         // Words of a record that only a front end writes.
         rest.log_env = false;
         rest.first_beyond(&DONE)
+    }
+
+    /// What is put before the command where a worker runs it.
+    pub(crate) fn wrapper_elsewhere(&self) -> &[OsString] {
+        match self.strategy {
+            Strategy::Local => &[],
+            _ => &self.settings.remote_wrapper,
+        }
     }
 
     /// Whether something is put before the command, here or elsewhere.
@@ -212,7 +224,8 @@ impl Wanted {
     /// Whether a known failure is taken as well. Whoever keeps none has no use for those of others either: it may have been
     /// the machine's.
     pub(crate) fn takes_failures(&self) -> bool {
-        self.settings.store_failures && !self.settings.ignore_failures
+        let is_declared = self.declares_all() || self.settings.inputs_override.is_some();
+        self.settings.store_failures && !self.settings.ignore_failures && !is_declared
     }
 
     /// Whether what this machine makes is kept. What a worker makes is, unless the command is uncacheable.

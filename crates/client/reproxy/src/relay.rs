@@ -7,6 +7,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -254,7 +255,10 @@ fn find(wrapper: &OsStr, request: &Request) -> PathBuf {
     let path = path.map(|(_, value)| value.as_os_str()).unwrap_or_default();
     let found = std::env::split_paths(path)
         .map(|directory| request.directory.join(directory).join(wrapper))
-        .find(|candidate| candidate.is_file());
+        .find(|candidate| {
+            let found = candidate.metadata();
+            found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+        });
     found.unwrap_or_else(|| request.directory.join(wrapper))
 }
 

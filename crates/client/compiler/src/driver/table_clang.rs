@@ -116,6 +116,13 @@ pub(super) static ROWS: Table<Role> = Table::new(&[
     row("-mrelax-all", Nothing, Facts),
     row("-MV", Nothing, Ignore),
     row("-MJ", Separate, CompilationDatabase),
+    // By itself, it has debug information made.
+    row("-gno-inline-line-tables", Nothing, Debug),
+    row(
+        "-fembed-bitcode",
+        Prefix,
+        Refuse("the command line is in the object, with the directory in it"),
+    ),
     row("-serialize-diagnostics", Separate, Written),
     row("--serialize-diagnostics", Separate, Written),
     row("-fcrash-diagnostics", MaybeEquals, Ignore),

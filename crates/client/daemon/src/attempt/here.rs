@@ -1,10 +1,11 @@
 //! By this machine: the wrapper runs the real tool, and what comes of it is kept.
 
+use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use action::ActionDigest;
 use daemon_api::{Answer, End, Report};
@@ -22,6 +23,9 @@ use crate::link::Link;
 use crate::outputs::{self, directory};
 use crate::plan::{Plan, Why};
 use crate::uploads::Upload;
+
+/// How long a command that is ended may take to remove its temporary files.
+const TIDIES_UP_WITHIN: Duration = Duration::from_millis(100);
 
 /// How a command ended here.
 pub(crate) struct Ran {
@@ -261,15 +265,18 @@ impl Child {
         })
     }
 
-    /// Ends it, with all that it has started.
-    pub(crate) fn kill(&self) {
-        self.signal(Signal::KILL);
+    /// Ends it, with all that it has started. It may remove its temporary files, unless it takes long for that.
+    pub(crate) fn end(&self, since: Duration) {
+        self.signal(match since < TIDIES_UP_WITHIN {
+            true => Signal::TERM,
+            false => Signal::KILL,
+        });
     }
 
-    /// Whether something of it is left.
+    /// Whether something of it is left that does something. What nobody waits for stays in the list of processes.
     pub(crate) fn is_there(&self) -> bool {
         self.group
-            .is_some_and(|group| test_kill_process_group(group).is_ok())
+            .is_some_and(|group| test_kill_process_group(group).is_ok() && has_living(group))
     }
 
     fn signal(&self, signal: Signal) {
@@ -278,5 +285,46 @@ impl Child {
             Some(group) => kill_process_group(group, signal),
             None => pidfd_send_signal(&self.handle, signal),
         };
+    }
+}
+
+/// Whether a process of this group is more than a trace.
+fn has_living(group: Pid) -> bool {
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return true;
+    };
+    let group = group.as_raw_nonzero().to_string();
+    processes.flatten().any(|process| {
+        let stat = fs::read_to_string(process.path().join("stat")).unwrap_or_default();
+        is_living(&stat, &group)
+    })
+}
+
+/// What `stat` says: after the name in parentheses, which may be anything, the state, the parent and the group.
+fn is_living(stat: &str, group: &str) -> bool {
+    let mut words = stat
+        .rsplit_once(") ")
+        .map_or("", |(_, rest)| rest)
+        .split_whitespace();
+    let state = words.next();
+    words.nth(1) == Some(group) && !matches!(state, Some("Z" | "X"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_waits_for_does_nothing_any_more() {
+        for (stat, expected) in [
+            ("12 (cc1) R 1 77 5 0 -1", true),
+            ("12 (a) b) (c) D 1 77 5", true),
+            ("12 (cc1) Z 1 77 5", false),
+            ("12 (cc1) X 1 77 5", false),
+            ("12 (cc1) R 77 78 77", false),
+            ("", false),
+        ] {
+            assert_eq!(is_living(stat, "77"), expected, "{stat}");
+        }
     }
 }

@@ -99,6 +99,16 @@ impl Fetched {
             .collect()
     }
 
+    /// A success, or a failure that others would have as well.
+    pub(crate) fn may_be_taken(&self) -> bool {
+        let failure = || Failure {
+            exit_code: self.exit_code,
+            output: self.output.to_vec(),
+            error_output: self.error_output.to_vec(),
+        };
+        self.exit_code == 0 || failure().follows_from_inputs()
+    }
+
     /// What the command printed.
     pub(crate) fn output(&self) -> &[u8] {
         &self.output

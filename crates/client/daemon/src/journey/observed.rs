@@ -55,7 +55,7 @@ pub(super) async fn done(
                 }
             };
             let planning = begun.elapsed();
-            if let Some(fetched) = fetched(daemon, wanted, &plan.subject, link).await? {
+            if let Some(fetched) = fetched(daemon, asked, &plan.subject, link).await? {
                 make_directories(prediction);
                 let outcome = shown(daemon, link, wanted, &plan.subject, fetched, How::Hit).await?;
                 return Ok(Done {

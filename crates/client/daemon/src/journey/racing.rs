@@ -21,14 +21,14 @@ use crate::daemon::{Asked, Daemon};
 use crate::limits::LOSER_GONE_WITHIN;
 use crate::link::Link;
 use crate::not_executed::NotExecuted;
-use crate::plan::{Plan, is_link};
+use crate::plan::Plan;
 use crate::usual::USUAL_BIAS;
 use crate::wanted::Wanted;
 
 /// How often a run that has lost is told so: it may be about to begin.
 const END_EVERY: Duration = Duration::from_millis(5);
 /// How often it is looked whether it has gone.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// How a race ended.
 pub(super) enum Raced {
@@ -49,6 +49,8 @@ pub(super) fn may_race(wanted: &Wanted, plan: &Plan) -> bool {
     let outputs = &plan.subject.outputs;
     wanted.strategy == Strategy::Racing
         && wanted.input.is_none()
+        // A wrapper may start what leaves its process group, and would go on.
+        && !wanted.is_wrapped()
         && plan.elsewhere.is_none()
         && !plan.is_declared
         && !plan.is_quick
@@ -66,7 +68,7 @@ pub(super) async fn run(
     link: &mut Link,
 ) -> io::Result<Raced> {
     let wanted = &*asked.wanted;
-    let kind = (plan.subject.program.clone(), is_link(&asked.request));
+    let kind = (plan.subject.program.clone(), plan.is_link);
     let bias = daemon.rules.racing_bias.unwrap_or(USUAL_BIAS);
     let delay = daemon.usual.local_start(&kind, bias);
     link.say(&Answer::Waiting).await?;
@@ -167,10 +169,11 @@ async fn ended(
     mut here: Pin<&mut impl Future<Output = io::Result<Seen>>>,
     child: &OnceLock<Child>,
 ) -> io::Result<Seen> {
+    let mut begun = None;
     loop {
         // It may be that it waits for a place among make's jobs and has not begun.
         if let Some(child) = child.get() {
-            child.kill();
+            child.end(begun.get_or_insert_with(Instant::now).elapsed());
         }
         tokio::select! {
             seen = &mut here => return seen,
@@ -188,7 +191,7 @@ async fn gone(child: &Child) {
             tracing::warn!("a command that has lost its race does not end");
             return;
         }
-        child.kill();
+        child.end(since.elapsed());
         sleep(LOOK_EVERY).await;
     }
 }

@@ -131,14 +131,9 @@ impl<'a> ActionBuilder<'a> {
         Ok(file)
     }
 
-    /// What a file is that is no input.
-    pub(super) fn digest(&self, path: &Path) -> Result<FileDigest, Why> {
-        self.digests.get(path).map_err(|error| unreadable(path, &error))
-    }
-
     /// Adds a file that is not in the tree and that every machine has one of.
     pub(crate) fn host_file(&mut self, path: &Path) -> Result<FileDigest, Why> {
-        let file = self.digest(path)?;
+        let file = self.digests.get(path).map_err(|error| unreadable(path, &error))?;
         self.beside.push((path.to_owned(), file.digest));
         Ok(file)
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use compiler::{Kind, ResponseFiles, Step};
+use compiler::{DirectoryKind, Kind, ResponseFiles, Step, Tool};
 use daemon_api::Request;
 use step_memory::Grounds;
 
@@ -25,6 +25,8 @@ pub(crate) struct Reads {
     pub(crate) files: Vec<PathBuf>,
     /// Directories that it looks into.
     pub(crate) directories: Vec<PathBuf>,
+    /// The absolute working directory gets into the product by what is read.
+    pub(crate) names_directory: bool,
     /// Why the scan was not sure and the compiler was asked.
     pub(crate) unsure: Option<String>,
     /// What all of this rests on, beside the files and directories themselves.
@@ -51,7 +53,12 @@ pub(crate) struct ResponseFilesOf<'a>(pub(crate) &'a Path);
 
 impl ResponseFiles for ResponseFilesOf<'_> {
     fn read(&self, path: &Path) -> Option<Vec<u8>> {
-        let file = File::open(self.0.join(path)).ok()?;
+        let path = self.0.join(path);
+        // A pipe would be waited for, and what is read of it is gone.
+        if !path.metadata().ok()?.is_file() {
+            return None;
+        }
+        let file = File::open(path).ok()?;
         let mut bytes = Vec::new();
         file.take(RESPONSE_FILE_BYTES_MAX + 1)
             .read_to_end(&mut bytes)
@@ -65,6 +72,9 @@ const NAMES_TIME: [&[u8]; 3] = [b"__DATE__", b"__TIME__", b"__TIMESTAMP__"];
 
 /// What makes an assembler read a file that no make rule names, and a preprocessor ask for files that it does not read.
 const NAMES_FILES: [&[u8]; 4] = [b"incbin", b".include", b"#embed", b"__has_include"];
+
+/// What in assembly says which line of which source is meant.
+const LINES: &[u8] = b".loc";
 
 /// How compilers call standard input where they need a name.
 const INPUT: &str = "<stdin>";
@@ -157,7 +167,37 @@ pub(crate) fn inputs(
         .iter()
         .flat_map(|preprocessing| &preprocessing.directories);
     reads.directories = directories.map(|directory| directory.path.clone()).collect();
+    reads.names_directory = has_lines(request, step) || is_made_absolute(&reads.files, request, step);
     Ok(reads)
+}
+
+/// Whether assembly says of which lines it is: then the assembler writes debug information, without being asked.
+fn has_lines(request: &Request, step: &Step) -> bool {
+    let says = |source: &PathBuf| {
+        let text = std::fs::read(request.directory.join(source));
+        text.is_ok_and(|text| contains(&text, LINES))
+    };
+    step.kind == Kind::Assemble && step.sources.iter().any(says)
+}
+
+/// Whether gcc calls a header by its absolute path: one of a directory of the system's, where that is the shorter name.
+fn is_made_absolute(files: &[PathBuf], request: &Request, step: &Step) -> bool {
+    let directories = step
+        .preprocessing
+        .iter()
+        .flat_map(|preprocessing| &preprocessing.directories);
+    let is_of_system = |kind| matches!(kind, DirectoryKind::System | DirectoryKind::After);
+    let of_system: Vec<_> = directories
+        .filter(|directory| is_of_system(directory.kind) && directory.path.is_relative())
+        .map(|directory| &*directory.path)
+        .collect();
+    let is_longer = |path: &&PathBuf| {
+        let found = path.strip_prefix(&request.directory).unwrap_or(path);
+        let is_of_system = of_system.iter().any(|directory| found.starts_with(directory));
+        let whole = || request.directory.join(found).canonicalize();
+        is_of_system && whole().is_ok_and(|whole| whole.as_os_str().len() <= found.as_os_str().len())
+    };
+    step.tool == Tool::GccDriver && !of_system.is_empty() && files.iter().any(|path| is_longer(&path))
 }
 
 /// Says why a file has words in it by which more is read than the compiler tells, or by which the result is never the same.

@@ -1,7 +1,11 @@
 //! Everything that a command reads, as its action has it: what is found, what is declared, what it is made with, what comes on
 //! standard input and what a front end puts before it.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+use compiler::Tool;
+use settings::Strategy;
 
 use step_memory::Grounds;
 
@@ -11,7 +15,7 @@ use super::layout::Place;
 use super::toolchains::Toolchain;
 use super::why::Why;
 use super::wrapped::{self, Wrapped};
-use super::{Looked, declared, discover, probe, seat};
+use super::{Looked, PlannedOutput, declared, discover, probe, seat};
 use crate::tool::variable;
 
 /// What it reads.
@@ -20,6 +24,8 @@ pub(super) struct Inputs<'a> {
     pub(super) builder: ActionBuilder<'a>,
     /// What was found, as the command names it.
     pub(super) files: Vec<PathBuf>,
+    /// Its result depends on where its tree is, unless that is mapped away.
+    pub(super) needs_root: bool,
     /// Why the compiler was asked, if it was.
     pub(super) unsure: Option<String>,
     pub(super) grounds: Grounds,
@@ -35,7 +41,7 @@ pub(super) struct Inputs<'a> {
 
 impl<'a> Looked<'a> {
     /// Finds out what it reads. Reads files, and may run the compiler to ask it something.
-    pub(super) fn inputs(&self) -> Result<Inputs<'a>, Why> {
+    pub(super) fn inputs(&self, outputs: &[PlannedOutput]) -> Result<Inputs<'a>, Why> {
         let Looked {
             knowledge,
             request,
@@ -48,9 +54,10 @@ impl<'a> Looked<'a> {
         } = *self;
         let asked = &wanted.settings;
         let mut read = self.found()?;
+        let needs_root = self.needs_root || read.names_directory;
         let is_excluded = declared::leave_out(asked, layout, &mut read.files);
         let mut builder = ActionBuilder::new(layout, &knowledge.digests)
-            .seated(self.seat(&read))
+            .seated(self.seat(&read).filter(|_| !needs_root))
             .keeping_links(asked.preserve_symlink);
         read.add_to(&mut builder, &request.directory)?;
         let mut grounds = read.grounds;
@@ -58,12 +65,11 @@ impl<'a> Looked<'a> {
         let wrapper = wrapped.program.as_deref();
         let more = declared::More {
             wrapper,
-            made: self
-                .step
-                .outputs
-                .iter()
-                .map(|output| layout.absolute(&output.path))
-                .collect(),
+            // Of another tool nobody knows whether it reads what it has made before.
+            made: match self.step.tool {
+                Tool::Other => BTreeSet::new(),
+                _ => outputs.iter().map(|output| output.path.clone()).collect(),
+            },
         };
         let mut declared = declared::add(asked, &more, layout, &mut builder, &mut grounds)?;
         let own_program = declared::own_program(layout, program).filter(|_| is_declared);
@@ -90,6 +96,7 @@ impl<'a> Looked<'a> {
         Ok(Inputs {
             builder,
             files: read.files,
+            needs_root,
             unsure: read.unsure,
             grounds,
             is_excluded,
@@ -120,7 +127,8 @@ impl<'a> Looked<'a> {
     }
 
     fn seat(&self, read: &Reads) -> Option<seat::Seat> {
-        if self.needs_root {
+        // What is declared may look where it is, and here it finds that.
+        if self.is_declared && self.wanted.strategy == Strategy::Local {
             return None;
         }
         let arguments = self.request.arguments.iter().map(|word| &**word);
@@ -128,6 +136,8 @@ impl<'a> Looked<'a> {
         let directory = &self.request.directory;
         let found = read.files.iter();
         let files = found.map(|path| path.strip_prefix(directory).unwrap_or(path).as_os_str());
+        let directories = read.directories.iter().map(|path| path.as_os_str());
+        let files = files.chain(directories);
         let read = self.step.environment.iter().filter(|name| **name != "PWD");
         let read = read.filter_map(|name| variable(self.request, name));
         let given = self.wanted.variables(self.request);
@@ -135,7 +145,9 @@ impl<'a> Looked<'a> {
             .iter()
             .filter(|(name, _)| name != "PWD")
             .map(|(_, value)| &**value);
+        let wrapper = &self.wanted.settings.remote_wrapper;
         let words = arguments.chain(files).chain(read).chain(given);
+        let words = words.chain(wrapper.iter().map(|word| &**word));
         seat::wanted(&self.wanted.settings, self.layout, words)
     }
 }

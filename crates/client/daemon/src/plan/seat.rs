@@ -30,6 +30,10 @@ impl Seat {
         match below.strip_prefix(&self.from) {
             Ok(rest) if rest == Path::new("") => Cow::Borrowed(&self.to),
             Ok(rest) => Cow::Owned(self.to.join(rest)),
+            // What is above it is above it there, so that no name is left.
+            Err(_) if below != Path::new("") && self.from.starts_with(below) => {
+                Cow::Owned(self.to.components().take(below.components().count()).collect())
+            }
             Err(_) => Cow::Borrowed(below),
         }
     }
@@ -45,7 +49,7 @@ pub(super) fn wanted<'a>(
     let has_name = directory != Path::new("");
     // A link may lead there from anywhere.
     if asked.canonicalize_working_dir && has_name && !asked.preserve_symlink {
-        let leads_there = words.any(|word| leads_to(word.as_bytes(), directory.as_os_str().as_bytes()));
+        let leads_there = words.any(|word| leads_there(word.as_bytes(), directory));
         return (!leads_there).then(|| Seat {
             from: directory.to_owned(),
             to: any_directory(directory.components().count()),
@@ -68,16 +72,50 @@ fn any_directory(depth: usize) -> PathBuf {
     std::iter::once(ANY_DIRECTORY).chain(below).collect()
 }
 
-/// Whether a word has a path in it that comes to this directory from one above it.
-fn leads_to(word: &[u8], directory: &[u8]) -> bool {
-    let way = [b"/", directory].concat();
-    let ends = |next: Option<&u8>| next.is_none_or(|byte| !is_of_name(*byte));
-    let mut windows = word.windows(way.len()).enumerate();
-    windows.any(|(at, window)| window == way && ends(word.get(at + way.len())))
+/// Whether a word has a path in it that comes to this directory from above it, or to something beside it: below a directory in
+/// which it lies itself. A worker would go another way, or find nothing.
+fn leads_there(word: &[u8], directory: &Path) -> bool {
+    // Words of files named elsewhere are not looked at.
+    let names_words = word.first() == Some(&b'@');
+    let whole = [b"/", directory.as_os_str().as_bytes()].concat();
+    let has_whole = word.windows(whole.len()).any(|window| window == whole);
+    let mut paths = word.split(|byte| is_between_paths(*byte));
+    names_words || has_whole || paths.any(|path| turns_back(path, directory))
 }
 
-fn is_of_name(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte >= 0x80 || matches!(byte, b'_' | b'-' | b'.' | b'+')
+/// What stands between paths, and before them in options.
+fn is_between_paths(byte: u8) -> bool {
+    matches!(
+        byte,
+        b'=' | b',' | b':' | b';' | b'@' | b'"' | b'\'' | b'(' | b')'
+    ) || byte.is_ascii_whitespace()
+}
+
+/// Whether a path from the working directory goes up and then into something that lies in a directory above it, but for the root of
+/// the tree. There it may go anywhere but back.
+fn turns_back(path: &[u8], directory: &Path) -> bool {
+    let names: Vec<_> = directory
+        .components()
+        .map(|name| name.as_os_str().as_bytes())
+        .collect();
+    // How far it is up; and how far down from there.
+    let (mut up, mut down) = (0, 0);
+    for (number, part) in path.split(|byte| *byte == b'/').enumerate() {
+        // The first one may have an option before it: `-I..`.
+        let is = |what: &[u8]| part == what || number == 0 && part.ends_with(what);
+        if is(b"..") {
+            match down {
+                0 => up += 1,
+                _ => down -= 1,
+            }
+        } else if part.is_empty() || is(b".") {
+        } else if down == 0 && (up > names.len() || 0 < up && (up < names.len() || part == names[0])) {
+            return true;
+        } else {
+            down += 1;
+        }
+    }
+    false
 }
 
 #[cfg(test)]
@@ -130,7 +168,7 @@ mod tests {
         );
         check(
             "a/b/c",
-            &["-Ix/a/b/cc"],
+            &["-Ix/a/b/dd"],
             &[
                 "set_by_reclient/a/a",
                 "set_by_reclient/a/a/gen/a.h",
@@ -140,8 +178,49 @@ mod tests {
         );
         // It would not be found there.
         let stays = ["out/Debug", "out/Debug/gen/a.h", "base/b.h", "out/x"];
-        check("out/Debug", &["-I../../out/Debug/gen"], &stays);
-        check("out/Debug", &["--into=../../out/Debug"], &stays);
+        for word in [
+            "-I../../out/Debug/gen",
+            "--into=../../out/Debug",
+            "-I../gen",
+            "-Wl,-rpath,../lib",
+            "../Debug/gen",
+            "../../out/./Debug",
+            "../../out//Debug",
+            "../../out/x/../Debug",
+            "gen/../../x",
+            "@args",
+            "-DX=/p/out/Debug",
+            "../../../p/out/Debug",
+        ] {
+            check("out/Debug", &[word], &stays);
+        }
+        for word in [
+            "..",
+            "../..",
+            "-I../..",
+            "-I../../gen/../base",
+            "gen/../x",
+            "a..b/c",
+            "-O2",
+            "-I.",
+            "./x",
+        ] {
+            check("out/Debug", &[word], &deep);
+        }
+    }
+
+    #[test]
+    fn directories_above_have_no_names_either() {
+        let asked = |asked: &mut Settings| asked.canonicalize_working_dir = true;
+        let found = seated("a/b/c", &[], asked, &["a", "a/b", "a/b/c", "", "a/x"]);
+        let expected = [
+            "set_by_reclient",
+            "set_by_reclient/a",
+            "set_by_reclient/a/a",
+            "",
+            "a/x",
+        ];
+        assert_eq!(found, expected);
     }
 
     #[test]

@@ -10,7 +10,6 @@ use blob::Digest;
 use compiler::environment_names;
 use daemon_api::Request;
 use prost::Message;
-use settings::Strategy;
 use sha2::{Digest as _, Sha256};
 use step_memory::Key;
 use toolchain::ENVIRONMENT;
@@ -21,7 +20,7 @@ use super::moved::MARK;
 use super::toolchains::{LIBRARIES, Toolchain};
 use super::{Knowledge, Moved, PlannedOutput};
 use crate::service::FUNCTION;
-use crate::tool::{path_of, variable};
+use crate::tool::{find_named, path_of, variable};
 use crate::wanted::Wanted;
 
 /// What a command is known by: enough to look its result up, and to put it where it belongs.
@@ -104,11 +103,10 @@ pub(super) fn question(
     if let Some(input) = &wanted.input {
         optional("input", Some(OsStr::from_bytes(input)));
     }
-    // What is put before it depends on where it is to run.
-    optional(
-        "wrapped",
-        (wanted.is_wrapped() && wanted.strategy == Strategy::Local).then_some(OsStr::new("here")),
-    );
+    let wrapper = wanted.wrapper_elsewhere().first();
+    let found = wrapper.and_then(|wrapper| find_named(request, wrapper));
+    optional("wrapper", found.as_deref().map(Path::as_os_str));
+    optional("strategy", wrapper.map(|_| OsStr::new("elsewhere")));
     optional("declared", wanted.declares_all().then_some(OsStr::new("all")));
     optional("root", wanted.root.as_deref().map(Path::as_os_str));
     optional(

@@ -27,25 +27,44 @@ pub(crate) fn reads_input(request: &Request) -> bool {
         && parsed(request).is_ok_and(|step| step.stdin && permitted::check(&step, true).is_ok())
 }
 
-/// Whether a command links.
-pub(crate) fn is_link(request: &Request) -> bool {
-    parsed(request).is_ok_and(|step| step.kind == compiler::Kind::Link)
+/// What sort of command front ends may mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sort {
+    Compilation,
+    Link,
+    Other,
 }
 
-/// Where a command is to run, which a front end may say of each kind of command.
+/// What sort of command it is.
+pub(crate) fn sort(request: &Request) -> Sort {
+    match parsed(request).map(|step| step.kind) {
+        Ok(compiler::Kind::Link) => Sort::Link,
+        Ok(
+            compiler::Kind::Compile
+            | compiler::Kind::Assemble
+            | compiler::Kind::CompileToAssembly
+            | compiler::Kind::PrecompileHeader,
+        ) => Sort::Compilation,
+        _ => Sort::Other,
+    }
+}
+
+/// Where a command is to run, which a front end may say of each sort of command.
 pub(crate) fn strategy(request: &Request, wanted: &Wanted) -> Strategy {
     let here = &wanted.settings.cache_only;
+    // As a rule, and then nothing has to be looked at.
     if here.is_empty() {
         return wanted.strategy;
     }
-    let kind = match parsed(request) {
-        Ok(step) if step.kind == compiler::Kind::Link => Some(Kind::Link),
-        Ok(_) => Some(Kind::Compile),
-        Err(_) => None,
+    let is_for_here = match sort(request) {
+        Sort::Compilation => here.contains(&Kind::Compile),
+        Sort::Link => here.contains(&Kind::Link),
+        Sort::Other => false,
     };
-    match kind.is_some_and(|kind| here.contains(&kind)) {
-        true => Strategy::Local,
-        false => wanted.strategy,
+    if is_for_here {
+        Strategy::Local
+    } else {
+        wanted.strategy
     }
 }
 
@@ -140,6 +159,7 @@ mod tests {
         check(compile, &[Kind::Compile], Strategy::Local);
         check(link, &[Kind::Compile], Strategy::Remote);
         check(link, &[Kind::Compile, Kind::Link], Strategy::Local);
+        check("ar rcs a.a a.o", &[Kind::Compile, Kind::Link], Strategy::Remote);
         check("python3 a.py", &[Kind::Compile, Kind::Link], Strategy::Remote);
     }
 }

@@ -1,11 +1,9 @@
 //! Commands that a front end puts other words before: some where they run here, others where a worker runs them.
 //!
-//! A wrapper may change what comes out, and nobody sees how. So it is a part of what a result is known by: elsewhere as words of
-//! the command and an input of the action, here as something beside it. And where a command may run both here and elsewhere,
-//! nothing is kept of a run here, as with other commands that are not the same everywhere.
+//! A wrapper may change what comes out, and nobody sees how. Elsewhere it is a part of the action, with words and as an input, and a
+//! worker has no more than that. Here it may read anything: nothing is kept of a run behind one.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use daemon_api::Request;
@@ -26,8 +24,6 @@ pub(super) struct Wrapped {
     pub(super) words: Vec<String>,
     /// The program, where a worker has to be given it with what lies beside it.
     pub(super) program: Option<PathBuf>,
-    /// What a result is known by besides.
-    pub(super) salt: Vec<u8>,
 }
 
 /// Why nothing of a run here is kept, though a worker's result is.
@@ -36,7 +32,7 @@ pub(super) fn not_kept_here(wanted: &Wanted) -> Option<&'static str> {
         .then_some("a wrapper makes it another command here")
 }
 
-/// What is put before the command, where it is kept of.
+/// What is put before the command where a worker runs it.
 pub(super) fn of(
     wanted: &Wanted,
     request: &Request,
@@ -44,46 +40,7 @@ pub(super) fn of(
     builder: &mut ActionBuilder<'_>,
     grounds: &mut Grounds,
 ) -> Result<Wrapped, Why> {
-    let asked = &wanted.settings;
-    match wanted.strategy {
-        Strategy::Local => here(&asked.local_wrapper, request, builder, grounds),
-        _ => elsewhere(&asked.remote_wrapper, request, layout, builder, grounds),
-    }
-}
-
-fn here(
-    words: &[OsString],
-    request: &Request,
-    builder: &mut ActionBuilder<'_>,
-    grounds: &mut Grounds,
-) -> Result<Wrapped, Why> {
-    let Some(program) = found(words, request)? else {
-        return Ok(Wrapped::default());
-    };
-    let holds = builder.digest(&program)?;
-    grounds.known_file(&program, holds);
-    let mut salt = b"wrapper".to_vec();
-    for part in words
-        .iter()
-        .map(|word| word.as_bytes())
-        .chain([holds.digest.hash_bytes()])
-    {
-        salt.extend((part.len() as u64).to_le_bytes());
-        salt.extend(part);
-    }
-    Ok(Wrapped {
-        salt,
-        ..Wrapped::default()
-    })
-}
-
-fn elsewhere(
-    words: &[OsString],
-    request: &Request,
-    layout: &Layout,
-    builder: &mut ActionBuilder<'_>,
-    grounds: &mut Grounds,
-) -> Result<Wrapped, Why> {
+    let words = wanted.wrapper_elsewhere();
     let Some(program) = found(words, request)? else {
         return Ok(Wrapped::default());
     };
@@ -103,7 +60,6 @@ fn elsewhere(
             .chain(rest)
             .collect::<Result<_, Why>>()?,
         program: is_in_tree.then_some(program),
-        salt: Vec::new(),
     })
 }
 
@@ -185,7 +141,7 @@ mod tests {
                 found.program,
                 program.map(|program| root.join("out").join(program))
             );
-            assert!(found.salt.is_empty() && !is_kept, "{words:?}");
+            assert!(!is_kept, "{words:?}");
         };
         check(
             Box::new(elsewhere(&["./w.sh", "-x"])),
@@ -199,11 +155,6 @@ mod tests {
         let (found, is_kept) = wrapped(&root, Strategy::Local, elsewhere(&["./w.sh"])).unwrap();
         assert!(found == nothing && is_kept);
 
-        let salt = |words| wrapped(&root, Strategy::Local, here(words)).unwrap().0.salt;
-        let (plain, more) = (salt(&["./w.sh"]), salt(&["./w.sh", "-x"]));
-        script("#!/bin/sh\nexec nice \"$@\"\n");
-        let changed = salt(&["./w.sh"]);
-        assert!(plain != more && plain != changed && !plain.is_empty());
         let why = wrapped(&root, Strategy::Remote, elsewhere(&["./none"])).unwrap_err();
         assert!(why.to_string().contains("./none"), "{why}");
     }

@@ -58,8 +58,15 @@ pub(super) struct ReproxyOptions {
     input_timeout: Duration,
     /// With the strategy racing: how many times half of its usual time a worker may take before a command runs here too; 0 to
     /// 10. Where this machine is usually sooner, it runs here at once.
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", value_parser = racing_bias)]
     racing_bias: Option<f64>,
+}
+
+fn racing_bias(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(bias) if (0.0..=10.0).contains(&bias) => Ok(bias),
+        _ => Err(format!("`{text}` is no number from 0 to 10")),
+    }
 }
 
 /// The books, and where reclient's services are.
