@@ -46,7 +46,7 @@ pub enum Elsewhere {
 }
 
 /// A pair of compilers.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compilers {
     /// For C.
     pub c: &'static str,

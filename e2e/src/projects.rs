@@ -112,6 +112,11 @@ pub const PROJECTS: [Project; 5] = [
     },
 ];
 
+/// Whether somebody has chosen the projects of this run.
+pub fn is_chosen() -> bool {
+    std::env::var_os(CHOICE).is_some_and(|choice| !choice.is_empty())
+}
+
 /// The projects of this run.
 pub fn chosen() -> Result<Vec<&'static Project>> {
     let choice = std::env::var(CHOICE).unwrap_or_default();

@@ -13,11 +13,12 @@ use crate::project::{Compilers, normal};
 /// Stands before each compiler: asks it with `-M`, then lets it do what it was called for.
 const SCRIPT: &str = r#"#!/bin/bash
 driver=/usr/bin/${0##*/}
-compiles= output= words=()
+compiles= output= object= words=()
 for ((i = 1; i <= $#; i++)); do
   word=${!i}
   case $word in
   -c) compiles=yes ;;
+  *.o | *.lo | *.a) object=yes words+=("$word") ;;
   -o) i=$((i + 1)); output=${!i} ;;
   -MF | -MT | -MQ) i=$((i + 1)) ;;
   -M | -MM | -MD | -MMD | -MP) ;;
@@ -28,9 +29,14 @@ if [ "$compiles" ] && [ "$RECORD" ]; then
   record=$(mktemp "$RECORD/XXXXXXXX")
   printf '%s\n' "$PWD" >"$record"
   "$driver" "${words[@]}" -w -M ${output:+-MT "$output"} >>"$record" || rm "$record"
+elif [ "$object" ] && [ "$RECORD" ]; then
+  mktemp "$LINKS/XXXXXXXX" >/dev/null
 fi
 exec "$driver" "$@"
 "#;
+
+/// A program that does nothing but run the command in its arguments: in its place others may stand.
+pub const THROUGH: &str = "through";
 
 /// A directory for the `PATH` that has the recorder under the names of compilers, and what was recorded.
 pub struct Recorder {
@@ -53,9 +59,12 @@ impl Recorder {
         let script = directory.path().join("recorder");
         fs::write(&script, SCRIPT)?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-        for folder in ["bin", "record"] {
+        for folder in ["bin", "record", "links"] {
             fs::create_dir(directory.path().join(folder))?;
         }
+        let through = directory.path().join("bin").join(THROUGH);
+        fs::write(&through, "#!/bin/sh\nexec \"$@\"\n")?;
+        fs::set_permissions(&through, fs::Permissions::from_mode(0o755))?;
         for name in [compilers.c, compilers.cxx] {
             symlink(&script, directory.path().join("bin").join(name))?;
         }
@@ -73,6 +82,7 @@ impl Recorder {
         );
         if records {
             command.env("RECORD", self.directory.path().join("record"));
+            command.env("LINKS", self.directory.path().join("links"));
         }
         let output = command.output().context("sh does not start")?;
         ensure!(
@@ -82,6 +92,11 @@ impl Recorder {
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(())
+    }
+
+    /// How many commands of a compiler had objects to link.
+    pub fn links(&self) -> Result<usize> {
+        Ok(fs::read_dir(self.directory.path().join("links"))?.count())
     }
 
     /// Everything recorded.

@@ -1,15 +1,20 @@
 //! Well-known software behind the programs of each dialect, by workers: the same to the byte as without, known after
 //! `clean`, and after a header has changed no more is done than what reads it.
+//!
+//! A few small projects on every change; `FARRIER_PROJECTS=redis,hello cargo test -p e2e --test dialect_projects` or
+//! `FARRIER_PROJECTS=all` for others, with both compilers each.
 
 use std::fs;
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use e2e::dialects::User;
 use e2e::farrier::Farrier;
 use e2e::project::{CLANG, Compilers, GCC, Project};
-use e2e::projects::{dependents, ensure_same, named, products};
-use e2e::recorder::Recorder;
+use e2e::projects::{chosen, dependents, ensure_same, is_chosen, products};
+use e2e::recorder::{Recorder, THROUGH};
 
 /// Steps by how they were answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -19,41 +24,55 @@ struct Counts {
 }
 
 /// Configured, built, built again after `clean`, built once more after a header has changed. `launcher` are the words that
-/// stand before a compiler; `links`: how many links of the project go through it.
-fn check(
-    user: &User,
-    project: &Project,
-    compilers: Compilers,
-    launcher: &[&str],
-    links: usize,
-) -> Result<Counts> {
+/// stand before a compiler.
+fn check(user: &User, project: &Project, compilers: Compilers, launcher: &[&str]) -> Result<Counts> {
     let base = tempfile::Builder::new().prefix("farrier-projects-").tempdir()?;
     let base = fs::canonicalize(base.path())?;
     let tree = base.join("tree");
     let recorder = Recorder::new(compilers)?;
     project.unpack(&tree)?;
-    recorder.run(&tree, &compilers.script(project.configure), false)?;
-    recorder.run(&tree, &compilers.script(project.build), true)?;
+    // What is found out about a compiler is found out by itself; what is written down of it is the same with every launcher.
+    let words = |words: &str| match is_cmake(project) {
+        true => compilers.script(words),
+        false => {
+            let Compilers { c, cxx } = compilers;
+            format!("export CC='{THROUGH} {c}' CXX='{THROUGH} {cxx}'; {words}")
+        }
+    };
+    recorder.run(&tree, &words(project.configure), false)?;
+    recorder.run(&tree, &words(project.build), true)?;
     let expected = products(project, &tree)?;
     let compilations = recorder.compilations()?;
     let header = tree.join(project.header);
     let dependents = dependents(&compilations, &header)?;
+    // CMake has its launcher stand before compilations alone.
+    let links = if is_cmake(project) { 0 } else { recorder.links()? };
     fs::remove_dir_all(&tree)?;
 
     project.unpack(&tree)?;
+    let through = user.at("bin").join(THROUGH);
+    script(&through, "exec \"$@\"")?;
+    let of = |language: &str| format!(" -DCMAKE_{language}_COMPILER_LAUNCHER={THROUGH}");
+    let launchers = if is_cmake(project) {
+        of("C") + &of("CXX")
+    } else {
+        String::new()
+    };
+    user.build(&tree, &(words(project.configure) + &launchers))?;
     let root = tree.display().to_string();
-    let launcher: Vec<_> = launcher.iter().map(|word| word.replace("TREE", &root)).collect();
-    let (configure, build) = scripts(project, compilers, &launcher);
-    user.build(&tree, &configure)?;
+    script(
+        &through,
+        &format!("exec {} \"$@\"", launcher.join(" ").replace("TREE", &root)),
+    )?;
     for _ in 0..2 {
         recorder.run(&tree, &compilers.script(project.clean), false)?;
-        user.build(&tree, &build)?;
-        ensure_same(&products(project, &tree)?, &expected, &build)?;
+        user.build(&tree, &words(project.build))?;
+        ensure_same(&products(project, &tree)?, &expected, project.build)?;
     }
     recorder.run(&tree, &compilers.script(project.clean), false)?;
     let mut file = fs::OpenOptions::new().append(true).open(&header)?;
     file.write_all(b"\n#define FARRIER_WAS_HERE 1\n")?;
-    user.build(&tree, &build)?;
+    user.build(&tree, &words(project.build))?;
     let all = compilations.len() + links;
     Ok(Counts {
         hits: 2 * all - dependents.len(),
@@ -61,31 +80,17 @@ fn check(
     })
 }
 
-/// CMake is told of a launcher when it configures; makefiles take a compiler of several words.
-fn scripts(project: &Project, compilers: Compilers, launcher: &[String]) -> (String, String) {
-    let script = |script: &str| compilers.script(script);
-    match project.configure.starts_with("cmake") {
-        true => {
-            let launcher = launcher.join(";");
-            let of = |language: &str| format!(" '-DCMAKE_{language}_COMPILER_LAUNCHER={launcher}'");
-            let configure = format!("{}{}{}", project.configure, of("C"), of("CXX"));
-            (script(&configure), script(project.build))
-        }
-        false => {
-            let before = launcher.join(" ");
-            let compilers = format!(
-                "export CC='{before} {}' CXX='{before} {}'; ",
-                compilers.c, compilers.cxx
-            );
-            let plain = |words: &str| format!("{compilers}{words}");
-            // What is found out about a compiler is found out by itself.
-            (script(project.configure), plain(project.build))
-        }
-    }
+fn is_cmake(project: &Project) -> bool {
+    project.configure.starts_with("cmake")
+}
+
+fn script(path: &Path, words: &str) -> Result<()> {
+    fs::write(path, format!("#!/bin/sh\n{words}\n"))?;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
 }
 
 /// reclient's programs; what they say of the build at its end.
-fn behind_rewrapper(name: &str, compilers: Compilers, links: usize) -> Result<()> {
+fn behind_rewrapper(project: &Project, compilers: Compilers) -> Result<()> {
     let farrier = Farrier::start()?;
     let user = User::of_reclient(farrier.address())?;
     user.succeeds(&["bootstrap"])?;
@@ -96,7 +101,7 @@ fn behind_rewrapper(name: &str, compilers: Compilers, links: usize) -> Result<()
         "-exec_root=TREE",
         "--",
     ];
-    let counts = check(&user, named(name)?, compilers, &launcher, links)?;
+    let counts = check(&user, project, compilers, &launcher)?;
     let said = user.succeeds(&["bootstrap", "-shutdown"])?;
     let Counts { hits, remote } = counts;
     ensure!(
@@ -107,13 +112,13 @@ fn behind_rewrapper(name: &str, compilers: Compilers, links: usize) -> Result<()
 }
 
 /// recc; what its daemon says of each step.
-fn behind_recc(name: &str, compilers: Compilers, links: usize) -> Result<()> {
+fn behind_recc(project: &Project, compilers: Compilers) -> Result<()> {
     let farrier = Farrier::start()?;
     let variables = [("RECC_SERVER", farrier.http_url()), ("RECC_LINK", "1".to_owned())];
     let user = User::new(&variables)?;
     // The exec root follows the project, which is not there yet.
     let launcher = ["env", "RECC_PROJECT_ROOT=TREE", "recc"];
-    let counts = check(&user, named(name)?, compilers, &launcher, links)?;
+    let counts = check(&user, project, compilers, &launcher)?;
     let steps = user.steps_of_recc()?;
     let count = |how: &str| steps.iter().filter(|step| *step == how).count();
     let found = Counts {
@@ -127,26 +132,38 @@ fn behind_recc(name: &str, compilers: Compilers, links: usize) -> Result<()> {
     Ok(())
 }
 
-/// Two programs are linked.
-const LINKS_OF_LUA: usize = 2;
-
-#[test]
-fn lua_is_built_behind_rewrapper() -> Result<()> {
-    behind_rewrapper("lua", CLANG, LINKS_OF_LUA)
+/// The projects of this run behind each dialect, on every change each with another compiler.
+fn check_all(is_recc: bool, compilers: Compilers) -> Result<()> {
+    for (number, project) in chosen()?.into_iter().enumerate() {
+        let is_first = (number % 2 == 0) == is_recc;
+        if is_chosen() || is_first == (compilers == GCC) {
+            let dialect = if is_recc { "recc" } else { "rewrapper" };
+            let done = match is_recc {
+                true => behind_recc(project, compilers),
+                false => behind_rewrapper(project, compilers),
+            };
+            done.with_context(|| format!("{} with {} behind {dialect}", project.name, compilers.c))?;
+        }
+    }
+    Ok(())
 }
 
 #[test]
-fn lua_is_built_behind_recc() -> Result<()> {
-    behind_recc("lua", GCC, LINKS_OF_LUA)
-}
-
-/// CMake asks compilers about themselves without the launcher, and makes a library without a compiler.
-#[test]
-fn fmt_is_built_behind_rewrapper() -> Result<()> {
-    behind_rewrapper("fmt", GCC, 0).context("with gcc")
+fn projects_are_built_by_gcc_behind_rewrapper() -> Result<()> {
+    check_all(false, GCC)
 }
 
 #[test]
-fn fmt_is_built_behind_recc() -> Result<()> {
-    behind_recc("fmt", CLANG, 0).context("with clang")
+fn projects_are_built_by_clang_behind_rewrapper() -> Result<()> {
+    check_all(false, CLANG)
+}
+
+#[test]
+fn projects_are_built_by_gcc_behind_recc() -> Result<()> {
+    check_all(true, GCC)
+}
+
+#[test]
+fn projects_are_built_by_clang_behind_recc() -> Result<()> {
+    check_all(true, CLANG)
 }
