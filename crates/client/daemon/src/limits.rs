@@ -48,7 +48,7 @@ pub(crate) const BUILDS_MAX: usize = 16;
 pub(crate) const RERUNS_MAX: u32 = 100;
 /// Kinds of commands of which it is known how long they usually take.
 pub(crate) const USUAL_MAX: usize = 1024;
-/// How long what is left of a command that has lost a race may take to go.
+/// How long what is left of a command that is to end may take to go.
 pub(crate) const LOSER_GONE_WITHIN: Duration = Duration::from_secs(10);
 /// Executions under way at the server.
 pub(crate) const EXECUTIONS_MAX: usize = 1024;

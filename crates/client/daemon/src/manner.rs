@@ -150,6 +150,7 @@ mod tests {
             path: path.to_owned(),
             bytes: "new".into(),
             is_executable: false,
+            is_rule: false,
         };
         let manner = manner(
             |settings| settings.download_regex = Some(r"\.d$".to_owned()),
@@ -186,6 +187,7 @@ mod tests {
                 path: path.clone(),
                 bytes: bytes.into(),
                 is_executable,
+                is_rule: false,
             };
             manner.write(&[], vec![file], 0o022).unwrap();
             let is_kept = fs::metadata(&path).unwrap().modified().unwrap() == before;

@@ -66,6 +66,9 @@ pub(crate) struct ToWrite {
     pub(crate) path: PathBuf,
     pub(crate) bytes: Bytes,
     pub(crate) is_executable: bool,
+    /// A make rule. Compilers write these through links, and replace a link that stands in an object's place, or write through
+    /// that too.
+    pub(crate) is_rule: bool,
 }
 
 /// The outputs of a result and where they go.
@@ -102,9 +105,10 @@ pub(crate) fn write(files: Vec<ToWrite>, mask: u32) -> io::Result<()> {
 }
 
 fn write_file(file: &ToWrite, mask: u32) -> io::Result<()> {
-    // A compiler writes through a symlink, to a file that is there and to one that is not.
     let path = match fs::symlink_metadata(&file.path) {
-        Ok(metadata) if metadata.is_symlink() => fs::canonicalize(&file.path)?,
+        Ok(metadata) if metadata.is_symlink() && file.is_rule => fs::canonicalize(&file.path)?,
+        // Only the real tool knows: it depends on the tool, and on what is in the file that the link leads to.
+        Ok(metadata) if metadata.is_symlink() => return Err(io::ErrorKind::AlreadyExists.into()),
         Ok(metadata) if !metadata.is_file() => return Err(io::ErrorKind::AlreadyExists.into()),
         // It would have failed to write it too, though we could.
         Ok(metadata) if metadata.permissions().readonly() => {
@@ -190,6 +194,7 @@ mod tests {
             path: place.path.with_extension("new"),
             bytes: Bytes::from_static(b"some"),
             is_executable: file.is_executable,
+            is_rule: false,
         });
         write(to_write.collect(), 0o027).unwrap();
         assert_eq!(mode(&directory.path().join("a.new")), 0o640);
@@ -217,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_symlink_is_written_through_and_what_is_read_only_stays() {
+    fn rules_are_written_through_symlinks_and_what_is_read_only_stays() {
         let directory = tempfile::tempdir().unwrap();
         let (target, link) = (directory.path().join("target"), directory.path().join("link"));
         fs::write(&target, "old").unwrap();
@@ -226,7 +231,15 @@ mod tests {
             path: path.into(),
             bytes: "new".into(),
             is_executable: false,
+            is_rule: path == link,
         };
+        let object = ToWrite {
+            is_rule: false,
+            ..to_write(&link)
+        };
+        let error = write(vec![object], 0o022).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&target).unwrap(), b"old");
         write(vec![to_write(&link)], 0o022).unwrap();
         assert_eq!(fs::read(&target).unwrap(), b"new");
         assert!(fs::symlink_metadata(&link).unwrap().is_symlink());

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use action::ActionDigest;
 use daemon_api::{Answer, End, Report};
@@ -13,17 +13,21 @@ use reapi::execution::ExecutedActionMetadata;
 use rustix::process::{
     Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal, test_kill_process_group,
 };
+use tokio::time::sleep;
 
 use super::kept::Whole;
 use crate::colours;
 use crate::daemon::Daemon;
 use crate::earlier::Earlier;
 use crate::failures::Failure;
+use crate::limits::LOSER_GONE_WITHIN;
 use crate::link::Link;
 use crate::outputs::{self, directory};
 use crate::plan::{Plan, Why};
 use crate::uploads::Upload;
 
+/// How often it is looked whether a command has gone.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
 /// How long a command that is ended may take to remove its temporary files.
 const TIDIES_UP_WITHIN: Duration = Duration::from_millis(100);
 
@@ -217,6 +221,8 @@ pub(crate) async fn watched(link: &mut Link, answer: &Answer, started: &OnceLock
                 // Nobody waits for the command any more; what it would still write would surprise the next build.
                 if let Some(child) = started.get() {
                     child.signal(Signal::TERM);
+                    // No signal of a terminal reaches one that leads a group of its own, and it may take no notice of this one.
+                    child.gone().await;
                 }
                 return Err(error);
             }
@@ -252,6 +258,7 @@ fn collect(
 /// A child of the wrapper, which is still there: it is told of before it is waited for.
 pub(crate) struct Child {
     handle: OwnedFd,
+    begun: Instant,
     /// It and all that it has started, where it leads a process group of its own.
     group: Option<Pid>,
 }
@@ -261,6 +268,7 @@ impl Child {
         let process = Pid::from_raw(i32::try_from(process).ok()?)?;
         Some(Child {
             handle: pidfd_open(process, PidfdFlags::empty()).ok()?,
+            begun: Instant::now(),
             group: leads_group.then_some(process),
         })
     }
@@ -273,8 +281,27 @@ impl Child {
         });
     }
 
+    /// How long it has been there.
+    pub(crate) fn since(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Ends it, and waits until nothing is left of it that does something. What cannot be ended within the bound hangs in the
+    /// system, where it does not write either.
+    pub(crate) async fn gone(&self) {
+        let since = Instant::now();
+        while self.is_there() {
+            if since.elapsed() > LOSER_GONE_WITHIN {
+                tracing::warn!("a command that is to end does not");
+                return;
+            }
+            self.end(since.elapsed());
+            sleep(LOOK_EVERY).await;
+        }
+    }
+
     /// Whether something of it is left that does something. What nobody waits for stays in the list of processes.
-    pub(crate) fn is_there(&self) -> bool {
+    fn is_there(&self) -> bool {
         self.group
             .is_some_and(|group| test_kill_process_group(group).is_ok() && has_living(group))
     }

@@ -258,6 +258,7 @@ pub(crate) async fn show(
             true => text(file.bytes),
             false => file.bytes,
         },
+        is_rule: file.output.is_rule,
         path: file.output.path,
         is_executable: file.is_executable,
     });
@@ -311,6 +312,7 @@ async fn filled(
             bytes: blob(store, Some(&file.digest.to_proto())).await?,
             path: file.path,
             is_executable: file.is_executable,
+            is_rule: false,
         })
     });
     Ok(Directory {

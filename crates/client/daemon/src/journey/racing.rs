@@ -4,6 +4,7 @@
 //! worker's outputs are written, with all that it has started: nothing writes to them any more. So only commands race whose
 //! outputs are files that a success always makes.
 
+use std::future::ready;
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, OnceLock};
@@ -18,7 +19,7 @@ use super::executing;
 use crate::attempt::here::{self, Child, Seen};
 use crate::attempt::remote::Executed;
 use crate::daemon::{Asked, Daemon};
-use crate::limits::LOSER_GONE_WITHIN;
+use crate::failures::Failure;
 use crate::link::Link;
 use crate::not_executed::NotExecuted;
 use crate::plan::Plan;
@@ -27,8 +28,6 @@ use crate::wanted::Wanted;
 
 /// How often a run that has lost is told so: it may be about to begin.
 const END_EVERY: Duration = Duration::from_millis(5);
-/// How often it is looked whether it has gone.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
 
 /// How a race ended.
 pub(super) enum Raced {
@@ -51,6 +50,8 @@ pub(super) fn may_race(wanted: &Wanted, plan: &Plan) -> bool {
         && wanted.input.is_none()
         // A wrapper may start what leaves its process group, and would go on.
         && !wanted.is_wrapped()
+        // Whether it is unchanged nobody can say once a loser has written there.
+        && !wanted.settings.preserve_unchanged_output_mtime
         && plan.elsewhere.is_none()
         && !plan.is_declared
         && !plan.is_quick
@@ -97,9 +98,15 @@ pub(super) async fn run(
     };
 
     let earlier = here::before(link, plan, daemon).await?;
-    let (begun_here, since) = (SystemTime::now(), Instant::now());
+    let begun_here = SystemTime::now();
     let child = OnceLock::new();
     let answer = here::rehearsal(plan);
+    // Meanwhile it may be over.
+    tokio::select! {
+        biased;
+        executed = &mut elsewhere => return Ok(Raced::Elsewhere(executed)),
+        () = ready(()) => {}
+    }
     let (seen, executed) = {
         let mut here = pin!(here::watched(link, &answer, &child));
         tokio::select! {
@@ -114,24 +121,43 @@ pub(super) async fn run(
         }
     };
     let is_won = executed.as_ref().is_some_and(has_won);
-    match is_won {
-        true => {
+    // Without the time that it waited for its place among make's jobs.
+    let ran = child.get().map(Child::since);
+    match (is_won, ran) {
+        (true, ran) => {
             daemon.usual.elsewhere(kind.clone(), begun.elapsed());
-            daemon.usual.here_at_least(kind, since.elapsed());
+            if let Some(ran) = ran {
+                daemon.usual.here_at_least(kind, ran);
+            }
         }
-        false => {
-            daemon.usual.here(kind.clone(), since.elapsed());
+        (false, Some(ran)) => {
+            daemon.usual.here(kind.clone(), ran);
             daemon.usual.elsewhere_at_least(kind, begun.elapsed());
         }
+        (false, None) => {}
     }
     match (seen, executed) {
         (_, Some(executed)) if is_won => {
             if let Some(child) = child.get() {
-                link.meanwhile(gone(child)).await?;
+                link.meanwhile(child.gone()).await?;
             }
             Ok(Raced::Elsewhere(executed))
         }
         ((End::Exited(code), Some(output), Some(error_output)), executed) => {
+            let failure = Failure {
+                exit_code: code,
+                output: output.clone(),
+                error_output: error_output.clone(),
+            };
+            // It may have been this machine's: no memory, no room.
+            let may_go_well = code != 0 && executed.is_none() && !failure.follows_from_inputs();
+            let mut executed = match may_go_well {
+                true => Some(link.meanwhile(elsewhere).await?),
+                false => executed,
+            };
+            if let Some(executed) = executed.take_if(|executed| has_won(executed)) {
+                return Ok(Raced::Elsewhere(executed));
+            }
             let printed = (Some(output.clone()), Some(error_output.clone()));
             let seen = (End::Exited(code), printed.0, printed.1);
             let now = daemon.action_now(asked);
@@ -179,19 +205,5 @@ async fn ended(
             seen = &mut here => return seen,
             () = sleep(END_EVERY) => {}
         }
-    }
-}
-
-/// Waits until nothing is left of a run that was ended. What cannot be ended within the bound hangs in the system, where it
-/// does not write either.
-async fn gone(child: &Child) {
-    let since = Instant::now();
-    while child.is_there() {
-        if since.elapsed() > LOSER_GONE_WITHIN {
-            tracing::warn!("a command that has lost its race does not end");
-            return;
-        }
-        child.end(since.elapsed());
-        sleep(LOOK_EVERY).await;
     }
 }
