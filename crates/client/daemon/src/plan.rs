@@ -273,7 +273,7 @@ pub(crate) fn plan(
             // Whoever finds out all that a command reads has not the same action, though it may look the same.
             if is_declared || is_excluded { DECLARED } else { b"" },
             // What is not declared is not looked at, and may change with the packages of this machine.
-            &host(knowledge).filter(|_| is_declared).unwrap_or_default(),
+            &is_declared.then(|| host(knowledge)).flatten().unwrap_or_default(),
             asked.salt.as_deref().unwrap_or_default().as_bytes(),
             called(&step, request),
             moved.as_ref().map_or(&[], |_| MARK),
