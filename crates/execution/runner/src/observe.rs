@@ -12,6 +12,7 @@ mod arguments;
 mod calls;
 mod filter;
 mod interpreter;
+mod job_server;
 mod notes;
 
 use std::ffi::OsString;
@@ -30,6 +31,7 @@ use rustix::process::{
     Resource, Rlimit, Signal, set_child_subreaper, set_parent_process_death_signal, setrlimit,
 };
 
+use self::job_server::JobServers;
 use self::notes::Notes;
 use crate::descriptors;
 use crate::sys::{self, Fork};
@@ -78,7 +80,7 @@ impl ObserveOptions {
 pub fn observe(options: &ObserveOptions) -> ExitCode {
     match start(options) {
         Ok((child, listener)) => {
-            let mut notes = Notes::new();
+            let mut notes = Notes::new(JobServers::of_this_process());
             if has_open_files() {
                 notes.add(Event::Unknown("it has been given files that are open".to_owned()));
             }

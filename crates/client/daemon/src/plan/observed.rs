@@ -39,7 +39,7 @@ const QUESTION_MARK: &[u8] = b"what a command looks at 1";
 const OBSERVED_MARK: &[u8] = b"a command as it was seen 1";
 
 /// Variables that differ from call to call or from terminal to terminal, and say nothing about what is to be made.
-const PASSING: [&str; 17] = [
+const PASSING: [&str; 18] = [
     "_",
     "PATH",
     "OLDPWD",
@@ -56,6 +56,7 @@ const PASSING: [&str; 17] = [
     "MAKE_TERMOUT",
     "MAKE_TERMERR",
     "GNUMAKEFLAGS",
+    "CARGO_MAKEFLAGS",
     "HISTFILE",
 ];
 const PASSING_PREFIXES: [&str; 5] = ["FARRIER_", "SSH_", "XDG_SESSION_", "DBUS_", "TERM_PROGRAM_"];

@@ -203,6 +203,7 @@ impl Call<'_> {
                 }
                 self.notes.add(Event::Written { at, keeps });
             }
+            Some(found) if self.notes.is_of_job_server(&found) => {}
             Some(found) if found.file_type().is_socket() || found.file_type().is_fifo() => {
                 return Err(Unseen("it talks to others through a named pipe"));
             }

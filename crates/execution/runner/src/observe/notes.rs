@@ -1,10 +1,12 @@
 //! What has been noted so far.
 
 use std::collections::{HashMap, HashSet};
-use std::fs;
+use std::fs::{self, Metadata};
 use std::path::{Path, PathBuf};
 
 use observation::{At, EVENTS_BYTES_MAX, Event, encode};
+
+use super::job_server::JobServers;
 
 /// The notes on a command.
 pub(super) struct Notes {
@@ -14,11 +16,14 @@ pub(super) struct Notes {
     /// Directories by their names, with every link followed.
     real: HashMap<PathBuf, PathBuf>,
     is_too_much: bool,
+    /// Whose pipes are no matter.
+    job_servers: JobServers,
 }
 
 impl Notes {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(job_servers: JobServers) -> Self {
         Notes {
+            job_servers,
             bytes: Vec::new(),
             seen: HashSet::new(),
             real: HashMap::new(),
@@ -57,6 +62,11 @@ impl Notes {
             self.bytes = Vec::new();
             self.seen = HashSet::new();
         }
+    }
+
+    /// Whether this is where places among the jobs of a build are had.
+    pub(super) fn is_of_job_server(&self, found: &Metadata) -> bool {
+        self.job_servers.has(found)
     }
 
     /// Whether a directory's names have been noted.

@@ -275,6 +275,30 @@ fn a_command_within_one_that_is_watched_runs_all_the_same() {
     assert!(place.own(deeds.files.keys()).contains(&"in".to_owned()));
 }
 
+/// A place among the jobs of a build is nothing that a product follows from; any other pipe may be.
+#[test]
+fn a_job_server_is_nobody_to_talk_to() {
+    let place = Place::new();
+    for name in ["jobs", "other"] {
+        let made = Command::new("mkfifo").arg(place.path(name)).status();
+        assert!(made.unwrap().success());
+    }
+    let flags = |name: &str| format!("-j4 --jobserver-auth=fifo:{}", place.path(name).display());
+    let seen = |variable: &str, pipe: &str| {
+        let script = format!("exec 7<>'{}'; echo made > out", place.path(pipe).display());
+        let mut shell = place.shell(&script);
+        let status = shell.env(variable, flags("jobs")).status().unwrap();
+        assert!(status.success());
+        place.deeds().map(|deeds| place.own(&deeds.products))
+    };
+    let pipe = Err("it talks to others through a named pipe".to_owned());
+    for variable in ["MAKEFLAGS", "CARGO_MAKEFLAGS"] {
+        assert_eq!(seen(variable, "jobs"), Ok(vec!["out".to_owned()]));
+        assert_eq!(seen(variable, "other"), pipe);
+    }
+    assert_eq!(seen("OTHERFLAGS", "jobs"), pipe);
+}
+
 #[test]
 fn files_that_are_open_already_are_told() {
     let place = Place::new();
