@@ -13,7 +13,7 @@ use crate::project::{Compilers, normal};
 /// Stands before each compiler: asks it with `-M`, then lets it do what it was called for.
 const SCRIPT: &str = r#"#!/bin/bash
 driver=/usr/bin/${0##*/}
-compiles= output= object= words=()
+compiles= output= object= asks= words=()
 for ((i = 1; i <= $#; i++)); do
   word=${!i}
   case $word in
@@ -21,7 +21,8 @@ for ((i = 1; i <= $#; i++)); do
   *.o | *.lo | *.a) object=yes words+=("$word") ;;
   -o) i=$((i + 1)); output=${!i} ;;
   -MF | -MT | -MQ) i=$((i + 1)) ;;
-  -M | -MM | -MD | -MMD | -MP) ;;
+  -M | -MM) asks=yes ;;
+  -MD | -MMD | -MP) ;;
   *) words+=("$word") ;;
   esac
 done
@@ -31,6 +32,8 @@ if [ "$compiles" ] && [ "$RECORD" ]; then
   "$driver" "${words[@]}" -w -M ${output:+-MT "$output"} >>"$record" || rm "$record"
 elif [ "$object" ] && [ "$RECORD" ]; then
   mktemp "$LINKS/XXXXXXXX" >/dev/null
+elif [ "$asks" ] && [ "$RECORD" ]; then
+  mktemp "$QUESTIONS/XXXXXXXX" >/dev/null
 fi
 exec "$driver" "$@"
 "#;
@@ -59,7 +62,7 @@ impl Recorder {
         let script = directory.path().join("recorder");
         fs::write(&script, SCRIPT)?;
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
-        for folder in ["bin", "record", "links"] {
+        for folder in ["bin", "record", "links", "questions"] {
             fs::create_dir(directory.path().join(folder))?;
         }
         let through = directory.path().join("bin").join(THROUGH);
@@ -83,6 +86,7 @@ impl Recorder {
         if records {
             command.env("RECORD", self.directory.path().join("record"));
             command.env("LINKS", self.directory.path().join("links"));
+            command.env("QUESTIONS", self.directory.path().join("questions"));
         }
         let output = command.output().context("sh does not start")?;
         ensure!(
@@ -97,6 +101,11 @@ impl Recorder {
     /// How many commands of a compiler had objects to link.
     pub fn links(&self) -> Result<usize> {
         Ok(fs::read_dir(self.directory.path().join("links"))?.count())
+    }
+
+    /// How often a compiler was asked what it reads, by somebody else than this.
+    pub fn questions(&self) -> Result<usize> {
+        Ok(fs::read_dir(self.directory.path().join("questions"))?.count())
     }
 
     /// Everything recorded.
