@@ -1,8 +1,9 @@
 //! Parts of the tree that the action has somewhere else, because a front end wants that: the working directory under a name
 //! that is the same for all, so that `out/Debug` and `out/Release` share results; or everything some directories deeper.
 //!
-//! Pure. Where a result may hold the name of its directory, or a word leads into the working directory from above, everything
-//! stays where it is: the command would find nothing, or make something else than here.
+//! Pure. Where a word goes up from the working directory and then into something in a directory above it, but for the root of the
+//! tree, the working directory keeps its name: the command would find nothing there, or something else. That nothing moves where
+//! a result may hold the name of its directory is `inputs.rs`'s business.
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -75,8 +76,10 @@ fn any_directory(depth: usize) -> PathBuf {
 /// Whether a word has a path in it that comes to this directory from above it, or to something beside it: below a directory in
 /// which it lies itself. A worker would go another way, or find nothing.
 fn leads_there(word: &[u8], directory: &Path) -> bool {
-    // Words of files named elsewhere are not looked at.
-    let names_words = word.first() == Some(&b'@');
+    // Words of files named elsewhere are not looked at; a linker's come behind commas.
+    let names_words = word
+        .split(|byte| *byte == b',')
+        .any(|part| part.starts_with(b"@"));
     let whole = [b"/", directory.as_os_str().as_bytes()].concat();
     let has_whole = word.windows(whole.len()).any(|window| window == whole);
     let mut paths = word.split(|byte| is_between_paths(*byte));
@@ -108,12 +111,16 @@ fn turns_back(path: &[u8], directory: &Path) -> bool {
                 0 => up += 1,
                 _ => down -= 1,
             }
-        } else if part.is_empty() || is(b".") {
-        } else if down == 0 && (up > names.len() || 0 < up && (up < names.len() || part == names[0])) {
-            return true;
-        } else {
-            down += 1;
+            continue;
         }
+        if part.is_empty() || is(b".") {
+            continue;
+        }
+        let is_at_root = up == names.len();
+        if down == 0 && up > 0 && (!is_at_root || part == names[0]) {
+            return true;
+        }
+        down += 1;
     }
     false
 }
@@ -189,6 +196,7 @@ mod tests {
             "../../out/x/../Debug",
             "gen/../../x",
             "@args",
+            "-Wl,@args",
             "-DX=/p/out/Debug",
             "../../../p/out/Debug",
         ] {
