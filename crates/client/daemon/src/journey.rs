@@ -2,6 +2,7 @@
 
 mod compared;
 mod counted;
+mod known;
 mod observed;
 mod racing;
 
@@ -13,19 +14,19 @@ use std::time::{Duration, Instant, SystemTime};
 use daemon_api::{Answer, End, Request};
 use prost_types::Any;
 use remote_action::Server;
-use settings::Strategy;
+use settings::{Kind, Strategy};
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use self::known::{is_kept_failure, known};
 use self::racing::Raced;
 use crate::attempt::observed::Observer;
-use crate::attempt::{Fetched, Whole, cached, here, remote, show};
+use crate::attempt::{Fetched, Whole, here, print, remote, show};
 use crate::counts::{How, Record};
 use crate::daemon::{Asked, Daemon, Finished};
-use crate::failures::Failure;
 use crate::link::Link;
 use crate::not_executed::NotExecuted;
-use crate::plan::{Plan, PlannedOutput, Sort, Subject, Why, may_read_input, reads_input, sort, strategy};
+use crate::plan::{Plan, Subject, Why, kind_of, may_read_input, reads_input, strategy};
 use crate::tool::{self, first_words};
 use crate::uploads::Upload;
 use crate::wanted::Wanted;
@@ -190,7 +191,7 @@ async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io:
     let start = Instant::now();
     let wanted = &asked.wanted;
     let is_only_asked = wanted.settings.no_execute || wanted.settings.compare;
-    if wanted.settings.count_link_hits && !is_only_asked && sort(&asked.request) == Sort::Link {
+    if wanted.settings.count_link_hits && !is_only_asked && kind_of(&asked.request) == Some(Kind::Link) {
         return counted::run(daemon, asked, link).await;
     }
     let takes_known = wanted.takes_known() && !wanted.settings.no_execute && !wanted.settings.compare;
@@ -247,73 +248,6 @@ fn not_comparable(wanted: &Wanted, plan: &Plan) -> Option<&'static str> {
     makes_directory.then_some("compare")
 }
 
-/// The cache: of this machine, then of the server.
-async fn known(
-    daemon: &Arc<Daemon>,
-    asked: &Asked,
-    subject: &Subject,
-    link: &mut Link,
-) -> io::Result<Option<Outcome>> {
-    let wanted = &asked.wanted;
-    match fetched(daemon, asked, subject, link).await? {
-        Some(fetched) if fetched.may_be_taken() => shown(daemon, link, wanted, subject, fetched, How::Hit)
-            .await
-            .map(Some),
-        _ => Ok(None),
-    }
-}
-
-/// Nothing lies where an output would be.
-fn makes_nothing(subject: &Subject) -> bool {
-    let is_absent = |output: &PlannedOutput| output.path.symlink_metadata().is_err();
-    subject.outputs.iter().all(is_absent)
-}
-
-/// Whether a failure is a result: it is wanted, it follows from what was read, and it has left nothing (a make rule, for
-/// example) that whoever takes it would not get.
-fn is_kept_failure(plan: &Plan, failure: &Failure) -> bool {
-    plan.keeps_failures && !plan.is_declared && failure.follows_from_inputs() && makes_nothing(&plan.subject)
-}
-
-/// What the cache knows of a command, all of it here.
-async fn fetched(
-    daemon: &Arc<Daemon>,
-    asked: &Asked,
-    subject: &Subject,
-    link: &mut Link,
-) -> io::Result<Option<Fetched>> {
-    let wanted = &*asked.wanted;
-    let takes_failures =
-        wanted.takes_failures() && sort(&asked.request) != Sort::Link && makes_nothing(subject);
-    if let Some(here) = &daemon.here
-        && let Some(fetched) = link.meanwhile(here.known(subject, takes_failures)).await?
-    {
-        return Ok(Some(fetched));
-    }
-    let service = &daemon.service;
-    let Some(server) = link.meanwhile(service.server(&wanted.build)).await? else {
-        return Ok(None);
-    };
-    let Some((result, fetched)) = link
-        .meanwhile(cached::known(service, &server, subject, takes_failures))
-        .await?
-    else {
-        return Ok(None);
-    };
-    if daemon.here.is_some() {
-        let upload = Upload {
-            action: subject.action_digest,
-            result,
-            blobs: fetched.blobs(),
-            messages: Vec::new(),
-            is_at_server: true,
-        };
-        // Where too much waits, the server will be asked again.
-        daemon.uploads.send(service, None, upload);
-    }
-    Ok(Some(fetched))
-}
-
 /// A worker or this machine.
 async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut Link) -> io::Result<Outcome> {
     let service = &daemon.service;
@@ -348,7 +282,7 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
                     error_output,
                     fallback,
                 } => {
-                    compared::print(link, &output, &error_output).await?;
+                    print(link, &output, &error_output).await?;
                     let end = Some(ran.end);
                     return Ok(Outcome {
                         fallback,

@@ -1,7 +1,8 @@
 //! What a command is as an action: which files it reads and writes, and everything else that its result depends on.
 //!
 //! Read `understood.rs` (what the command line says), `layout.rs` (where files are, seen from the action), `discover.rs`
-//! (which files are read), `declared.rs` (which a front end names), `inputs.rs` (all of them), `outputs.rs` and `build.rs` (the
+//! (which files are read), `declared.rs` (which a front end names), `inputs.rs` (all of them), `embedded.rs` (how the
+//! directory gets into a product by them), `outputs.rs` and `build.rs` (the
 //! action itself); `scan.rs` scans for headers, `link.rs` looks for libraries, `list.rs` for members of archives; `seat.rs`,
 //! `links.rs` and `wrapped.rs` do what front ends want of places and wrappers;
 //! `toolchains.rs` knows what it is made with and `permitted.rs` what is not kept at all. `moved.rs` has what is the same in
@@ -12,6 +13,7 @@ mod dated;
 mod declared;
 mod dependencies;
 mod discover;
+mod embedded;
 mod environment;
 mod given;
 mod inputs;
@@ -71,7 +73,7 @@ pub(crate) use self::subject::{Subject, recall};
 use self::toolchains::{Toolchain, Toolchains};
 use self::trees::Trees;
 use self::understood::Understood;
-pub(crate) use self::understood::{Sort, may_read_input, reads_input, sort, strategy};
+pub(crate) use self::understood::{kind_of, may_read_input, reads_input, strategy};
 pub(crate) use self::why::Why;
 use crate::colours;
 use crate::tool::{first_words, variable};
@@ -146,12 +148,19 @@ impl Knowledge {
         self.memory.flush();
     }
 
+    /// Which packages this machine has, if anybody can say.
+    fn packages(&self) -> Option<String> {
+        let tools = self.host_tools.lock().fingerprint().ok().flatten();
+        tools.map(|tools: Fingerprint| tools.as_str().to_owned())
+    }
+
     /// What a worker's host must have, so that the tools are those of this machine. Where nobody can say what this machine
     /// has, any worker may try.
     fn worker(&self) -> Vec<(String, String)> {
-        let tools = self.host_tools.lock().fingerprint().ok().flatten();
-        let property = |tools: Fingerprint| (HOST_TOOLS_PROPERTY.to_owned(), tools.as_str().to_owned());
-        tools.map(property).into_iter().collect()
+        let tools = self.packages().into_iter();
+        tools
+            .map(|tools| (HOST_TOOLS_PROPERTY.to_owned(), tools))
+            .collect()
     }
 }
 
@@ -198,7 +207,7 @@ pub(crate) fn plan(
         layout: &layout,
         step: &step,
         is_declared,
-        needs_root: step.embeds_directory || asked.keep_absolute_paths || names_tree(&layout, &step),
+        names_root: step.embeds_directory || asked.keep_absolute_paths || names_tree(&layout, &step),
     };
     let Inputs {
         mut builder,
@@ -273,7 +282,11 @@ pub(crate) fn plan(
             // Whoever finds out all that a command reads has not the same action, though it may look the same.
             if is_declared || is_excluded { DECLARED } else { b"" },
             // What is not declared is not looked at, and may change with the packages of this machine.
-            &is_declared.then(|| host(knowledge)).flatten().unwrap_or_default(),
+            &is_declared
+                .then(|| knowledge.packages())
+                .flatten()
+                .unwrap_or_default()
+                .into_bytes(),
             asked.salt.as_deref().unwrap_or_default().as_bytes(),
             called(&step, request),
             moved.as_ref().map_or(&[], |_| MARK),
@@ -340,8 +353,8 @@ struct Looked<'a> {
     step: &'a Step,
     /// A front end has declared what it reads.
     is_declared: bool,
-    /// Its words alone say that its result depends on where its tree is.
-    needs_root: bool,
+    /// Its words say that its result depends on where its tree is. What it reads may say so too.
+    names_root: bool,
 }
 
 /// Properties by name.
@@ -406,12 +419,6 @@ impl Looked<'_> {
             tracing::debug!(step = subject.name, %why, "it is found out again the next time");
         }
     }
-}
-
-/// Which packages this machine has, if anybody can say.
-fn host(knowledge: &Knowledge) -> Option<Vec<u8>> {
-    let tools = knowledge.host_tools.lock().fingerprint().ok().flatten();
-    tools.map(|tools| tools.as_str().as_bytes().to_vec())
 }
 
 /// Whether the command line names files of the tree by absolute paths, which may show in the result.

@@ -282,13 +282,18 @@ pub(crate) async fn show(
         return Ok(Err(error));
     }
     drop(filling);
+    print(link, &output, &error_output).await.map(Ok)
+}
+
+/// Has the wrapper print what a command has printed without anybody seeing it.
+pub(crate) async fn print(link: &mut Link, output: &[u8], error_output: &[u8]) -> io::Result<()> {
     for piece in output.chunks(PIECE_BYTES_MAX) {
         link.say(&Answer::Output(piece.to_vec())).await?;
     }
     for piece in error_output.chunks(PIECE_BYTES_MAX) {
         link.say(&Answer::ErrorOutput(piece.to_vec())).await?;
     }
-    Ok(Ok(()))
+    Ok(())
 }
 
 /// What an output directory has in it, the contents of its files not.

@@ -3,14 +3,14 @@
 use std::io;
 use std::sync::Arc;
 
-use daemon_api::{Answer, End, PIECE_BYTES_MAX};
+use daemon_api::End;
 use reapi::execution::ActionResult;
 use remote_action::Server;
 use settings::Strategy;
 
 use super::{Outcome, worker};
 use crate::attempt::compared::Results;
-use crate::attempt::{cached, here};
+use crate::attempt::{cached, here, print};
 use crate::counts::How;
 use crate::daemon::{Asked, Daemon};
 use crate::limits::RERUNS_MAX;
@@ -142,15 +142,4 @@ pub(super) async fn known_result(
         return Some(result);
     }
     cached::result(&daemon.service, server?, subject, false).await
-}
-
-/// What a command has printed without anybody seeing it.
-pub(super) async fn print(link: &mut Link, output: &[u8], error_output: &[u8]) -> io::Result<()> {
-    for piece in output.chunks(PIECE_BYTES_MAX) {
-        link.say(&Answer::Output(piece.to_vec())).await?;
-    }
-    for piece in error_output.chunks(PIECE_BYTES_MAX) {
-        link.say(&Answer::ErrorOutput(piece.to_vec())).await?;
-    }
-    Ok(())
 }

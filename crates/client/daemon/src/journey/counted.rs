@@ -4,12 +4,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::compared::known_result;
 use super::{Done, Outcome, real_tool};
-use crate::attempt::cached;
 use crate::counts::How;
 use crate::daemon::{Asked, Daemon};
 use crate::link::Link;
-use crate::plan::Subject;
 
 /// The real tool runs; the record says whether its result was known.
 pub(super) async fn run(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io::Result<Done> {
@@ -27,11 +26,11 @@ pub(super) async fn run(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) ->
         Ok(plan) => plan,
         Err(why) => return Done::real(link, Some(wanted), &asked.program, &why, begun.elapsed()).await,
     };
-    let is_known = link
-        .meanwhile(is_known(daemon, &wanted.build, &plan.subject))
-        .await?;
+    let server = link.meanwhile(daemon.service.server(&wanted.build)).await?;
+    let known = known_result(daemon, server.as_ref(), &plan.subject);
+    let known = link.meanwhile(known).await?;
     let planning = begun.elapsed();
-    let how = match is_known {
+    let how = match known.is_some() {
         true => "its result was known, and only counted",
         false => "its result was not known, and only counted",
     };
@@ -41,18 +40,4 @@ pub(super) async fn run(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) ->
         planning,
         outcome: Outcome::of(How::LocalOnly(how.to_owned()), end),
     })
-}
-
-async fn is_known(daemon: &Daemon, build: &str, subject: &Subject) -> bool {
-    if let Some(here) = &daemon.here
-        && here.result(subject, false).await.is_some()
-    {
-        return true;
-    }
-    match daemon.service.server(build).await {
-        Some(server) => cached::result(&daemon.service, &server, subject, false)
-            .await
-            .is_some(),
-        None => false,
-    }
 }

@@ -12,7 +12,8 @@ use daemon_api::End;
 use reapi::execution::ExecutedActionMetadata;
 use settings::Strategy;
 
-use super::{Done, Outcome, compared, fetched, shown};
+use super::known::fetched;
+use super::{Done, Outcome, compared, shown};
 use crate::attempt::compared::Results;
 use crate::attempt::observed::{self, Watched};
 use crate::attempt::{Whole, cached, kept};

@@ -16,14 +16,15 @@ use settings::Strategy;
 use tokio::time::sleep;
 
 use super::executing;
-use crate::attempt::here::{self, Child, Seen};
+use crate::attempt::child::Child;
+use crate::attempt::here::{self, Seen};
 use crate::attempt::remote::Executed;
 use crate::daemon::{Asked, Daemon};
 use crate::failures::Failure;
 use crate::link::Link;
 use crate::not_executed::NotExecuted;
 use crate::plan::Plan;
-use crate::usual::USUAL_BIAS;
+use crate::usual::{Kind, USUAL_BIAS, Usual};
 use crate::wanted::Wanted;
 
 /// How often a run that has lost is told so: it may be about to begin.
@@ -123,19 +124,7 @@ pub(super) async fn run(
     let is_won = executed.as_ref().is_some_and(has_won);
     // Without the time that it waited for its place among make's jobs.
     let ran = child.get().map(Child::since);
-    match (is_won, ran) {
-        (true, ran) => {
-            daemon.usual.elsewhere(kind.clone(), begun.elapsed());
-            if let Some(ran) = ran {
-                daemon.usual.here_at_least(kind, ran);
-            }
-        }
-        (false, Some(ran)) => {
-            daemon.usual.here(kind.clone(), ran);
-            daemon.usual.elsewhere_at_least(kind, begun.elapsed());
-        }
-        (false, None) => {}
-    }
+    learn(&daemon.usual, kind, is_won, begun.elapsed(), ran);
     match (seen, executed) {
         (_, Some(executed)) if is_won => {
             if let Some(child) = child.get() {
@@ -158,8 +147,11 @@ pub(super) async fn run(
             if let Some(executed) = executed.take_if(|executed| has_won(executed)) {
                 return Ok(Raced::Elsewhere(executed));
             }
-            let printed = (Some(output.clone()), Some(error_output.clone()));
-            let seen = (End::Exited(code), printed.0, printed.1);
+            let seen = (
+                End::Exited(code),
+                Some(failure.output),
+                Some(failure.error_output),
+            );
             let now = daemon.action_now(asked);
             let ran = here::judged(link, plan, earlier, begun_here, seen, now, &daemon.host_name).await?;
             Ok(Raced::Here {
@@ -181,6 +173,22 @@ pub(super) async fn run(
                 false => executed,
             }))
         }
+    }
+}
+
+/// What a race that both have run says of how long they take. `here` is `None` where nothing ran here.
+fn learn(usual: &Usual, kind: Kind, is_won: bool, elsewhere: Duration, here: Option<Duration>) {
+    match (is_won, here) {
+        (true, Some(here)) => {
+            usual.elsewhere(kind.clone(), elsewhere);
+            usual.here_at_least(kind, here);
+        }
+        (true, None) => usual.elsewhere(kind, elsewhere),
+        (false, Some(here)) => {
+            usual.here(kind.clone(), here);
+            usual.elsewhere_at_least(kind, elsewhere);
+        }
+        (false, None) => {}
     }
 }
 

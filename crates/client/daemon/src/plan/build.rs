@@ -1,5 +1,6 @@
 //! From files and arguments to an Action.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -116,9 +117,8 @@ impl<'a> ActionBuilder<'a> {
         match self.layout.place(path) {
             Place::Tree(below) => {
                 let below = self.way(path, below)?;
-                let inserted =
-                    self.tree
-                        .insert_file(&self.in_action(&below)?, file.digest, file.is_executable);
+                let name = in_action(self.seat.as_ref(), &below)?;
+                let inserted = self.tree.insert_file(&name, file.digest, file.is_executable);
                 inserted.map_err(|error| Why::Action(error.to_string()))?;
                 self.sources.add_file(file.digest, opened.clone());
             }
@@ -163,7 +163,8 @@ impl<'a> ActionBuilder<'a> {
 
     /// Adds a link as a link.
     pub(crate) fn link(&mut self, below: &Path, target: &str) -> Result<(), Why> {
-        let inserted = self.tree.insert_symlink(&self.in_action(below)?, target);
+        let name = in_action(self.seat.as_ref(), below)?;
+        let inserted = self.tree.insert_symlink(&name, target);
         inserted.map_err(|error| Why::Action(error.to_string()))
     }
 
@@ -175,11 +176,11 @@ impl<'a> ActionBuilder<'a> {
         is_executable: bool,
         mtime: Option<Timestamp>,
     ) -> Result<(), Why> {
-        let below = self.in_action(below)?;
-        let mut inserted = self.tree.insert_file(&below, digest, is_executable);
+        let name = in_action(self.seat.as_ref(), below)?;
+        let mut inserted = self.tree.insert_file(&name, digest, is_executable);
         if mtime.is_some() {
             let properties = NodeProperties::new(mtime, None);
-            inserted = inserted.and_then(|()| self.tree.set_node_properties(&below, properties));
+            inserted = inserted.and_then(|()| self.tree.set_node_properties(&name, properties));
         }
         inserted.map_err(|error| Why::Action(error.to_string()))
     }
@@ -195,26 +196,17 @@ impl<'a> ActionBuilder<'a> {
         Ok(below)
     }
 
-    fn insert_directory(&mut self, below: &Path) -> Result<(), Why> {
-        let inserted = self.tree.insert_directory(&self.in_action(below)?);
+    /// Adds a directory of the tree, whatever is here.
+    pub(super) fn insert_directory(&mut self, below: &Path) -> Result<(), Why> {
+        let name = in_action(self.seat.as_ref(), below)?;
+        let inserted = self.tree.insert_directory(&name);
         inserted.map_err(|error| Why::Action(error.to_string()))
-    }
-
-    /// A directory that a path goes through and turns back from.
-    pub(super) fn passed(&mut self, below: &Path) -> Result<(), Why> {
-        self.insert_directory(below)
-    }
-
-    /// What the action calls a place in the tree.
-    fn in_action(&self, below: &Path) -> Result<String, Why> {
-        let below = self.seat.as_ref().map_or(below.into(), |seat| seat.of(below));
-        text(&below).map(str::to_owned)
     }
 
     /// The action.
     pub(crate) fn build(mut self, words: Words) -> Result<Built, Why> {
         self.insert_directory(self.layout.working_directory())?;
-        let working_directory = self.in_action(self.layout.working_directory())?;
+        let working_directory = in_action(self.seat.as_ref(), self.layout.working_directory())?.into_owned();
         let tree = self
             .tree
             .build(FUNCTION)
@@ -274,6 +266,14 @@ impl<'a> ActionBuilder<'a> {
             elsewhere: self.elsewhere,
         })
     }
+}
+
+/// What the action calls a place in the tree.
+fn in_action<'a>(seat: Option<&Seat>, below: &'a Path) -> Result<Cow<'a, str>, Why> {
+    Ok(match seat {
+        None => text(below)?.into(),
+        Some(seat) => text(&seat.of(below))?.to_owned().into(),
+    })
 }
 
 /// Sorted, as the protocol wants it; none where nothing is asked for.

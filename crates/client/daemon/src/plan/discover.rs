@@ -1,16 +1,14 @@
 //! Which files a step reads: by a scan, and where that is not sure by asking the compiler with `-M`.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use compiler::{DirectoryKind, Kind, ResponseFiles, Step, Tool};
+use compiler::{Kind, ResponseFiles, Step};
 use daemon_api::Request;
 use step_memory::Grounds;
 
 use super::build::ActionBuilder;
-use super::layout::normal;
 use super::link::Links;
 use super::list;
 use super::make_rule::dependencies;
@@ -19,7 +17,6 @@ use super::scan::{self, Scans};
 use super::toolchains::Toolchain;
 use super::why::Why;
 use crate::limits::RESPONSE_FILE_BYTES_MAX;
-use crate::tool::variable;
 
 /// What a step reads.
 #[derive(Debug, Default)]
@@ -28,8 +25,6 @@ pub(crate) struct Reads {
     pub(crate) files: Vec<PathBuf>,
     /// Directories that it looks into.
     pub(crate) directories: Vec<PathBuf>,
-    /// The absolute working directory gets into the product by what is read.
-    pub(crate) names_directory: bool,
     /// Why the scan was not sure and the compiler was asked.
     pub(crate) unsure: Option<String>,
     /// What all of this rests on, beside the files and directories themselves.
@@ -75,12 +70,6 @@ const NAMES_TIME: [&[u8]; 3] = [b"__DATE__", b"__TIME__", b"__TIMESTAMP__"];
 
 /// What makes an assembler read a file that no make rule names, and a preprocessor ask for files that it does not read.
 const NAMES_FILES: [&[u8]; 4] = [b"incbin", b".include", b"#embed", b"__has_include"];
-
-/// Variables with directories that count among the system's.
-const OF_SYSTEM: [&str; 3] = ["C_INCLUDE_PATH", "CPLUS_INCLUDE_PATH", "OBJC_INCLUDE_PATH"];
-
-/// What in assembly says which line of which source is meant.
-const LINES: &[u8] = b".loc";
 
 /// How compilers call standard input where they need a name.
 const INPUT: &str = "<stdin>";
@@ -173,68 +162,7 @@ pub(crate) fn inputs(
         .iter()
         .flat_map(|preprocessing| &preprocessing.directories);
     reads.directories = directories.map(|directory| directory.path.clone()).collect();
-    reads.names_directory = has_lines(request, step) || is_made_absolute(&reads.files, request, step);
     Ok(reads)
-}
-
-/// Whether assembly says of which lines it is: then the assembler writes debug information, without being asked.
-fn has_lines(request: &Request, step: &Step) -> bool {
-    let says = |source: &PathBuf| {
-        let text = std::fs::read(request.directory.join(source));
-        text.is_ok_and(|text| contains(&text, LINES))
-    };
-    step.kind == Kind::Assemble && step.sources.iter().any(says)
-}
-
-/// Whether gcc calls a header by its absolute path: one below a relative `--sysroot`; and one of a directory of the system's, where
-/// that is the shorter name.
-fn is_made_absolute(files: &[PathBuf], request: &Request, step: &Step) -> bool {
-    if step.tool != Tool::GccDriver {
-        return false;
-    }
-    let absolute = |path: &Path| normal(&request.directory.join(path));
-    let is_below = |root: &Path| {
-        let root = absolute(root);
-        files.iter().any(|path| absolute(path).starts_with(&root))
-    };
-    if relative_roots(&request.arguments).any(is_below) {
-        return true;
-    }
-    let directories = step
-        .preprocessing
-        .iter()
-        .flat_map(|preprocessing| &preprocessing.directories);
-    let is_of_system = |kind| matches!(kind, DirectoryKind::System | DirectoryKind::After);
-    let named = directories
-        .filter(|directory| is_of_system(directory.kind))
-        .map(|it| it.path.clone());
-    let listed = OF_SYSTEM
-        .iter()
-        .filter_map(|name| variable(request, name))
-        .flat_map(std::env::split_paths);
-    let of_system: Vec<_> = named.chain(listed).filter(|path| path.is_relative()).collect();
-    let is_longer = |path: &&PathBuf| {
-        let found = path.strip_prefix(&request.directory).unwrap_or(path);
-        let is_of_system = of_system.iter().any(|directory| found.starts_with(directory));
-        let whole = || request.directory.join(found).canonicalize();
-        is_of_system && whole().is_ok_and(|whole| whole.as_os_str().len() <= found.as_os_str().len())
-    };
-    !of_system.is_empty() && files.iter().any(|path| is_longer(&path))
-}
-
-/// Directories that stand for `/` where headers are looked for, as far as they are not named from there.
-fn relative_roots(words: &[OsString]) -> impl Iterator<Item = &Path> {
-    words.iter().enumerate().filter_map(|(number, word)| {
-        let word = word.to_str()?;
-        let is_alone = matches!(word, "--sysroot" | "-isysroot");
-        let root = match is_alone {
-            true => words.get(number + 1)?.to_str()?,
-            false => word
-                .strip_prefix("--sysroot=")
-                .or_else(|| word.strip_prefix("-isysroot"))?,
-        };
-        Some(Path::new(root)).filter(|root| root.is_relative())
-    })
 }
 
 /// Says why a file has words in it by which more is read than the compiler tells, or by which the result is never the same.
@@ -263,7 +191,7 @@ fn check_words(path: &Path, text: &[u8], is_assembled: bool) -> Result<(), Why> 
     }
 }
 
-fn contains(text: &[u8], word: &[u8]) -> bool {
+pub(super) fn contains(text: &[u8], word: &[u8]) -> bool {
     let (first, rest) = (word[0], &word[1..]);
     let mut at = text;
     while let Some(found) = at.iter().position(|byte| *byte == first) {
@@ -278,24 +206,6 @@ fn contains(text: &[u8], word: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn roots_that_are_named_from_here() {
-        let found = |line: &str| {
-            let words: Vec<_> = line.split(' ').map(OsString::from).collect();
-            relative_roots(&words)
-                .map(|root| root.display().to_string())
-                .collect::<Vec<_>>()
-        };
-        assert_eq!(
-            found("gcc --sysroot=../sys -isysroot a -isysrootb --sysroot c"),
-            ["../sys", "a", "b", "c"]
-        );
-        assert_eq!(
-            found("gcc --sysroot=/sys -isysroot /a -c a.c"),
-            Vec::<String>::new()
-        );
-    }
 
     #[test]
     fn words_are_found_wherever_they_are() {

@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 
 use compiler::Tool;
 use settings::Strategy;
-
 use step_memory::Grounds;
 
 use super::build::ActionBuilder;
@@ -15,7 +14,7 @@ use super::layout::Place;
 use super::toolchains::Toolchain;
 use super::why::Why;
 use super::wrapped::{self, Wrapped};
-use super::{Looked, PlannedOutput, declared, discover, probe, seat};
+use super::{Looked, PlannedOutput, declared, discover, embedded, probe, seat};
 use crate::tool::variable;
 
 /// What it reads.
@@ -54,7 +53,7 @@ impl<'a> Looked<'a> {
         } = *self;
         let asked = &wanted.settings;
         let mut read = self.found()?;
-        let needs_root = self.needs_root || read.names_directory;
+        let needs_root = self.names_root || embedded::by_reading(&read.files, request, self.step);
         let is_excluded = declared::leave_out(asked, layout, &mut read.files);
         let mut builder = ActionBuilder::new(layout, &knowledge.digests)
             .seated(self.seat(&read).filter(|_| !needs_root))

@@ -24,7 +24,7 @@ pub(super) fn way(builder: &mut ActionBuilder<'_>, layout: &Layout, path: &Path)
     let mut links = 0;
     while let Some(name) = left.pop() {
         if name == ".." {
-            builder.passed(&at)?;
+            builder.insert_directory(&at)?;
             if !at.pop() {
                 return Err(odd(path, "leads out of the tree and back"));
             }

@@ -37,8 +37,8 @@ impl PlannedOutput {
     }
 }
 
-/// The outputs of a step and `more` that are declared; and whether one of them is outside of the tree. Then no worker can make them, and they are known in
-/// the result by their numbers.
+/// The outputs of a step and `more` that are declared; and whether one of them is outside of the tree. Then no worker can make
+/// them, and they are known in the result by their numbers.
 pub(super) fn of(layout: &Layout, step: &Step, more: &[PathBuf]) -> Result<(Vec<PlannedOutput>, bool), Why> {
     let mut outputs = Vec::new();
     let mut is_outside = false;

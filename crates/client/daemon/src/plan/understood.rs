@@ -27,44 +27,24 @@ pub(crate) fn reads_input(request: &Request) -> bool {
         && parsed(request).is_ok_and(|step| step.stdin && permitted::check(&step, true).is_ok())
 }
 
-/// What sort of command front ends may mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Sort {
-    Compilation,
-    Link,
-    Other,
-}
-
-/// What sort of command it is.
-pub(crate) fn sort(request: &Request) -> Sort {
-    match parsed(request).map(|step| step.kind) {
-        Ok(compiler::Kind::Link) => Sort::Link,
-        Ok(
-            compiler::Kind::Compile
-            | compiler::Kind::Assemble
-            | compiler::Kind::CompileToAssembly
-            | compiler::Kind::PrecompileHeader,
-        ) => Sort::Compilation,
-        _ => Sort::Other,
+/// Which kind of command it is for front ends, if they know that kind.
+pub(crate) fn kind_of(request: &Request) -> Option<Kind> {
+    use compiler::Kind::{Assemble, Compile, CompileToAssembly, Link, PrecompileHeader};
+    match parsed(request).ok()?.kind {
+        Link => Some(Kind::Link),
+        Compile | Assemble | CompileToAssembly | PrecompileHeader => Some(Kind::Compile),
+        _ => None,
     }
 }
 
-/// Where a command is to run, which a front end may say of each sort of command.
+/// Where a command is to run, which a front end may say of each kind of command.
 pub(crate) fn strategy(request: &Request, wanted: &Wanted) -> Strategy {
     let here = &wanted.settings.cache_only;
-    // As a rule, and then nothing has to be looked at.
-    if here.is_empty() {
-        return wanted.strategy;
-    }
-    let is_for_here = match sort(request) {
-        Sort::Compilation => here.contains(&Kind::Compile),
-        Sort::Link => here.contains(&Kind::Link),
-        Sort::Other => false,
-    };
-    if is_for_here {
-        Strategy::Local
-    } else {
-        wanted.strategy
+    // As a rule nobody says, and then nothing has to be looked at.
+    let is_for_here = !here.is_empty() && kind_of(request).is_some_and(|kind| here.contains(&kind));
+    match is_for_here {
+        true => Strategy::Local,
+        false => wanted.strategy,
     }
 }
 

@@ -56,8 +56,8 @@ pub(super) struct ReproxyOptions {
     /// How long it may take to find out what a command reads; then the real tool runs. 0s sets no bound.
     #[arg(long, default_value = "0s", value_name = "DURATION", value_parser = durations::parse)]
     input_timeout: Duration,
-    /// With the strategy racing: how many times half of its usual time a worker may take before a command runs here too; 0 to
-    /// 10. Where this machine is usually sooner, it runs here at once.
+    /// With the strategy racing: a worker may take twice this many times its usual time before a command runs here too; 0 to
+    /// 10, 0.75 if nobody says. Where this machine is usually sooner, or nobody knows yet, it runs here at once.
     #[arg(long, value_name = "NUMBER", value_parser = racing_bias)]
     racing_bias: Option<f64>,
 }
