@@ -65,6 +65,13 @@ impl User {
         Ok(user)
     }
 
+    /// The same after `bootstrap`.
+    pub fn of_running_reclient(server: SocketAddr) -> Result<Self> {
+        let user = User::of_reclient(server)?;
+        user.succeeds(&["bootstrap"])?;
+        Ok(user)
+    }
+
     /// Below his directory.
     pub fn at(&self, path: &str) -> PathBuf {
         self.directory.path().join(path)
@@ -112,6 +119,22 @@ impl User {
             self.logs()
         );
         Ok(said)
+    }
+
+    /// What reclient's log says of each command, in either form.
+    pub fn log_of_commands(&self) -> Result<String> {
+        let is_log = |path: &PathBuf| path.extension().is_some_and(|end| end == "rrpl" || end == "rpl");
+        let log = files(&self.at("logs")).into_iter().find(is_log);
+        Ok(fs::read_to_string(log.context("no log of commands")?)?)
+    }
+
+    /// How each command went, in order, as reclient's log says it, without the `STATUS_` before each. The daemon ends.
+    pub fn statuses(&self) -> Result<Vec<String>> {
+        self.succeeds(&["bootstrap", "-shutdown"])?;
+        let log = self.log_of_commands()?;
+        let words = log.split_whitespace();
+        let statuses = words.filter_map(|word| word.strip_prefix("STATUS_"));
+        Ok(statuses.map(str::to_owned).collect())
     }
 
     /// How the daemon of recc did each step so far; the daemon ends.

@@ -1,7 +1,7 @@
 //! What every compilation of a plain build reads, said by the compiler itself.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use tempfile::TempDir;
 
 use crate::project::{Compilers, normal};
+use crate::tools::executable;
 
 /// Stands before each compiler: asks it with `-M`, then lets it do what it was called for.
 const SCRIPT: &str = r#"#!/bin/bash
@@ -60,14 +61,14 @@ impl Recorder {
     pub fn new(compilers: Compilers) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("farrier-recorder-").tempdir()?;
         let script = directory.path().join("recorder");
-        fs::write(&script, SCRIPT)?;
-        fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
+        executable(&script, SCRIPT)?;
         for folder in ["bin", "record", "links", "questions"] {
             fs::create_dir(directory.path().join(folder))?;
         }
-        let through = directory.path().join("bin").join(THROUGH);
-        fs::write(&through, "#!/bin/sh\nexec \"$@\"\n")?;
-        fs::set_permissions(&through, fs::Permissions::from_mode(0o755))?;
+        executable(
+            &directory.path().join("bin").join(THROUGH),
+            "#!/bin/sh\nexec \"$@\"\n",
+        )?;
         for name in [compilers.c, compilers.cxx] {
             symlink(&script, directory.path().join("bin").join(name))?;
         }

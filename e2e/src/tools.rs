@@ -1,5 +1,7 @@
-//! Where the programs are that the tests start.
+//! Where the programs are that the tests start, and programs that they make.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -14,6 +16,12 @@ pub fn package() -> &'static Path {
 /// Debian's Bazel 4.
 pub fn bazel() -> Result<PathBuf> {
     installed(PathBuf::from("/usr/bin/bazel-4"))
+}
+
+/// A program with this text, a script as a rule.
+pub fn executable(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text)?;
+    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
 }
 
 /// buildbox-casd, as `e2e/install` unpacked it.

@@ -7,17 +7,17 @@ use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use e2e::dialects::{User, files};
+use e2e::dialects::User;
 use e2e::farrier::Farrier;
+use e2e::tools::executable;
 
 /// A tool of the project's own: it copies what it reads to two places, and leaves a link and an empty directory.
 const TOOL: &str = "#!/bin/sh\nset -e\necho \"making $2\"\nmkdir -p $2/sub $2/empty\ncp $1 $2/copy\ntr a-z A-Z < $1 > $2/sub/loud\n\
                     chmod +x $2/sub/loud\nln -s sub/loud $2/link\n";
 
 fn project(farrier: &Farrier) -> Result<User> {
-    let user = User::of_reclient(farrier.address())?;
+    let user = User::of_running_reclient(farrier.address())?;
     tool_and_data(&user)?;
-    user.succeeds(&["bootstrap"])?;
     Ok(user)
 }
 
@@ -26,8 +26,7 @@ fn tool_and_data(user: &User) -> Result<()> {
         fs::create_dir(user.at(directory))?;
     }
     let tool = user.at("project/tools/copy.sh");
-    fs::write(&tool, TOOL)?;
-    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755))?;
+    executable(&tool, TOOL)?;
     fs::write(user.at("project/data/in"), "hello\n")?;
     fs::write(user.at("project/data/undeclared"), "secret\n")?;
     Ok(())
@@ -57,17 +56,6 @@ fn made_well(user: &User, output: &Output, content: &str) -> Result<()> {
     there.sort();
     ensure!(there == ["copy", "empty", "link", "sub"], "{there:?}");
     Ok(())
-}
-
-/// How each command went, in order, as reclient's log says it. The daemon ends.
-fn how(user: &User) -> Result<Vec<String>> {
-    user.succeeds(&["bootstrap", "-shutdown"])?;
-    let logs = files(&user.at("logs")).into_iter();
-    let mut logs = logs.filter(|path| path.extension().is_some_and(|end| end == "rrpl" || end == "rpl"));
-    let log = fs::read_to_string(logs.next().context("no log of commands")?)?;
-    let words = log.split_whitespace();
-    let statuses = words.filter(|word| word.starts_with("STATUS_"));
-    Ok(statuses.map(str::to_owned).collect())
 }
 
 fn count(how: &[String], status: &str) -> usize {
@@ -110,15 +98,15 @@ fn what_is_declared_is_known_elsewhere_and_comes_as_it_was_made() -> Result<()> 
         String::from_utf8_lossy(&undeclared.stderr).contains("data/undeclared"),
         "{undeclared:?}"
     );
-    let how = how(&user)?;
-    ensure!(count(&how, "STATUS_CACHE_HIT") == 1, "{how:?}");
-    ensure!(count(&how, "STATUS_REMOTE_EXECUTION") == 3, "{how:?}");
+    let how = user.statuses()?;
+    ensure!(count(&how, "CACHE_HIT") == 1, "{how:?}");
+    ensure!(count(&how, "REMOTE_EXECUTION") == 3, "{how:?}");
 
     // In another checkout it is the same.
     let other = project(&farrier)?;
     made_well(&other, &rewrapped(&other, "remote", &FLAGS, &COMMAND)?, "hello\n")?;
-    let how = self::how(&other)?;
-    ensure!(count(&how, "STATUS_CACHE_HIT") == 1, "{how:?}");
+    let how = other.statuses()?;
+    ensure!(count(&how, "CACHE_HIT") == 1, "{how:?}");
     Ok(())
 }
 
@@ -138,9 +126,9 @@ fn here_a_result_is_kept_where_nothing_was_before() -> Result<()> {
     for _ in 0..2 {
         made_well(&user, &rewrapped(&user, "local", &FLAGS, &COMMAND)?, "hello\n")?;
     }
-    let how = how(&user)?;
-    ensure!(count(&how, "STATUS_LOCAL_EXECUTION") == 3, "{how:?}");
-    ensure!(count(&how, "STATUS_CACHE_HIT") == 1, "{how:?}");
+    let how = user.statuses()?;
+    ensure!(count(&how, "LOCAL_EXECUTION") == 3, "{how:?}");
+    ensure!(count(&how, "CACHE_HIT") == 1, "{how:?}");
     Ok(())
 }
 
@@ -167,8 +155,8 @@ fn here_what_has_standard_input_or_is_not_made_anew_is_not_kept() -> Result<()> 
         ensure!(fs::read_to_string(user.at("project/made"))? == "hello\n");
         fs::remove_file(user.at("project/made"))?;
     }
-    let how = how(&user)?;
-    ensure!(count(&how, "STATUS_CACHE_HIT") == 1, "{how:?}");
+    let how = user.statuses()?;
+    ensure!(count(&how, "CACHE_HIT") == 1, "{how:?}");
     Ok(())
 }
 
@@ -187,8 +175,8 @@ fn a_directory_that_is_not_the_commands_alone_is_left_alone() -> Result<()> {
     for kept in ["a.c", "data/in", "data/undeclared", "tools/copy.sh"] {
         ensure!(user.at("project").join(kept).is_file(), "{kept} has gone");
     }
-    let how = how(&user)?;
-    ensure!(count(&how, "STATUS_CACHE_HIT") == 0, "{how:?}");
+    let how = user.statuses()?;
+    ensure!(count(&how, "CACHE_HIT") == 0, "{how:?}");
     Ok(())
 }
 
@@ -210,9 +198,9 @@ fn files_and_what_is_printed_of_a_tool_of_the_host() -> Result<()> {
             "{output:?}"
         );
     }
-    let how = how(&user)?;
-    ensure!(count(&how, "STATUS_REMOTE_EXECUTION") == 2, "{how:?}");
-    ensure!(count(&how, "STATUS_CACHE_HIT") == 2, "{how:?}");
+    let how = user.statuses()?;
+    ensure!(count(&how, "REMOTE_EXECUTION") == 2, "{how:?}");
+    ensure!(count(&how, "CACHE_HIT") == 2, "{how:?}");
     Ok(())
 }
 

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::Write as _;
 use std::ops::RangeInclusive;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -16,7 +15,8 @@ use e2e::dialects::User;
 use e2e::farrier::Farrier;
 use e2e::project::{CLANG, Compilers, GCC, Project};
 use e2e::projects::{chosen, dependents, ensure_same, is_chosen, products};
-use e2e::recorder::{Recorder, THROUGH};
+use e2e::recorder::{Compilation, Recorder, THROUGH};
+use e2e::tools::executable;
 
 /// How many steps there are to be, and how many of them by workers.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ fn check(user: &User, project: &Project, compilers: Compilers, launcher: &[&str]
 
     project.unpack(&tree)?;
     let through = user.at("bin").join(THROUGH);
-    script(&through, "exec \"$@\"")?;
+    executable(&through, "#!/bin/sh\nexec \"$@\"\n")?;
     let of = |language: &str| format!(" -DCMAKE_{language}_COMPILER_LAUNCHER={THROUGH}");
     let launchers = if is_cmake(project) {
         of("C") + &of("CXX")
@@ -70,10 +70,8 @@ fn check(user: &User, project: &Project, compilers: Compilers, launcher: &[&str]
     };
     user.build(&tree, &(words(project.configure) + &launchers))?;
     let root = tree.display().to_string();
-    script(
-        &through,
-        &format!("exec {} \"$@\"", launcher.join(" ").replace("TREE", &root)),
-    )?;
+    let launcher = launcher.join(" ").replace("TREE", &root);
+    executable(&through, &format!("#!/bin/sh\nexec {launcher} \"$@\"\n"))?;
     user.build(&tree, &words(project.build))?;
     ensure_same(&products(project, &tree)?, &expected, "the first build")?;
     recorder.run(&tree, &compilers.script(project.clean), false)?;
@@ -83,17 +81,29 @@ fn check(user: &User, project: &Project, compilers: Compilers, launcher: &[&str]
     let mut file = fs::OpenOptions::new().append(true).open(&header)?;
     file.write_all(b"\n#define FARRIER_WAS_HERE 1\n")?;
     user.build(&tree, &words(project.build))?;
+    // Where objects hold a checksum of the header, what is linked of them is another program.
+    let mut found = products(project, &tree)?;
+    found.remove(Path::new(project.header));
+    let is_same = found.iter().all(|(path, hash)| expected.get(path) == Some(hash));
+    counts(&recorder, &compilations, dependents.len(), links, is_same)
+}
+
+/// Of three builds that do what was recorded: one that knows nothing, one that knows all, and one after a change of what `dependents`
+/// read, which links the same things again if these stay the same.
+fn counts(
+    recorder: &Recorder,
+    compilations: &[Compilation],
+    dependents: usize,
+    links: usize,
+    is_same: bool,
+) -> Result<Counts> {
     // Who asks about all sources asks about those that read the header.
     let questions = recorder.questions()?;
     // And some makefiles ask the same question again and again.
     let different = compilations.iter().map(|it| (&it.output, &it.inputs));
     let repeated = compilations.len() - different.collect::<BTreeSet<_>>().len();
     let all = compilations.len() + links + questions;
-    let once = all - repeated + dependents.len() + questions;
-    // Where objects hold a checksum of the header, what is linked of them is another program.
-    let mut found = products(project, &tree)?;
-    found.remove(Path::new(project.header));
-    let is_same = found.iter().all(|(path, hash)| expected.get(path) == Some(hash));
+    let once = all - repeated + dependents + questions;
     let more = if is_same { 0 } else { links };
     Ok(Counts {
         steps: 3 * all,
@@ -105,16 +115,10 @@ fn is_cmake(project: &Project) -> bool {
     project.configure.starts_with("cmake")
 }
 
-fn script(path: &Path, words: &str) -> Result<()> {
-    fs::write(path, format!("#!/bin/sh\n{words}\n"))?;
-    Ok(fs::set_permissions(path, fs::Permissions::from_mode(0o755))?)
-}
-
 /// reclient's programs; what they say of the build at its end.
 fn behind_rewrapper(project: &Project, compilers: Compilers) -> Result<()> {
     let farrier = Farrier::start()?;
-    let user = User::of_reclient(farrier.address())?;
-    user.succeeds(&["bootstrap"])?;
+    let user = User::of_running_reclient(farrier.address())?;
     let launcher = [
         "rewrapper",
         "-labels=type=compile,compiler=clang,lang=cpp",

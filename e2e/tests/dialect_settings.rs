@@ -1,33 +1,17 @@
 //! What users of reclient and recc may set about where a command's files are, what is put before it, and what is kept of it: each
-//! with a worker, and with what comes of it.
+//! with a worker, and with what comes of it. What they may set about races is in `racing.rs`.
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::os::unix::fs::symlink;
 use std::process::Command;
-use std::thread;
-use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use e2e::dialects::{User, files};
+use e2e::dialects::User;
 use e2e::farrier::Farrier;
-use e2e::waiting;
-use rustix::process::{Pid, Signal, kill_process, test_kill_process};
+use e2e::tools::executable;
 
 /// A wrapper that says that it was there.
 const WRAPPER: &str = "#!/bin/sh\necho \"before $1\"\nexec \"$@\"\n";
-
-fn script(path: &Path, text: &str) -> Result<()> {
-    fs::write(path, text)?;
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
-    Ok(())
-}
-
-fn of_reclient(farrier: &Farrier) -> Result<User> {
-    let user = User::of_reclient(farrier.address())?;
-    user.succeeds(&["bootstrap"])?;
-    Ok(user)
-}
 
 fn of_recc(farrier: &Farrier, variables: &[(&str, &str)]) -> Result<User> {
     let mut user = User::new(&[("RECC_SERVER", farrier.http_url())])?;
@@ -44,29 +28,11 @@ fn rewrapped(user: &User, directory: &str, flags: &str, command: &str) -> Result
     user.build(&root.join(directory), &line)
 }
 
-/// How reclient's log says that each command went, in order. The daemon ends.
-fn statuses(user: &User) -> Result<Vec<String>> {
-    user.succeeds(&["bootstrap", "-shutdown"])?;
-    let logs = files(&user.at("logs"));
-    let mut statuses = Vec::new();
-    for log in logs
-        .iter()
-        .filter(|path| path.extension().is_some_and(|end| end == "rrpl" || end == "rpl"))
-    {
-        let text = fs::read_to_string(log)?;
-        let words = text
-            .split_whitespace()
-            .filter_map(|word| word.strip_prefix("STATUS_"));
-        statuses.extend(words.map(str::to_owned));
-    }
-    Ok(statuses)
-}
-
 /// `out/Debug` and `out/Release` share what does not hold their names, and nothing else.
 #[test]
 fn a_working_directory_of_any_name() -> Result<()> {
     let farrier = Farrier::start()?;
-    let user = of_reclient(&farrier)?;
+    let user = User::of_running_reclient(farrier.address())?;
     let directories = ["out/Debug", "out/Release"];
     for directory in directories {
         let generated = user.at("project").join(directory).join("gen");
@@ -107,7 +73,7 @@ fn a_working_directory_of_any_name() -> Result<()> {
         compile(directory, &format!("-I../../{directory}"))?;
     }
     assert_eq!(
-        statuses(&user)?,
+        user.statuses()?,
         [
             "REMOTE_EXECUTION",
             "CACHE_HIT",
@@ -123,7 +89,7 @@ fn a_working_directory_of_any_name() -> Result<()> {
 #[test]
 fn links_are_links_where_that_is_wanted() -> Result<()> {
     let farrier = Farrier::start()?;
-    let user = of_reclient(&farrier)?;
+    let user = User::of_running_reclient(farrier.address())?;
     fs::create_dir(user.at("project/real"))?;
     fs::write(user.at("project/real/b.h"), "#define B 3\n")?;
     symlink("real", user.at("project/linked"))?;
@@ -146,17 +112,17 @@ fn links_are_links_where_that_is_wanted() -> Result<()> {
     ensure!(user.at("project/b.o").is_file());
     fs::write(user.at("project/real/b.h"), "#define B 4\n")?;
     rewrapped(&user, ".", flags, "gcc -Ilinked -c b.c -o b.o")?;
-    assert_eq!(statuses(&user)?, ["REMOTE_EXECUTION"; 4]);
+    assert_eq!(user.statuses()?, ["REMOTE_EXECUTION"; 4]);
     Ok(())
 }
 
 #[test]
 fn a_wrapper_comes_before_the_command_where_it_runs() -> Result<()> {
     let farrier = Farrier::start()?;
-    let user = of_reclient(&farrier)?;
+    let user = User::of_running_reclient(farrier.address())?;
     fs::create_dir(user.at("project/tools"))?;
     let wrapper = user.at("project/tools/wrap.sh");
-    script(&wrapper, WRAPPER)?;
+    executable(&wrapper, WRAPPER)?;
     let wrappers = "-remote_wrapper=tools/wrap.sh -local_wrapper=tools/wrap.sh";
     let run = |strategy: &str, wrappers: &str| -> Result<String> {
         let flags = format!("-labels=type=compile,compiler=gcc,lang=c -exec_strategy={strategy} {wrappers}");
@@ -169,14 +135,14 @@ fn a_wrapper_comes_before_the_command_where_it_runs() -> Result<()> {
     ensure!(run("remote", wrappers)? == "before /usr/bin/gcc\n");
     ensure!(run("remote", wrappers)? == "before /usr/bin/gcc\n");
     ensure!(run("remote", "")?.is_empty());
-    script(&wrapper, &WRAPPER.replace("before", "now before"))?;
+    executable(&wrapper, &WRAPPER.replace("before", "now before"))?;
     ensure!(run("remote", wrappers)? == "now before /usr/bin/gcc\n");
     // Here too, where nobody knows what it reads: nothing is known of that.
     ensure!(run("local", wrappers)? == "now before gcc\n");
-    script(&wrapper, WRAPPER)?;
+    executable(&wrapper, WRAPPER)?;
     ensure!(run("local", wrappers)? == "before gcc\n");
     assert_eq!(
-        statuses(&user)?,
+        user.statuses()?,
         [
             "REMOTE_EXECUTION",
             "CACHE_HIT",
@@ -185,128 +151,6 @@ fn a_wrapper_comes_before_the_command_where_it_runs() -> Result<()> {
             "LOCAL_EXECUTION",
             "LOCAL_EXECUTION"
         ]
-    );
-    Ok(())
-}
-
-/// A source that takes a compiler some seconds.
-fn long_source(name: &str) -> String {
-    let function = |number: usize| {
-        let steps = (0..40).map(|step| {
-            format!(
-                "x = x * {} ^ y >> {}; y += x % {};",
-                number + step,
-                step % 31,
-                step + 3
-            )
-        });
-        let steps: String = steps.collect();
-        format!(
-            "unsigned {name}_{number}(unsigned x, unsigned y) {{ for (int i = 0; i < 100; i++) {{ {steps} }} return x; }}\n"
-        )
-    };
-    (0..150).map(function).collect()
-}
-
-/// The compiler proper that works on this source, here or at a worker, as soon as there is one.
-fn compiler_of(source: &str, is_here: bool, project: &Path) -> Result<Pid> {
-    let what = format!(
-        "a compiler of {source}, {}",
-        if is_here { "here" } else { "at a worker" }
-    );
-    waiting::until(&what, Duration::from_secs(30), || {
-        let found = Command::new("pgrep")
-            .args(["-f", &format!("cc1 .*{source}")])
-            .output()?;
-        let processes = String::from_utf8(found.stdout)?;
-        let is_meant = |process: &&str| {
-            let directory = fs::read_link(format!("/proc/{process}/cwd"));
-            directory.is_ok_and(|directory| (directory == project) == is_here)
-        };
-        let process = processes.lines().find(is_meant);
-        Ok(process.and_then(|process| Pid::from_raw(process.parse().ok()?)))
-    })
-}
-
-/// Whoever is first makes the object, and of the other nothing is left: neither a process, though it stands still, nor a
-/// temporary file.
-#[test]
-fn a_worker_and_this_machine_race() -> Result<()> {
-    let farrier = Farrier::start()?;
-    let user = of_reclient(&farrier)?;
-    let project = user.at("project").canonicalize()?;
-    let temporary = user.at("tmp");
-    fs::create_dir(&temporary)?;
-    for (source, is_here) in [("stopped_here.c", true), ("stopped_there.c", false)] {
-        fs::write(project.join(source), long_source(source.trim_end_matches(".c")))?;
-        user.build(&project, &format!("gcc -O2 -c {source} -o plain.o"))?;
-        let flags = format!(
-            "rewrapper -exec_root={} -labels=type=compile,compiler=gcc,lang=c -exec_strategy=racing",
-            project.display()
-        );
-        let line = format!(
-            "TMPDIR={} {flags} -- gcc -O2 -c {source} -o a.o",
-            temporary.display()
-        );
-        let stopped = thread::scope(|scope| {
-            let building = scope.spawn(|| user.build(&project, &line));
-            let stopped = compiler_of(source, is_here, &project)?;
-            kill_process(stopped, Signal::STOP)?;
-            building.join().expect("it does not panic")?;
-            anyhow::Ok(stopped)
-        })?;
-        ensure!(
-            fs::read(project.join("a.o"))? == fs::read(project.join("plain.o"))?,
-            "{source}: another object"
-        );
-        fs::remove_file(project.join("a.o"))?;
-        waiting::until("the end of the loser", Duration::from_secs(20), || {
-            Ok(test_kill_process(stopped).is_err().then_some(()))
-        })?;
-    }
-    ensure!(!project.join("a.o").exists(), "the loser has gone on");
-    // What is wrong is said once, by whoever knows it.
-    fs::write(project.join("wrong.c"), "int f(void) { return nothing; }\n")?;
-    let line = format!(
-        "rewrapper -exec_root={} -labels=type=compile,compiler=gcc,lang=c -exec_strategy=racing -- gcc -c wrong.c -o wrong.o \
-         2>said; test $? = 1 && test $(grep -c 'error:' said) = 1 && test ! -e wrong.o",
-        project.display()
-    );
-    user.build(&project, &line)?;
-    let statuses = statuses(&user)?;
-    assert_eq!(statuses, ["RACING_REMOTE", "RACING_LOCAL", "NON_ZERO_EXIT"]);
-    Ok(())
-}
-
-/// Many at once, under make, which counts its jobs.
-#[test]
-fn a_build_of_races_makes_what_it_makes_without() -> Result<()> {
-    let farrier = Farrier::start()?;
-    let user = of_reclient(&farrier)?;
-    let project = user.at("project");
-    for number in 0..40 {
-        let source = format!("#include <stdio.h>\nint f{number}(int n) {{ return n * {number}; }}\n");
-        fs::write(project.join(format!("f{number}.c")), source)?;
-    }
-    let makefile = "OBJECTS := $(patsubst %.c,%.o,$(wildcard f*.c))\nall: $(OBJECTS)\n%.o: %.c\n\t+$(CC) -O1 -c $< -o $@\n";
-    fs::write(project.join("Makefile"), makefile)?;
-    let objects = || -> Result<Vec<Vec<u8>>> {
-        (0..40)
-            .map(|number| Ok(fs::read(project.join(format!("f{number}.o")))?))
-            .collect()
-    };
-    user.build(&project, "make -j4 >/dev/null CC=gcc")?;
-    let plain = objects()?;
-    let compiler = format!(
-        "rewrapper -exec_root={} -labels=type=compile,compiler=gcc,lang=c -exec_strategy=racing -- gcc",
-        project.display()
-    );
-    user.build(&project, &format!("rm f*.o; make -j8 >/dev/null CC='{compiler}'"))?;
-    ensure!(objects()? == plain, "other objects");
-    let statuses = statuses(&user)?;
-    ensure!(
-        statuses.len() == 40 && statuses.iter().all(|status| status.starts_with("RACING_")),
-        "{statuses:?}"
     );
     Ok(())
 }

@@ -2,20 +2,12 @@
 
 use std::fs;
 
-use anyhow::{Context, Result, ensure};
-use e2e::dialects::{User, files};
+use anyhow::{Result, ensure};
+use e2e::dialects::User;
 use e2e::farrier::Farrier;
 use prost::Message as _;
 use prost_types::field_descriptor_proto::{Label, Type};
 use prost_types::{DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
-
-/// reclient's, in either form.
-fn log_of_commands(user: &User) -> Result<String> {
-    let log = files(&user.at("logs"))
-        .into_iter()
-        .find(|path| path.extension().is_some_and(|end| end == "rrpl" || end == "rpl"));
-    Ok(fs::read_to_string(log.context("no log of commands")?)?)
-}
 
 #[test]
 fn a_build_for_reclient_runs_from_bootstrap_to_its_metrics() -> Result<()> {
@@ -55,7 +47,7 @@ fn a_build_for_reclient_runs_from_bootstrap_to_its_metrics() -> Result<()> {
     let metrics = fs::read_to_string(user.at("logs/rbe_metrics.txt"))?;
     ensure!(metrics.contains("num_records: 3"), "{metrics}");
     ensure!(user.at("logs/rbe_metrics.pb").is_file());
-    let log = log_of_commands(&user)?;
+    let log = user.log_of_commands()?;
     ensure!(
         log.contains("STATUS_CACHE_HIT") && log.contains("STATUS_REMOTE_EXECUTION"),
         "{log}"
@@ -114,7 +106,7 @@ fn what_workers_add_to_results_is_in_the_log() -> Result<()> {
     let labels = "-labels=type=compile,compiler=clang,lang=cpp";
     user.compile(&["rewrapper", labels, &root, "-exec_strategy=remote", "--"])?;
     user.succeeds(&["bootstrap", "-shutdown"])?;
-    let log = log_of_commands(&user)?;
+    let log = user.log_of_commands()?;
     ensure!(
         log.contains("auxiliary_metadata") && log.contains("maxRssBytes"),
         "{log}"
@@ -157,7 +149,7 @@ fn a_comparison_runs_as_often_as_it_says_and_may_fail() -> Result<()> {
     check(&["-fail_on_mismatch"], "-flto", (0, 1))?;
     check(&[twice, "-fail_on_mismatch"], "-fno-such-option", (1, 0))?;
     let said = user.succeeds(&["bootstrap", "-shutdown"])?;
-    let log = log_of_commands(&user)?;
+    let log = user.log_of_commands()?;
     ensure!(log.matches("total_mismatches: 1").count() == 2, "{said}\n{log}");
     Ok(())
 }
