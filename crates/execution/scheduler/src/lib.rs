@@ -18,6 +18,7 @@
 //! `task.rs`, `turns.rs`, `quota.rs`, `size.rs`, `dispatch.rs`, `lease.rs`, `leave.rs`, `hedge.rs`, `retry.rs`,
 //! `learned.rs`; then `entry.rs` and `restore.rs`.
 
+mod ahead;
 mod deadline;
 mod dispatch;
 mod drain;

@@ -201,7 +201,8 @@ fn property(name: &str, value: &str) -> String {
     format!("{}={}", shown(name), shown(value))
 }
 
-fn list(items: impl Iterator<Item = String>, shown_max: usize) -> String {
+/// Words after one another, as many as a message can bear.
+pub(crate) fn list(items: impl Iterator<Item = String>, shown_max: usize) -> String {
     let mut items: Vec<String> = items.collect();
     if items.len() > shown_max {
         let more = items.len() - shown_max;

@@ -28,7 +28,8 @@ pub(crate) struct Spot {
     pub(crate) is_retried: bool,
 }
 
-type Line = BTreeSet<(Turn, TaskId)>;
+/// The tasks of one claim, most urgent first.
+pub(crate) type Line = BTreeSet<(Turn, TaskId)>;
 
 /// The tasks of one platform and one size.
 #[derive(Debug)]
@@ -112,31 +113,21 @@ impl Queue {
         fresh.chain(self.retried().next()).min().map(|(_, task)| task)
     }
 
-    /// About which tasks go ahead of the one at this spot, at most `max` of them: those of its own line before it, as
-    /// many and one of each other tenant's, and what is tried again.
-    pub(crate) fn ahead_of(&self, spot: &Spot, max: usize) -> Vec<TaskId> {
+    /// The tasks that go before one at this spot in its own line, be it here or in another queue.
+    pub(crate) fn before(&self, spot: &Spot) -> impl Iterator<Item = TaskId> {
+        let line = match spot.is_retried {
+            true => Some(&self.retried),
+            false => self.fresh.get(&spot.claim),
+        };
         let at = (spot.turn, spot.task);
-        if spot.is_retried {
-            return self
-                .retried
-                .range(..at)
-                .take(max)
-                .map(|(_, task)| *task)
-                .collect();
-        }
-        let own = self.fresh.get(&spot.claim).into_iter();
-        let own: Vec<TaskId> = own
-            .flat_map(|line| line.range(..at))
-            .take(max)
-            .map(|(_, task)| *task)
-            .collect();
-        if self.fresh.len() <= 1 && self.retried.is_empty() {
-            return own;
-        }
-        let others = self.fresh.iter().filter(|(claim, _)| **claim != spot.claim);
-        let others = others.flat_map(|(_, line)| line.iter().take(own.len() + 1));
-        let behind = self.retried.iter().chain(others).map(|(_, task)| *task);
-        own.iter().copied().chain(behind).take(max).collect()
+        let before = line.into_iter().flat_map(move |line| line.range(..at));
+        before.map(|(_, task)| *task)
+    }
+
+    /// The lines of all claims but this one.
+    pub(crate) fn other_lines(&self, claim: ClaimId) -> impl Iterator<Item = (ClaimId, &Line)> {
+        let others = self.fresh.iter().filter(move |(other, _)| **other != claim);
+        others.map(|(other, line)| (*other, line))
     }
 }
 

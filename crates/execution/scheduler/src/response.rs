@@ -11,9 +11,12 @@ pub(crate) struct Refusal {
     pub(crate) message: String,
 }
 
-/// A response without a result.
+/// A response without a result. It names its cause in the status and in the message, where some clients look.
 pub(crate) fn failed(code: Code, message: impl Into<String>) -> ExecuteResponse {
-    Report::failed(code, message).into_response()
+    let message = message.into();
+    Report::failed(code, message.clone())
+        .with_message(message)
+        .into_response()
 }
 
 /// The status of a response that says the worker's own set-up failed, not the action: another worker may do better.

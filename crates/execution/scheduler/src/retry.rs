@@ -98,8 +98,9 @@ impl Scheduler {
             .workers
             .get(&lease.worker)
             .map_or(0, |worker| worker.memory_bytes);
-        let was_alone = there > 0 && size.memory_bytes >= there;
-        let next = expected.size().or_asked(&task.work.platform);
+        // With all of it and no more, others of which nobody knows the amount may have been beside it.
+        let was_alone = there > 0 && size.memory_bytes > there;
+        let next = expected.size().or_asked_at_least(&task.work.platform);
         if was_alone || next == size || task.crowded_out >= CROWDED_OUT_MAX {
             return false;
         }
@@ -116,7 +117,10 @@ impl Scheduler {
         };
         task.crowded_out += 1;
         let (work, shape, before) = (task.work.clone(), task.shape, task.queue);
-        let (expected, size) = self.expected_of(shape, &work.platform);
+        let (expected, asked) = self.expected_of(shape, &work.platform);
+        let size = expected.map_or(asked, |expected| {
+            expected.size().or_asked_at_least(&work.platform)
+        });
         let queue = match self.queues.find(&work.platform, size) {
             Some(queue) => queue,
             // Perhaps one more than there may be; but sizes are few, and the task has been accepted.

@@ -54,6 +54,16 @@ impl Size {
             memory_bytes: asked(MEMORY).unwrap_or(self.memory_bytes),
         }
     }
+
+    /// The same for what was crowded out: the platform's memory is the least it gets. What it asks for may be all it uses;
+    /// beside those neighbours it was not to be had.
+    pub(crate) fn or_asked_at_least(self, platform: &Platform) -> Size {
+        let asked = self.or_asked(platform);
+        Size {
+            memory_bytes: asked.memory_bytes.max(self.memory_bytes),
+            ..asked
+        }
+    }
 }
 
 /// A number, with `K`, `M`, `G` or `T` for powers of 1024 behind it, and perhaps `B` or `iB` behind that.
@@ -140,6 +150,10 @@ mod tests {
         assert_eq!(learned.or_asked(&platform(&[("OSFamily", "linux")])), learned);
         let asked = learned.or_asked(&platform(&[("cpus", "2"), ("memory", "1GiB")]));
         assert_eq!((asked.slots, asked.memory_bytes), (2, 1 << 30));
+        let (little, much) = (platform(&[("memory", "3B")]), platform(&[("memory", "9B")]));
+        assert_eq!(learned.or_asked(&little).memory_bytes, 3);
+        assert_eq!(learned.or_asked_at_least(&little), learned);
+        assert_eq!(learned.or_asked_at_least(&much).memory_bytes, 9);
         let odd = learned.or_asked(&platform(&[("cpus", "many"), ("memory", "x")]));
         assert_eq!(odd, learned);
     }

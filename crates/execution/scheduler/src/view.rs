@@ -12,9 +12,6 @@ use crate::queue::Queue;
 use crate::task::TaskState;
 use crate::{Desired, LeaseId, OperationName, Phase, Scheduler, TaskId, Work, WorkerId};
 
-/// How far the tasks ahead of one are counted.
-pub(crate) const AHEAD_COUNTED_MAX: usize = 100;
-
 /// `ExecutionStage`, as far as the scheduler is concerned: the cache was asked before, at the door.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Stage {
@@ -47,7 +44,7 @@ pub struct OperationView {
     pub why_queued: Option<String>,
     /// In stage `Queued`: how long until it starts, by what commands like those ahead have taken; `None` if nobody knows.
     pub estimate: Option<Duration>,
-    /// In stage `Queued`: its place in the queue of its platform and size.
+    /// In stage `Queued`: its place among those that wait for the same workers.
     pub position: Option<Position>,
     /// Which try this is, from 1; 0 when finished.
     pub attempt: u32,
@@ -57,7 +54,8 @@ pub struct OperationView {
     pub partial_metadata: Option<Arc<ExecutedActionMetadata>>,
 }
 
-/// A place in a queue.
+/// A place among the tasks that wait for the same workers. What can go to some of them only, or also to others, may take
+/// their room too, but nobody can say how much: it is not counted, and the number not exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Position {
     /// Tasks that come before.
@@ -268,14 +266,13 @@ impl Scheduler {
         match task.state {
             TaskState::Queued => {
                 view.stage = Stage::Queued;
-                let queue = self.queues.get(task.queue);
-                let ahead = queue.ahead_of(&task.spot(), AHEAD_COUNTED_MAX);
+                let ahead = self.ahead_of(task);
                 view.position = Some(Position {
-                    ahead: ahead.len(),
-                    exact: ahead.len() < AHEAD_COUNTED_MAX,
+                    ahead: ahead.tasks.len(),
+                    exact: ahead.are_all,
                 });
                 view.why_queued = Some(self.why_queued(task));
-                view.estimate = self.estimate(task, &ahead);
+                view.estimate = self.estimate(task, &ahead.tasks);
             }
             TaskState::Running(_) | TaskState::Publishing => view.stage = Stage::Executing,
         }

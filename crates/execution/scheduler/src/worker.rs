@@ -91,11 +91,14 @@ impl Worker {
         let memory_fits = self.memory_bytes == 0
             || self.used.memory_bytes.saturating_add(size.memory_bytes) <= self.memory_bytes;
         let size_fits = size.slots <= self.free_slots() && memory_fits;
-        let amount_fits = |(name, asked): (&String, &u64)| {
-            let used = self.used.amounts.get(name).copied().unwrap_or(0);
-            used.saturating_add(*asked) <= offer.amount_of(name)
-        };
+        let amount_fits = |(name, asked): (&String, &u64)| self.has_amount(name, *asked, offer);
         (size_fits || self.leases.is_empty()) && amounts.iter().all(amount_fits)
+    }
+
+    /// Whether so much of a named resource is left.
+    pub(crate) fn has_amount(&self, name: &str, asked: u64, offer: &Offer) -> bool {
+        let used = self.used.amounts.get(name).copied().unwrap_or(0);
+        used.saturating_add(asked) <= offer.amount_of(name)
     }
 
     /// Slots that are free now. A worker whose slots became fewer than what it does takes simply has none.

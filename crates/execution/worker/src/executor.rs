@@ -16,6 +16,7 @@ mod local;
 mod surroundings;
 mod timeline;
 mod undead;
+mod without_result;
 
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -38,6 +38,8 @@ pub(crate) const DISK_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) const DISK_LOOK_DEPTH_MAX: usize = 200;
 /// How many names are looked at; an action with more has passed every bound.
 pub(crate) const DISK_LOOK_ENTRIES_MAX: u32 = 2_000_000;
+/// How long the account of an action without a result may take to be stored; it goes without then.
+pub(crate) const ACCOUNT_PATIENCE: Duration = Duration::from_secs(2);
 /// How long a new build directory waits on a full disk for old ones to be removed.
 pub(crate) const DISK_PATIENCE: Duration = Duration::from_secs(10);
 /// Trees that are kept on the disk, least recently used forgotten first.

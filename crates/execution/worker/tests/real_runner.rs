@@ -132,6 +132,11 @@ async fn a_timeout_keeps_the_log_and_leaves_no_process() {
     };
     let response = farm.execute(job).await;
     assert_eq!(code(&response), Code::DeadlineExceeded);
+    assert!(
+        response.message.contains("longer than its timeout of 400ms"),
+        "{}",
+        response.message
+    );
     let text = farm.read(&response.server_logs["farrier"].digest).await;
     assert!(
         String::from_utf8(text.to_vec())
@@ -331,6 +336,49 @@ async fn many_large_and_small_files() {
     assert_eq!(result.exit_code, 0, "{result:?}");
     let tree = Tree::decode(F, farm.read(&result.output_directories[0].tree_digest).await).unwrap();
     assert_eq!(tree.root_digest(), input_root, "what goes in comes out");
+    farm.end().await;
+}
+
+/// A process that is forked costs what its parent has in memory. So a command comes from the runner, which has little, and its
+/// ancestors, up to the worker, are no copies of that.
+#[tokio::test]
+async fn however_large_a_worker_is_its_commands_come_from_small_processes() {
+    const LARGE_BYTES: usize = 1 << 30;
+    // What is reserved shows in the size of every copy; it need not be written.
+    let large = std::hint::black_box(vec![0_u8; LARGE_BYTES]);
+    let mut farm = Farm::start("off", 1).await;
+    let script = r#"
+        process=$$
+        while [ "$process" -gt 1 ]; do
+            size=0
+            while read -r name value rest; do
+                case $name in PPid:) parent=$value ;; VmSize:) size=$value ;; esac
+            done < /proc/$process/status
+            echo $process $size
+            process=$parent
+        done"#;
+    let result = farm.script(script, &[]).await.result.unwrap();
+    let text = String::from_utf8(result.stdout_raw.to_vec()).unwrap();
+    let processes: Vec<(u32, usize)> = text
+        .lines()
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(process, kib)| (process.parse().unwrap(), kib.parse::<usize>().unwrap() << 10))
+        .collect();
+    let own = std::process::id();
+    let worker = processes.iter().position(|(process, _)| *process == own);
+    let (above, rest) = processes.split_at(worker.expect("the worker is an ancestor"));
+    assert!(
+        above.len() >= 3,
+        "the command, and more than one process of the runner: {text}"
+    );
+    assert!(
+        above
+            .iter()
+            .all(|(_, bytes)| (1..LARGE_BYTES / 4).contains(bytes)),
+        "{text}"
+    );
+    assert!(rest[0].1 > LARGE_BYTES, "{text}");
+    drop(large);
     farm.end().await;
 }
 

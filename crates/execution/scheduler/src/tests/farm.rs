@@ -291,6 +291,12 @@ impl Farm {
             .response
             .unwrap_or_else(|| panic!("{operation} is not finished"));
         let status = response.status.clone().unwrap_or_default();
+        if response.result.is_none() {
+            assert_eq!(
+                response.message, status.message,
+                "the cause is told in both places"
+            );
+        }
         (Code::try_from(status.code).unwrap(), status.message)
     }
 

@@ -233,9 +233,34 @@ fn named_resources_are_used_by_one_at_a_time() {
     farm.execute("no", command("e", &[("gpu", "3")]));
     assert_eq!(farm.outcome("no").0, Code::FailedPrecondition);
     assert_eq!(farm.assigned("w"), ["g1", "l1"]);
+    let why = |operation| farm.view(operation).why_queued.unwrap();
+    assert_eq!(
+        why("l2"),
+        "waits for 1 of `license`, which others have; matching workers: 1"
+    );
+    assert_eq!(
+        why("g2"),
+        "waits for 2 of `gpu`, which others have; matching workers: 1"
+    );
     host.finish(&mut farm, "g1", Usage::default());
     host.finish(&mut farm, "l1", Usage::default());
     assert_eq!(farm.assigned("w"), ["g2", "l2"]);
+}
+
+#[test]
+fn what_waits_for_everything_at_once_is_told_all_of_it() {
+    let mut farm = Farm::new();
+    let host = Host {
+        resources: &[("license", 1)],
+        ..Host::new("w", 1, 0)
+    };
+    host.say(&mut farm, None);
+    farm.execute("l1", command("a", &[("license", "1")]));
+    farm.execute("l2", command("b", &[("license", "1")]));
+    assert_eq!(
+        farm.view("l2").why_queued.unwrap(),
+        "waits for a free slot and 1 of `license`; matching workers: 1"
+    );
 }
 
 #[test]
@@ -257,6 +282,9 @@ fn what_was_crowded_out_runs_again_with_more_room_and_it_is_not_held_against_it(
         "alone: it counts for all of the 4 GiB now"
     );
     farm.execute("c", command("b", &[]));
+    // What has just all of it may still have had somebody beside it who uses nobody knows how much.
+    host.finish(&mut farm, "a", crowded_out(4 * GIB));
+    assert_eq!(farm.assigned("w"), ["a"], "nobody at all is beside it now");
     // What had the worker for itself has nobody to blame.
     host.finish(&mut farm, "a", crowded_out(4 * GIB));
     assert_eq!(farm.stage("a"), Stage::Completed);
@@ -268,6 +296,41 @@ fn what_was_crowded_out_runs_again_with_more_room_and_it_is_not_held_against_it(
     farm.execute("again", command("a#1", &[]));
     farm.execute("beside", command("b#1", &[]));
     assert_eq!(farm.assigned("w"), ["again"]);
+}
+
+#[test]
+fn what_says_how_much_memory_it_needs_and_is_crowded_out_runs_again_too() {
+    const ASKS: &[(&str, &str)] = &[("memory", "2GiB")];
+    let mut farm = Farm::new();
+    let host = Host::new("w", 4, 4 * GIB);
+    host.say(&mut farm, None);
+    farm.execute("greedy", command("never seen", &[]));
+    farm.execute("a", command("a#1", ASKS));
+    assert_eq!(farm.assigned("w"), ["greedy", "a"]);
+    host.finish(&mut farm, "a", crowded_out(GIB));
+    assert_eq!((farm.stage("a"), farm.view("a").attempt), (Stage::Executing, 1));
+    // Its neighbour is still there, and only what it asks for twice over keeps that away in the end.
+    host.finish(&mut farm, "a", crowded_out(GIB));
+    assert_eq!((farm.stage("a"), farm.view("a").attempt), (Stage::Queued, 1));
+    farm.restart();
+    host.say(&mut farm, None);
+    farm.send(Event::WatcherCame(name("a")));
+    farm.send(Event::WatcherCame(name("greedy")));
+    assert_eq!(
+        (farm.stage("a"), farm.assigned("w")),
+        (Stage::Queued, vec!["greedy".to_owned()])
+    );
+    host.finish(&mut farm, "greedy", usage(1, 4 * GIB));
+    farm.execute("new", command("never seen either", &[]));
+    assert_eq!(farm.assigned("w"), ["a"]);
+    // Alone it has nobody to blame.
+    host.finish(&mut farm, "a", crowded_out(4 * GIB));
+    assert_eq!(farm.stage("a"), Stage::Completed);
+    // The next one is believed again, and what is not for want of the machine's memory is for the user.
+    farm.execute("b", command("a#2", ASKS));
+    assert_eq!(farm.assigned("w"), ["new", "b"]);
+    host.finish(&mut farm, "b", usage(1, 2 * GIB));
+    assert_eq!(farm.stage("b"), Stage::Completed);
 }
 
 /// A worker with one small task, and so many small ones passed by a wide one that it is reserved.
@@ -286,6 +349,15 @@ fn reserved(farm: &mut Farm, host: &Host) {
     assert_eq!(
         (farm.stage("wide"), farm.stage("late")),
         (Stage::Queued, Stage::Queued)
+    );
+    let why = |operation| farm.view(operation).why_queued.unwrap();
+    assert_eq!(
+        why("wide"),
+        "waits for 2 free slots on one worker, for which `w` takes nothing else; matching workers: 1"
+    );
+    assert_eq!(
+        why("late"),
+        "waits for room on `w`, which is kept for a larger action; matching workers: 1"
     );
 }
 

@@ -117,3 +117,57 @@ fn the_place_in_the_queue_is_counted_as_far_as_it_is_cheap() {
     assert_eq!((position("007").ahead, position("007").exact), (7, true));
     assert_eq!((position("149").ahead, position("149").exact), (100, false));
 }
+
+#[test]
+fn the_place_in_the_queue_is_one_among_all_that_want_the_same_workers() {
+    let mut farm = Farm::new();
+    let offer = [("OSFamily", "linux"), ("disk", "fast")];
+    farm.sync("w", &offer, 2);
+    // One runs at a time, the others wait.
+    farm.execute("running", work("running", &[("cpus", "2")]));
+    farm.execute("linux", work("1", LINUX));
+    farm.execute("wide", work("2", &[("cpus", "2")]));
+    farm.execute("fast", work("3", &[("disk", "fast")]));
+    farm.execute("linux too", work("4", LINUX));
+    farm.execute_at("urgent", work("5", &[]), -1);
+    let position = |farm: &Farm, operation| {
+        let position = farm.view(operation).position.unwrap();
+        (position.ahead, position.exact)
+    };
+    for (operation, ahead) in [
+        ("urgent", 0),
+        ("linux", 1),
+        ("wide", 2),
+        ("fast", 3),
+        ("linux too", 4),
+    ] {
+        assert_eq!(position(&farm, operation), (ahead, true), "{operation}");
+    }
+    // Another worker takes some of them, but not all: who gets in whose way cannot be told any more.
+    farm.sync("other", LINUX, 1);
+    assert_eq!(farm.assigned("other"), ["urgent"]);
+    assert_eq!(position(&farm, "linux"), (0, true), "nothing is before it");
+    assert_eq!(position(&farm, "wide"), (0, false));
+    assert_eq!(position(&farm, "linux too"), (1, false));
+}
+
+#[test]
+fn what_is_not_after_the_same_is_not_counted() {
+    let mut farm = Farm::new();
+    let report = WorkerReport {
+        name: "w".to_owned(),
+        slots: 2,
+        resources: vec![("license".to_owned(), 1)],
+        ..WorkerReport::default()
+    };
+    farm.send(Event::WorkerSynced(worker("w"), report));
+    for operation in ["l1", "l2", "l3"] {
+        farm.execute(operation, work(operation, &[("license", "1")]));
+    }
+    farm.execute("plain", work("plain", &[]));
+    farm.execute("next", work("next", &[]));
+    assert_eq!(farm.assigned("w"), ["l1", "plain"]);
+    let ahead = |operation| farm.view(operation).position.unwrap();
+    assert_eq!((ahead("next").ahead, ahead("next").exact), (0, false));
+    assert_eq!((ahead("l3").ahead, ahead("l3").exact), (1, true));
+}

@@ -33,7 +33,7 @@ impl DiskBound {
     }
 }
 
-/// Runs a command, and ends it by `ending` when it passes its bound. Also answers whether it did.
+/// Runs a command, and ends it by `ending` when it passes its bound. Also answers whether it was ended so.
 pub(super) async fn run_within(
     bound: Option<DiskBound>,
     run: impl Future<Output = Result<RunResponse, RunError>>,
@@ -51,7 +51,7 @@ pub(super) async fn run_within(
             match run.await {
                 Err(RunError::Cancelled) => (Ok(killed(began.elapsed(), began_at)), true),
                 // It has ended by itself meanwhile, or cannot be ended.
-                other => (other, true),
+                other => (other, false),
             }
         }
     }

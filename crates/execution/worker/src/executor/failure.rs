@@ -5,7 +5,8 @@ use std::io;
 use action::Report;
 use blob::{BlobError, DigestSet};
 use cas::StoreError;
-use reapi::rpc::Code;
+use reapi::execution::ExecuteResponse;
+use reapi::rpc::{Code, Status};
 use runner_api::RunError;
 
 use crate::build_directory::{LayoutError, PrepareError};
@@ -104,6 +105,19 @@ impl From<RunError> for Failure {
         };
         Failure::Status(code, error.to_string())
     }
+}
+
+/// The same with the cause of a failure in its message too: that is where some clients look, also beside a result.
+pub(super) fn with_cause(mut response: ExecuteResponse) -> ExecuteResponse {
+    let failed = |status: &&Status| status.code != Code::Ok as i32;
+    let Some(Status { message: cause, .. }) = response.status.as_ref().filter(failed) else {
+        return response;
+    };
+    response.message = match response.message.as_str() {
+        "" => cause.clone(),
+        said => format!("{cause}\n{said}"),
+    };
+    response
 }
 
 /// Which of the client's and the worker's troubles an unusable output is.

@@ -10,6 +10,7 @@ use reapi::execution::ExecuteResponse;
 use reapi::rpc::Code;
 use tokio_util::sync::CancellationToken;
 
+use super::failure::with_cause;
 use super::{Executor, Progress};
 use crate::assignment::Assignment;
 
@@ -36,7 +37,7 @@ impl Executor for FaultGuarded {
             tracing::error!(%action_digest, "executing an action panicked; this is a bug");
             let message =
                 format!("the worker failed with a bug while executing action {action_digest}; see its log");
-            Report::failed(Code::Internal, message).into_response()
+            with_cause(Report::failed(Code::Internal, message).into_response())
         })
     }
 }

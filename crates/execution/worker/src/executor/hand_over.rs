@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 use worker_api::v1::running::Phase;
 
 use super::Progress;
-use super::account::{NAME as ACCOUNT, add as add_account};
+use super::account::{Account, NAME as ACCOUNT, add as add_account};
 use super::ending::Ending;
 use super::failure::{Failure, store};
 use super::left_behind::LeftBehind;
@@ -21,8 +21,8 @@ pub(super) struct HandOver<'a> {
     pub(super) assignment: &'a Assignment,
     pub(super) build_directory: &'a BuildDirectory,
     pub(super) ending: Ending,
-    /// Why it ended so, if it cannot say that itself.
-    pub(super) account: Option<String>,
+    /// Says why it ended so, if it cannot say that itself.
+    pub(super) account: Account<'a>,
 }
 
 impl HandOver<'_> {
@@ -51,6 +51,7 @@ impl HandOver<'_> {
         progress.enter(Phase::UploadingOutputs, timeline.metadata()).await;
         let mut left_behind = LeftBehind::find(assignment, build_directory, &ending).await?;
         let mut uploads = std::mem::take(&mut left_behind.uploads);
+        let account = account.text(left_behind.outputs.as_ref().err());
         let account = account.map(|text| add_account(text, assignment, &mut uploads));
         let uploaded = async {
             upload(blobs, uploads)

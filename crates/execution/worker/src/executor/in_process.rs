@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use worker_api::v1::running::Phase;
 
 use super::Progress;
+use super::account::Account;
 use super::ending::Ending;
 use super::failure::Failure;
 use super::hand_over::HandOver;
@@ -110,15 +111,24 @@ impl Local {
             Ended::TimedOut => (Outcome::TimedOut, String::new()),
             Ended::Answered(response) => (Outcome::Exited(response.exit_code), response.output),
         };
-        let (run, output) = said(outcome, output, self.log_bytes_max);
+        let (run, output) = said(outcome, output, self.log_bytes_max, began.elapsed());
         tokio::fs::write(build_directory.stderr_path(), output)
             .await
             .map_err(|error| Failure::disk("writing what the command printed", error))?;
+        // Of the command itself: the process was started by another one like it.
+        let request = || self.run_request(assignment, &build_directory, &inputs.surroundings);
         let hand_over = HandOver {
             assignment,
             build_directory: &build_directory,
             ending: Ending::of(&run, &self.limits, false)?,
-            account: None,
+            account: Account {
+                worker: &self.worker,
+                assignment,
+                request: &request,
+                run: &run,
+                limits: &self.limits,
+                is_out_of_disk: false,
+            },
         };
         hand_over
             .report(blobs, timeline, progress, cancel)
@@ -311,8 +321,8 @@ async fn request_of(
     })
 }
 
-/// An answer in the words of a run. Nobody has measured what it took.
-fn said(outcome: Outcome, mut output: String, log_bytes_max: u64) -> (RunResponse, String) {
+/// An answer in the words of a run. Nobody has measured what it took but time.
+fn said(outcome: Outcome, mut output: String, log_bytes_max: u64, ran: Duration) -> (RunResponse, String) {
     let (length, max) = (output.len(), usize::try_from(log_bytes_max).unwrap_or(usize::MAX));
     let is_cut = length > max;
     if is_cut {
@@ -335,7 +345,7 @@ fn said(outcome: Outcome, mut output: String, log_bytes_max: u64) -> (RunRespons
         usage: ResourceUsage::default(),
         started_unix_ns: 0,
         finished_unix_ns: 0,
-        ran: Duration::ZERO,
+        ran,
         stdout_truncated: false,
         stderr_truncated: is_cut,
         processes_refused: 0,
@@ -355,7 +365,12 @@ mod tests {
     use super::*;
 
     fn check(output: &str, log_bytes_max: u64, expected: &str) {
-        let (run, kept) = said(Outcome::Exited(3), output.to_owned(), log_bytes_max);
+        let (run, kept) = said(
+            Outcome::Exited(3),
+            output.to_owned(),
+            log_bytes_max,
+            Duration::ZERO,
+        );
         assert_eq!((run.outcome, kept.as_str()), (Outcome::Exited(3), expected));
         assert_eq!(run.stderr_truncated, output != expected);
     }

@@ -13,10 +13,10 @@ use runner_api::{DEFAULT_PATH, RunError, RunRequest, Runner};
 use tokio_util::sync::CancellationToken;
 use worker_api::v1::running::Phase;
 
-use super::account::account;
+use super::account::Account;
 use super::disk_bound::{DiskBound, run_within};
 use super::ending::Ending;
-use super::failure::{Failure, store};
+use super::failure::{Failure, store, with_cause};
 use super::hand_over::HandOver;
 use super::images::Images;
 use super::inputs::Inputs;
@@ -80,12 +80,17 @@ impl Executor for Local {
         cancel: &CancellationToken,
     ) -> ExecuteResponse {
         let mut timeline = Timeline::start(&self.worker, assignment.queued);
-        let journey = self.with_the_same_tools(&assignment, &mut timeline, progress, cancel);
-        let report = match Invocation::scope(assignment.invocation.clone(), journey).await {
-            Ok(report) => report,
-            Err(failure) => failure.into_report(),
+        let journey = async {
+            let journey = self.with_the_same_tools(&assignment, &mut timeline, progress, cancel);
+            match journey.await {
+                Ok(report) => report,
+                Err(failure) => self.report_of(failure, &assignment, cancel).await,
+            }
         };
-        bounded(report.with_metadata(timeline.finish()).into_response())
+        let report = Invocation::scope(assignment.invocation.clone(), journey).await;
+        bounded(with_cause(
+            report.with_metadata(timeline.finish()).into_response(),
+        ))
     }
 }
 
@@ -222,7 +227,14 @@ impl Local {
             assignment,
             build_directory,
             ending: Ending::of(&run, &self.limits, is_out_of_disk)?,
-            account: account(&self.worker, assignment, request, &run),
+            account: Account {
+                worker: &self.worker,
+                assignment,
+                request: &request,
+                run: &run,
+                limits: &self.limits,
+                is_out_of_disk,
+            },
         };
         hand_over.report(blobs, timeline, progress, cancel).await
     }
@@ -348,7 +360,7 @@ fn bounded(mut response: ExecuteResponse) -> ExecuteResponse {
         "the result has {size_bytes} bytes, more than the {RESPONSE_BYTES_MAX} that clients take in one message; \
          declare directories as outputs instead of every file in them"
     );
-    Report::failed(Code::ResourceExhausted, message).into_response()
+    with_cause(Report::failed(Code::ResourceExhausted, message).into_response())
 }
 
 pub(super) fn output_places(command: &Command) -> OutputPlaces {

@@ -26,14 +26,25 @@ const GID: &str = "unixGID";
 /// When an action's input root becomes its root.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum InputRootAsRoot {
-    /// Never; what asks for it goes elsewhere.
+    /// Never; what asks for it goes elsewhere, and what seems to need it is refused.
     Never,
-    /// When the platform has `root` = `inputs`.
+    /// When the platform has `root` = `inputs`. What does not say and seems to need it is refused.
     Asked,
     /// Also when the platform does not say and the command's program is in the input root, at the place where it would
     /// be looked for in a root.
     #[default]
     Detected,
+}
+
+impl InputRootAsRoot {
+    /// The option's word, where an input root is not looked at to see whether it is a root.
+    fn not_guessed(self) -> Option<&'static str> {
+        match self {
+            InputRootAsRoot::Never => Some("never"),
+            InputRootAsRoot::Asked => Some("asked"),
+            InputRootAsRoot::Detected => None,
+        }
+    }
 }
 
 /// What actions may have around them on this worker.
@@ -185,9 +196,23 @@ fn root_of(
     match (asked, policy) {
         (Some("inputs"), InputRootAsRoot::Never) => Err(elsewhere("it gives no action a root of its own")),
         (Some("inputs"), _) => Ok(Root::InputRoot),
-        (None, InputRootAsRoot::Detected) if brings_its_program(command, input) => Ok(Root::InputRoot),
-        _ => Ok(Root::Host),
+        (Some(_), _) => Ok(Root::Host),
+        (None, policy) => match (brings_its_program(command, input), policy.not_guessed()) {
+            (false, _) => Ok(Root::Host),
+            (true, None) => Ok(Root::InputRoot),
+            (true, Some(option)) => Err(not_on_the_host(option)),
+        },
     }
+}
+
+/// What brings a whole system along is never run with the host's tools unasked: it would seem to succeed with nothing made.
+fn not_on_the_host(option: &str) -> Failure {
+    let message = format!(
+        "the action brings the program that it calls in its input root, as if that were its root, and the worker was started \
+         with --input-root-as-root {option}, which guesses nothing; an action that means the host's tools says `{ROOT}` = `host` \
+         in its platform, and one that means its own says `{ROOT}` = `inputs`, which takes a worker that allows it"
+    );
+    Failure::Status(Code::FailedPrecondition, message)
 }
 
 /// The image that a platform names by its content. Other values are not for workers that have images.

@@ -255,6 +255,10 @@ async fn what_hangs_is_ended_and_nothing_stays() {
         let response = farm.execute(marked(tool.job(&farm, &hanging).await)).await;
         let status = response.status.clone().unwrap();
         assert_eq!(status.code, Code::DeadlineExceeded as i32, "{status:?}");
+        assert_eq!(response.message, status.message);
+        let account = farm.read(&response.server_logs["farrier"].digest).await;
+        let account = String::from_utf8(account).unwrap();
+        assert!(account.contains("killed: out of time"), "{account}");
         assert_eq!(
             output(&farm, &response, "out").await,
             "A",

@@ -19,13 +19,18 @@ pub(super) struct SurroundingsArguments {
     #[arg(long)]
     allow_network: bool,
     /// When an action's input root becomes its root file system: never; when its platform has `root` = `inputs`; or
-    /// also when it brings the program that it calls by an absolute path or a bare name, as BuildStream's do.
+    /// also when it brings the program that it calls by an absolute path or a bare name, as BuildStream's do. Where that is
+    /// not wanted, such an action is refused unless it says `root` = `host`.
     #[arg(long, value_enum, default_value_t = InputRoot::Detected, value_name = "WHEN")]
     input_root_as_root: InputRoot,
     /// Most bytes of directory trees that are kept beside cached files: large input roots that come again are laid over
     /// them, and images unpacked. 0 keeps none, and no action has an image.
     #[arg(long, default_value = "16GiB", value_name = "SIZE")]
     tree_cache_size: ByteSize,
+    /// Show actions this file or directory of this machine too, read-only and at the same path, beside /usr, /bin, /sbin, /lib*,
+    /// /etc and /opt; repeat for several.
+    #[arg(long = "host-path", value_name = "PATH", value_parser = parse_host_path)]
+    host_paths: Vec<PathBuf>,
     /// Show actions nothing of this file or directory, even where they see what it is in (/etc, /opt, /nix, /usr); repeat
     /// for several. The worker's own directory and its token file are hidden anyway. For a worker that is not root and whose
     /// user has secrets there.
@@ -77,16 +82,24 @@ impl SurroundingsArguments {
             .iter()
             .map(PathBuf::as_path)
             .chain(secrets.iter().copied());
-        let hide = hidden.map(|path| {
-            // It fails for an empty path only, which hides nothing as it is.
-            let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            [OsString::from("--hide"), absolute.into()]
-        });
+        let named = |flag: &'static str| {
+            move |path: &Path| {
+                // It fails for an empty path only, which names nothing as it is.
+                let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+                [OsString::from(flag), absolute.into()]
+            }
+        };
+        let show = self
+            .host_paths
+            .iter()
+            .map(PathBuf::as_path)
+            .map(named("--host-path"));
+        let hide = hidden.map(named("--hide"));
         let through = self
             .through
             .iter()
             .map(|word| [OsString::from("--through"), word.clone()]);
-        hide.chain(through).flatten().collect()
+        show.chain(hide).chain(through).flatten().collect()
     }
 
     /// The same, with this hidden too.
@@ -124,6 +137,15 @@ impl SurroundingsArguments {
     }
 }
 
+/// What is not there is refused at once: the runner would not start with it.
+fn parse_host_path(text: &str) -> Result<PathBuf, String> {
+    let path = std::path::absolute(text).map_err(|error| error.to_string())?;
+    match path.symlink_metadata() {
+        Ok(_) => Ok(path),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
+}
+
 fn parse_host_tools(text: &str) -> Result<String, String> {
     match text {
         "" => Err(format!(
@@ -145,11 +167,46 @@ mod tests {
         surroundings: SurroundingsArguments,
     }
 
+    fn parse(words: Vec<OsString>) -> SurroundingsArguments {
+        let words = iter::once(OsString::from("program")).chain(words);
+        Program::try_parse_from(words).unwrap().surroundings
+    }
+
+    #[test]
+    fn what_the_runner_decides_reaches_it_also_by_way_of_a_worker() {
+        let given = [
+            "--hide",
+            "/opt/keys",
+            "--host-path=/proc",
+            "--host-path",
+            "src",
+            "--through=/bin/env",
+        ];
+        let given = parse(given.iter().map(OsString::from).collect());
+        // Tests run in their package's directory.
+        let tools = std::env::current_dir().unwrap().join("src");
+        let expected = [
+            "--host-path",
+            "/proc",
+            "--host-path",
+            tools.to_str().unwrap(),
+            "--hide",
+            "/opt/keys",
+            "--hide",
+            "/secret",
+            "--through",
+            "/bin/env",
+        ];
+        let secrets = [Path::new("/secret")];
+        assert_eq!(given.runner_arguments(&secrets), expected);
+        // As it reaches the worker of `farrier up`, and its runner.
+        let passed_on = parse(given.to_arguments());
+        assert_eq!(passed_on.runner_arguments(&secrets), expected);
+        let absent = Program::try_parse_from(["program", "--host-path=/nonexistent"]);
+        assert!(absent.is_err_and(|error| error.to_string().contains("/nonexistent: No such file")));
+    }
+
     fn check(words: &[&str], says_otherwise: bool, expected: HostTools) {
-        let parse = |words: Vec<OsString>| {
-            let words = iter::once(OsString::from("program")).chain(words);
-            Program::try_parse_from(words).unwrap().surroundings
-        };
         let given = parse(words.iter().map(OsString::from).collect());
         assert_eq!(given.host_tools(says_otherwise), expected, "{words:?}");
         // As it reaches the worker of `farrier up`.

@@ -53,8 +53,9 @@ pub(crate) struct JoinOptions {
     #[arg(long, default_value = "64MiB", value_name = "SIZE")]
     log_size: ByteSize,
     /// A runner that somebody else has started, by the socket at which it listens: unix:/PATH. What the runner decides
-    /// (--sandbox, --through, its bound on memory) is said there; --memory then only says how much is shared out.
-    #[arg(long, value_name = "unix:/PATH", value_parser = parse_socket, conflicts_with_all = ["sandbox", "through"])]
+    /// (--sandbox, --through, --host-path, its bound on memory) is said there; --memory then only says how much is shared out.
+    #[arg(long, value_name = "unix:/PATH", value_parser = parse_socket,
+          conflicts_with_all = ["sandbox", "through", "host_paths"])]
     runner: Option<PathBuf>,
     /// Whose runner may be at that socket, beside root's and this user's own: a user's number.
     #[arg(long, value_name = "UID", requires = "runner")]

@@ -18,6 +18,8 @@ use crate::build_directory::Placement;
 use crate::fetch::Fetcher;
 use crate::leases::{Leases, RunReport};
 
+mod accounts;
+
 const F: DigestFunction = DigestFunction::Sha256;
 
 type Play = dyn Fn(&RunRequest) -> Outcome + Send + Sync;

@@ -165,12 +165,25 @@ fn the_platform_is_obeyed_before_anything_is_guessed() {
     assert_eq!(root(&detected, &[], &system).unwrap(), Root::InputRoot);
     assert_eq!(root(&detected, &[], &sources).unwrap(), Root::Host);
     assert_eq!(root(&detected, &[("root", "host")], &system).unwrap(), Root::Host);
-    assert_eq!(root(&asked, &[], &system).unwrap(), Root::Host);
+    for possible in [&asked, &never] {
+        assert_eq!(root(possible, &[], &sources).unwrap(), Root::Host);
+        assert_eq!(root(possible, &[("root", "host")], &system).unwrap(), Root::Host);
+    }
     assert_eq!(
         root(&asked, &[("root", "inputs")], &sources).unwrap(),
         Root::InputRoot
     );
-    assert_eq!(root(&never, &[], &system).unwrap(), Root::Host);
+    // Nothing of a system is run on the host unasked.
+    for (possible, option) in [(&asked, "asked"), (&never, "never")] {
+        match root(possible, &[], &system) {
+            Err(Failure::Status(Code::FailedPrecondition, message)) => assert!(
+                message.contains(&format!("--input-root-as-root {option}"))
+                    && message.contains("`root` = `host`"),
+                "{message}"
+            ),
+            other => panic!("{other:?}"),
+        }
+    }
     let refused = |possible: &Possible, properties: &[(&str, &str)]| {
         code(Surroundings::of(possible, &platform(properties), &sh, &system))
     };

@@ -41,6 +41,7 @@ pub(super) fn queue(response: &GetQueueResponse) -> Value {
             "cancelled": totals.cancelled,
             "granted": totals.granted,
             "lost": totals.lost,
+            "hedged": totals.hedged,
             "retried": totals.retried,
             "handed_back": totals.handed_back,
             "published": totals.published,
@@ -84,4 +85,44 @@ fn worker(worker: &WorkerStatus) -> Value {
 fn properties(properties: &[PlatformProperty]) -> Vec<Value> {
     let pair = |property: &PlatformProperty| json!({ "name": property.name, "value": property.value });
     properties.iter().map(pair).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use admin_api::v1::Totals;
+
+    use super::*;
+
+    #[test]
+    fn every_total_is_told() {
+        let totals = Totals {
+            operations: 1,
+            merged: 2,
+            refused: 3,
+            cancelled: 4,
+            granted: 5,
+            lost: 6,
+            retried: 7,
+            published: 8,
+            hedged: 9,
+            handed_back: 10,
+        };
+        let response = GetQueueResponse {
+            totals: Some(totals),
+            ..GetQueueResponse::default()
+        };
+        let expected = json!({
+            "operations": 1,
+            "merged": 2,
+            "refused": 3,
+            "cancelled": 4,
+            "granted": 5,
+            "lost": 6,
+            "retried": 7,
+            "published": 8,
+            "hedged": 9,
+            "handed_back": 10,
+        });
+        assert_eq!(queue(&response)["totals"], expected);
+    }
 }
