@@ -32,7 +32,8 @@ struct Step {
 }
 
 /// What users get, as `README.md` builds it, with the checks that tests have. The real clients meet this one.
-const PROGRAM: &str = "cargo build --profile ci --locked -p farrier -p wrapper -p recipe-shell -p dialects";
+pub(crate) const PROGRAM: &str =
+    "cargo build --profile ci --locked -p farrier -p wrapper -p recipe-shell -p dialects";
 
 const STEPS: [Step; 9] = [
     Step {
@@ -129,7 +130,19 @@ fn run_step(step: &Step) -> Result<()> {
 }
 
 fn run_command(name: &str, words: &str) -> Result<()> {
-    let status = patience::end_of(&mut command(words)?, COMMAND_AT_MOST);
+    run_command_with(name, words, &[], COMMAND_AT_MOST)
+}
+
+/// Runs a command as a step does, with these variables too. One that takes longer is ended.
+pub(crate) fn run_command_with(
+    name: &str,
+    words: &str,
+    environment: &[(&str, &str)],
+    at_most: Duration,
+) -> Result<()> {
+    let mut command = command(words)?;
+    command.envs(environment.iter().copied());
+    let status = patience::end_of(&mut command, at_most);
     let status = status.with_context(|| format!("{name}: {words}"))?;
     ensure!(status.success(), "{name} failed: {status}");
     Ok(())

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 mod ci;
+mod nightly;
 mod proto;
 mod tidy;
 
@@ -12,7 +13,8 @@ const USAGE: &str = "usage: cargo xtask <chore>
 chores:
   proto [--check]   generate the protocol code from proto/; with --check, fail where the committed code differs
   tidy              check the shape of the project: layers, file sizes, documents
-  ci [step...]      install what the tests need and run every check, or only the steps named";
+  ci [step...]      install what the tests need and run every check, or only the steps named
+  nightly [part...] run the long versions of the fault tests, or only the parts named; with --list, say what there is";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
         ["proto"] => proto::write(),
         ["proto", "--check"] => proto::check(),
         ["ci", steps @ ..] => ci::run(steps),
+        ["nightly", parts @ ..] => nightly::run(parts),
         ["tidy"] => tidy::check(),
         ["help" | "--help" | "-h"] => {
             println!("{USAGE}");

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
+#[cfg(test)]
+pub(crate) use self::sources::rust_files;
+
 /// Runs every rule and lists everything that breaks one.
 pub(crate) fn check() -> Result<()> {
     let root = root();

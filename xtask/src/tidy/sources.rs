@@ -32,7 +32,7 @@ const STATUS_FREE_FOLDERS: [&str; 6] = [
 ];
 
 /// Every Rust file of ours that a person wrote, relative to the root.
-pub(super) fn rust_files(root: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn rust_files(root: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     let mut folders: Vec<PathBuf> = ["crates", "xtask", "e2e", "bench"]
         .map(|folder| root.join(folder))

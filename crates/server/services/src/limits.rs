@@ -38,6 +38,12 @@ pub const READ_MESSAGE_BYTES_MAX: usize = 1024 * 1024;
 /// Pieces from a store below this are joined before they are sent, so that a slow store does not make small messages.
 pub const READ_MESSAGE_BYTES_MIN: usize = 64 * 1024;
 
+/// How long a client may take no further piece of a blob; then its read is ended. It may go on from where it is.
+pub const READ_IDLE_MAX: Duration = Duration::from_secs(60);
+
+/// How often reads are looked through within that time.
+pub const READS_SWEPT_TIMES: u32 = 6;
+
 /// Chunks of one SplitBlob answer and of one SpliceBlob request: at 74 bytes for a SHA-256 digest they fit a response.
 pub const RECIPE_CHUNKS_MAX: usize = 50_000;
 

@@ -1,6 +1,7 @@
 //! The storage services as a whole, with their limits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use reapi::execution::action_cache_server::ActionCacheServer;
 use reapi::execution::capabilities_server::CapabilitiesServer;
@@ -12,7 +13,8 @@ use crate::admission::Admission;
 use crate::byte_stream::ByteStreamDoor;
 use crate::cas::CasDoor;
 use crate::limits::{
-    BLOB_SIZE_BYTES_MAX_DEFAULT, IN_FLIGHT_BYTES_MAX_DEFAULT, REQUEST_BYTES_MAX, RESPONSE_BYTES_MAX,
+    BLOB_SIZE_BYTES_MAX_DEFAULT, IN_FLIGHT_BYTES_MAX_DEFAULT, READ_IDLE_MAX, REQUEST_BYTES_MAX,
+    RESPONSE_BYTES_MAX,
 };
 use crate::log_streams::{LogStreamService, LogStreams};
 use crate::{
@@ -27,6 +29,8 @@ pub struct StorageOptions {
     pub blob_size_bytes_max: u64,
     /// Bytes that all calls together hold while they wait for storage.
     pub in_flight_bytes_max: u64,
+    /// How long a client may take no further piece of a blob that it reads.
+    pub read_idle_max: Duration,
     /// What the capabilities say about execution.
     pub execution: Option<ExecutionOffer>,
     /// Runs actions, whose outputs can then be read while they run (checklist E31).
@@ -38,6 +42,7 @@ impl Default for StorageOptions {
         StorageOptions {
             blob_size_bytes_max: BLOB_SIZE_BYTES_MAX_DEFAULT,
             in_flight_bytes_max: IN_FLIGHT_BYTES_MAX_DEFAULT,
+            read_idle_max: READ_IDLE_MAX,
             execution: None,
             scheduler: None,
         }
@@ -45,13 +50,14 @@ impl Default for StorageOptions {
 }
 
 /// The services around storage: CAS, ByteStream, LogStream, ActionCache and Capabilities. `group` gets the tasks that give
-/// up uploads nobody comes back to, and log streams.
+/// up uploads nobody comes back to, downloads nobody takes, and log streams.
 ///
 /// gRPC-level compression is understood when a client sends it (checklist B18) and never used for answers.
 pub fn storage_routes(instances: Arc<Instances>, group: &tasks::Group, options: StorageOptions) -> Routes {
     let StorageOptions {
         blob_size_bytes_max,
         in_flight_bytes_max,
+        read_idle_max,
         execution,
         scheduler,
     } = options;
@@ -65,6 +71,7 @@ pub fn storage_routes(instances: Arc<Instances>, group: &tasks::Group, options: 
         instances.clone(),
         admission.clone(),
         blob_size_bytes_max,
+        read_idle_max,
         group,
         log_streams.clone(),
         scheduler,

@@ -18,6 +18,7 @@ use crate::leases::Ticket;
 use crate::record::{Header, Kind};
 use crate::recover::{Recovered, recover};
 use crate::store::Store;
+use crate::tombstone;
 use crate::volume::{DirectoryVolume, Volume};
 use crate::writer::{Append, Operation};
 use crate::{DiskOptions, OpenError};
@@ -150,19 +151,22 @@ impl Engine {
     /// Drops an entry that turned out to be damaged, here and for the next start.
     pub(crate) async fn drop_damaged(&self, scope: u64, digest: &Digest, slot: &Slot, reason: &str) {
         let key = self.store.keys.of(scope, digest);
-        if !self.store.drop_damaged(key, digest, slot, reason) {
-            return;
+        if self.store.drop_damaged(key, Some(digest), slot, reason) {
+            self.bury(tombstone::of_entry(key, scope, *digest)).await;
         }
-        let tombstone = NewEntry {
-            key,
-            kind: Kind::Tombstone,
-            digest: *digest,
-            scope,
-            keep: false,
-        };
-        // Without it the next start would find the damage once more.
+    }
+
+    /// The same for an entry whose name can no longer be read; its key is enough to take it out.
+    pub(crate) async fn drop_unnamed(&self, key: Key, slot: &Slot, reason: &str) {
+        if self.store.drop_damaged(key, None, slot, reason) {
+            self.bury(tombstone::of_key(key)).await;
+        }
+    }
+
+    /// Writes down that an entry has been dropped.
+    async fn bury(&self, tombstone: NewEntry) {
         if let Err(error) = self.append(tombstone, bytes::Bytes::new(), None).await {
-            tracing::warn!(%digest, %error, "that an entry has been dropped could not be written down");
+            tracing::warn!(kind = self.store.name, %error, "that an entry has been dropped could not be written down");
         }
     }
 

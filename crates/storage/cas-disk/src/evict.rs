@@ -11,33 +11,23 @@ use std::time::{Duration, Instant};
 
 use cas::StoreError;
 
+use crate::fate::{Fate, POLICIES, Policy, Weighed, fate, used_since};
 use crate::footer::{Footer, Row, TRAILER_BYTES, Trailer};
 use crate::index::{Slot, Stamp};
 use crate::leases::Alive;
 use crate::record::{ALIGNMENT, Kind};
 use crate::scan::{record_at, scan};
 use crate::segment::Segment;
+use crate::store::now_ms;
 use crate::volume::VolumeFile;
 use crate::writer::Writer;
 
-/// A segment goes first if at most this part of it has to be carried forward, in percent …
-const CARRIED_PERCENT_MAX: u64 = 75;
-/// … and if nothing else helps, if there is anything to gain at all.
-const CARRIED_PERCENT_LAST: u64 = 97;
 /// Of what nobody was promised, so much of a segment may be carried because it is in use.
 const IN_USE_PERCENT_MAX: u64 = 50;
 /// After everything was found promised, nobody looks again for this long, or for so many times as long as looking
 /// took: writes that have to be refused must not keep the thread from those that need not.
 const FULL_FOR_MIN: Duration = Duration::from_millis(20);
 const FULL_FOR_TIMES: u32 = 4;
-
-/// How much effort making room may take.
-#[derive(Clone, Copy)]
-struct Policy {
-    carried_percent_max: u64,
-    /// Whether what is in use but not promised is spared.
-    spares_what_is_in_use: bool,
-}
 
 /// An entry of a segment that the index still knows.
 struct Live {
@@ -56,20 +46,15 @@ impl Writer {
             return Err(self.full(bytes));
         }
         let began = Instant::now();
-        let policies = [
-            Policy {
-                carried_percent_max: CARRIED_PERCENT_MAX,
-                spares_what_is_in_use: true,
-            },
-            Policy {
-                carried_percent_max: CARRIED_PERCENT_LAST,
-                spares_what_is_in_use: false,
-            },
-        ];
-        for policy in policies {
+        for policy in POLICIES {
             // What is promised from now on holds in this view too; what has ended since is found by the next pass.
             let alive = self.store.leases.alive(now);
-            let used_since = self.middle_since();
+            let order: Vec<(u64, u32)> = self
+                .order
+                .iter()
+                .map(|(place, it)| (*place, it.since()))
+                .collect();
+            let used_since = used_since(&order);
             // Those that are counted as young again go behind the end, so each is looked at once.
             let (mut next, end) = (0, self.next_order);
             while let Some((order, segment)) = self.order.range(next..end).next() {
@@ -131,28 +116,35 @@ impl Writer {
             }
         };
         let promised = |live: &Live| alive.holds(live.slot.stamp.lease());
-        let in_use = |live: &Live| policy.spares_what_is_in_use && live.slot.stamp.lease() > used_since;
+        let in_use = |live: &Live| live.slot.stamp.lease() > used_since;
+        let spared = |live: &Live| policy.spares_what_is_in_use && !segment.is_solo && in_use(live);
         let promised_bytes: u64 = live
             .iter()
             .filter(|live| promised(live))
             .map(|live| live.slot.length_bytes())
             .sum();
-        if promised_bytes * 100 > segment.bytes() * policy.carried_percent_max {
-            return Ok(());
-        }
-        if segment.is_solo && live.iter().any(in_use) {
-            // Nothing to copy: it is counted as young again, once for each time that it is asked for.
-            segment.set_since(self.store.leases.last_number());
-            if let Some(segment) = self.order.remove(&order) {
-                self.enqueue(segment);
+        let weighed = Weighed {
+            bytes: segment.bytes(),
+            promised_bytes,
+            is_in_use: live.iter().any(in_use),
+            is_solo: segment.is_solo,
+        };
+        match fate(&weighed, policy) {
+            Fate::Stays => return Ok(()),
+            Fate::YoungAgain => {
+                segment.count_as_young(self.store.leases.last_number(), now_ms());
+                if let Some(segment) = self.order.remove(&order) {
+                    self.enqueue(segment);
+                }
+                return Ok(());
             }
-            return Ok(());
+            Fate::Goes => {}
         }
         let mut in_use_bytes = (segment.bytes() * IN_USE_PERCENT_MAX / 100).saturating_sub(promised_bytes);
         let mut carried = Vec::new();
         for live in live {
             let fits = live.slot.length_bytes() <= in_use_bytes;
-            let wanted = promised(&live) || !segment.is_solo && fits && in_use(&live);
+            let wanted = promised(&live) || fits && spared(&live);
             if wanted {
                 if !promised(&live) {
                     in_use_bytes -= live.slot.length_bytes();
@@ -267,7 +259,8 @@ impl Writer {
     }
 
     fn drop_damaged_row(&self, live: &Live, reason: &str) {
-        self.store.drop_unnamed(live.row.key, &live.slot, reason);
+        // No tombstone: its segment is about to go.
+        self.store.drop_damaged(live.row.key, None, &live.slot, reason);
     }
 
     /// Forgets a segment whose file is no longer there, and the entries in it.
@@ -279,14 +272,6 @@ impl Writer {
             .fetch_add(dropped as u64, Ordering::Relaxed);
         self.order.remove(&order);
         self.forget(segment);
-    }
-
-    /// The lease number at the time when the segment in the middle of the order was young.
-    fn middle_since(&self) -> u32 {
-        let first = self.order.keys().next().copied().unwrap_or(0);
-        let middle = first + (self.next_order - first) / 2;
-        let middle = self.order.range(middle..).next();
-        middle.map_or(u32::MAX, |(_, segment)| segment.since())
     }
 }
 

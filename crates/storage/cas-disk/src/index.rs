@@ -187,6 +187,15 @@ impl Index {
         removed
     }
 
+    /// Shows every entry, in no order; those that come and go meanwhile may be missed.
+    pub(crate) fn each(&self, mut visit: impl FnMut(&Slot)) {
+        for shard in &self.shards {
+            let table = shard.lock();
+            let entries = table.entries.iter().filter(|(_, slot)| slot.length != 0);
+            entries.for_each(|(_, slot)| visit(slot));
+        }
+    }
+
     /// Number of entries.
     pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().used).sum()

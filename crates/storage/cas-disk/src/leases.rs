@@ -415,10 +415,19 @@ impl Lease {
                 self.kept_for_others.push(window);
             }
         }
-        if lapsed > 0
-            && let Some(holder) = &self.holder
-        {
-            tracing::warn!(invocation = %holder, lapsed, share, "a build was promised more than its share; its oldest promises lapse");
+        // At most a line for each window, and a window is a part of the share: however busy they are, few.
+        match &self.holder {
+            _ if lapsed == 0 => {}
+            Some(holder) => {
+                tracing::warn!(invocation = %holder, lapsed, share, "a build was promised more than its share; its oldest promises lapse");
+            }
+            None => {
+                tracing::warn!(
+                    lapsed,
+                    share,
+                    "clients that name no build were promised more than their share together; the oldest promises lapse"
+                );
+            }
         }
         lapsed
     }

@@ -20,6 +20,7 @@ mod disk_blob_store;
 mod encode;
 mod engine;
 mod evict;
+mod fate;
 mod footer;
 mod format;
 mod frames;
@@ -41,6 +42,8 @@ mod simulated;
 mod solo;
 mod store;
 mod survey;
+mod tombstone;
+mod usage;
 mod volume;
 mod writer;
 

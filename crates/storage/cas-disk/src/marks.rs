@@ -2,7 +2,10 @@
 //!
 //! A file of segment numbers. It may name too many and is written anew when it has grown; what it misses could be
 //! dropped after a restart although somebody was told that it is there, so a mark is written before the answer goes out.
-//! Where that fails, on a disk that is full to the last block, the promise still holds until the process ends: to say
+//! It is not synced: a question would wait for the disk, which it is not asked for otherwise. So a power cut may end
+//! promises; it takes nothing away by itself.
+//!
+//! Where writing fails, on a disk that is full to the last block, the promise still holds until the process ends: to say
 //! nothing at all would stop every build, and to refuse to make room would keep the disk full.
 
 use std::collections::HashSet;
@@ -60,7 +63,7 @@ impl Marks {
         Ok((marks, marked))
     }
 
-    /// Notes segments. Survives the death of the process, as a promise does.
+    /// Notes segments. Survives the death of the process, as a promise does, and not of the machine.
     pub(crate) fn add(&self, segments: &[u64]) {
         if segments.is_empty() {
             return;

@@ -215,9 +215,10 @@ pub struct Usage {
     pub corrupt: u64,
     /// Writes refused because everything was promised.
     pub refused: u64,
-    /// Age of the oldest segment: for how long what nobody asks for is kept at present.
+    /// For how long what nobody asks for is kept at present: since when the segment that goes next is there, or was last
+    /// counted as young because somebody had asked for what is in it.
     pub retention: Duration,
-    /// Entries and bytes of the segment that goes next.
+    /// The segment that goes next; nothing where all is promised.
     pub next: NextEviction,
     /// What is promised to whom.
     pub leases: LeaseUsage,

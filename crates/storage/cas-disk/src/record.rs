@@ -40,7 +40,7 @@ pub(crate) enum Kind {
     Recipe = 2,
     /// A result of an action.
     Result = 3,
-    /// Nothing: what was there before has been dropped.
+    /// Nothing: what was there before has been dropped. `tombstone.rs` says how it names that.
     Tombstone = 4,
 }
 

@@ -88,6 +88,7 @@ pub(crate) fn recover(
                 bytes,
                 file: None,
             });
+            segment.set_place(at as u64);
             order.insert(at as u64, segment.clone());
             (segment, found.footer.rows)
         })

@@ -6,6 +6,7 @@ use crate::footer::Row;
 use crate::frames::decompress;
 use crate::key::Keys;
 use crate::record::{ALIGNMENT, BLOCK_BYTES, Damage, HEADER_BYTES_MAX, Header, Table};
+use crate::tombstone::key_of;
 use crate::volume::VolumeFile;
 
 /// How much is looked through at once for the beginning of the next record.
@@ -38,7 +39,7 @@ pub(crate) fn scan(file: &dyn VolumeFile, keys: Keys, thorough: bool) -> io::Res
             Ok(header) => {
                 let record_bytes = header.record_bytes();
                 scanned.rows.push(Row {
-                    key: keys.of(header.scope, &header.digest),
+                    key: key_of(keys, &header),
                     offset: (at / ALIGNMENT) as u32,
                     length: (record_bytes / ALIGNMENT) as u32,
                     kind: header.kind,

@@ -13,6 +13,7 @@ use crate::index::Slot;
 use crate::record::{Header, Kind};
 use crate::scan::{read_record, scan};
 use crate::segment::Segment;
+use crate::tombstone::key_of;
 
 /// What a scrub came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,6 +108,10 @@ async fn look(engine: &Arc<Engine>, segment: &Arc<Segment>, row: &Row) -> Result
                 header: None,
                 damage: Some(damage.0),
             },
+            Ok(header) if key_of(store.keys, &header) != row.key => Looked {
+                header: None,
+                damage: Some(format!("another entry is in its place: {}", header.digest)),
+            },
             Ok(header) => {
                 let is_blob = header.kind == Kind::Blob && header.content_bytes > 0;
                 let actual = hasher.map(DigestHasher::finish);
@@ -128,12 +133,13 @@ async fn drop_entry(
     header: Option<Header>,
     damage: &str,
 ) -> bool {
-    if let Some(header) = header {
-        engine
-            .drop_damaged(header.scope, &header.digest, slot, damage)
-            .await;
-        return engine.store.index.get(row.key).is_none();
+    match header {
+        Some(header) => {
+            engine
+                .drop_damaged(header.scope, &header.digest, slot, damage)
+                .await;
+        }
+        None => engine.drop_unnamed(row.key, slot, damage).await,
     }
-    // Without a header nobody knows what it was called; its key is enough to take it out.
-    engine.store.drop_unnamed(row.key, slot, damage)
+    engine.store.index.get(row.key).is_none()
 }

@@ -27,6 +27,10 @@ pub(crate) struct Segment {
     pub(crate) volume: Arc<dyn Volume>,
     /// The lease number given out last before it was made, or was last counted as young.
     since: AtomicU32,
+    /// When that was, in milliseconds since 1970.
+    young_ms: AtomicU64,
+    /// Where it stands among those that make room, lowest first; behind all of them while it is in use.
+    place: AtomicU64,
     /// What it counts for: its room while it is in use, then its length.
     bytes: AtomicU64,
     file: Mutex<Option<Arc<dyn VolumeFile>>>,
@@ -45,8 +49,21 @@ impl Segment {
         self.since.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn set_since(&self, lease: u32) {
+    pub(crate) fn young_ms(&self) -> u64 {
+        self.young_ms.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn count_as_young(&self, lease: u32, now_ms: u64) {
         self.since.store(lease, Ordering::Relaxed);
+        self.young_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    pub(crate) fn place(&self) -> u64 {
+        self.place.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_place(&self, place: u64) {
+        self.place.store(place, Ordering::Relaxed);
     }
 
     pub(crate) fn name(&self) -> String {
@@ -114,6 +131,8 @@ impl Segments {
             created_ms,
             volume,
             since: AtomicU32::new(created_lease),
+            young_ms: AtomicU64::new(created_ms),
+            place: AtomicU64::new(u64::MAX),
             bytes: AtomicU64::new(bytes),
             file: Mutex::new(file),
         });

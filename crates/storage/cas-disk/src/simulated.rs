@@ -9,8 +9,9 @@ use parking_lot::Mutex;
 
 use crate::volume::{Volume, VolumeFile};
 
-mod crash;
+pub(crate) mod crash;
 mod faults;
+mod flips;
 mod garbage;
 mod model;
 

@@ -7,12 +7,11 @@ use std::time::{Duration, SystemTime};
 use blob::Digest;
 use cas::Invocation;
 
-use crate::Usage;
 use crate::index::{Index, Slot, Stamp};
 use crate::key::{Key, Keys};
 use crate::leases::{Leases, NOBODY, Ticket};
 use crate::marks::Marks;
-use crate::options::{DiskOptions, NextEviction, Sizes};
+use crate::options::{DiskOptions, Sizes};
 use crate::segment::Segments;
 use crate::volume::Volume;
 
@@ -132,8 +131,9 @@ impl Store {
         self.marks.add(&fresh);
     }
 
-    /// Drops an entry that turned out not to be readable, unless it has moved meanwhile. True if it was dropped.
-    pub(crate) fn drop_damaged(&self, key: Key, digest: &Digest, slot: &Slot, reason: &str) -> bool {
+    /// Drops an entry that turned out not to be readable, unless it has moved meanwhile. True if it was dropped. `digest`
+    /// is what it was called, if that can still be told.
+    pub(crate) fn drop_damaged(&self, key: Key, digest: Option<&Digest>, slot: &Slot, reason: &str) -> bool {
         let dropped = self
             .index
             .remove_if(key, |there| there.is_at(slot.segment, slot.offset))
@@ -141,23 +141,10 @@ impl Store {
         if dropped {
             self.counters.corrupt.fetch_add(1, Ordering::Relaxed);
             let segment = self.segments.get(slot.segment).map(|segment| segment.path());
-            tracing::error!(kind = self.name, %digest, reason, segment, offset = slot.offset_bytes(),
-                "a stored entry was damaged and has been dropped");
-        }
-        dropped
-    }
-
-    /// As `drop_damaged`, for an entry whose name can no longer be read.
-    pub(crate) fn drop_unnamed(&self, key: Key, slot: &Slot, reason: &str) -> bool {
-        let dropped = self
-            .index
-            .remove_if(key, |there| there.is_at(slot.segment, slot.offset))
-            .is_some();
-        if dropped {
-            self.counters.corrupt.fetch_add(1, Ordering::Relaxed);
-            let segment = self.segments.get(slot.segment).map(|segment| segment.path());
+            let digest = digest.map(tracing::field::display);
             tracing::error!(
                 kind = self.name,
+                digest,
                 reason,
                 segment,
                 offset = slot.offset_bytes(),
@@ -165,34 +152,6 @@ impl Store {
             );
         }
         dropped
-    }
-
-    pub(crate) fn usage(&self) -> Usage {
-        let segments = self.segments.all();
-        let oldest = segments.iter().min_by_key(|segment| segment.number);
-        let age_of = |created_ms: u64| Duration::from_millis(now_ms().saturating_sub(created_ms));
-        let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        Usage {
-            blobs: self.index.len() as u64,
-            bytes: count(&self.counters.held_bytes),
-            capacity_bytes: self.options.capacity_bytes,
-            segments: segments.len() as u64,
-            index_bytes: self.index.memory_bytes() as u64,
-            evicted: count(&self.counters.evicted),
-            carried_bytes: count(&self.counters.carried_bytes),
-            corrupt: count(&self.counters.corrupt),
-            refused: count(&self.counters.refused),
-            retention: oldest
-                .map(|segment| age_of(segment.created_ms))
-                .unwrap_or_default(),
-            next: oldest
-                .map(|segment| NextEviction {
-                    bytes: segment.bytes(),
-                    age: age_of(segment.created_ms),
-                })
-                .unwrap_or_default(),
-            leases: self.leases.usage(self.now()),
-        }
     }
 }
 

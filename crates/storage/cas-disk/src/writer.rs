@@ -138,6 +138,9 @@ impl Writer {
             }
             return answer(append.reply, Ok(()));
         }
+        if append.kind == Kind::Tombstone && self.is_back(append.key, waiting) {
+            return answer(append.reply, Ok(()));
+        }
         if let Err(error) = self.make_place(append.record.len() as u64, waiting) {
             return answer(append.reply, Err(error));
         }
@@ -150,6 +153,12 @@ impl Writer {
     fn is_kept(&self, append: &Append) -> bool {
         let there = self.store.index.get(append.key);
         there.is_some_and(|slot| !slot.stamp.is_recipe())
+    }
+
+    /// Whether an entry that was dropped has been put again since: a tombstone behind it would end it with the next start.
+    fn is_back(&mut self, key: Key, waiting: &mut Vec<Waiting>) -> bool {
+        self.settle(waiting);
+        self.store.index.get(key).is_some()
     }
 
     /// Makes sure that the segment in use takes a record of so many bytes. What waits for the one before is settled.
@@ -311,6 +320,7 @@ impl Writer {
 
     /// The youngest of all.
     pub(crate) fn enqueue(&mut self, segment: Arc<Segment>) {
+        segment.set_place(self.next_order);
         self.order.insert(self.next_order, segment);
         self.next_order += 1;
     }
@@ -433,5 +443,68 @@ pub(crate) fn write_failed(
             reason: format!("{error} at {what}; free some, or give the store a smaller capacity"),
         },
         _ => StoreError::io(format!("writing {what}"), error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use blob::{Digest, DigestFunction};
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::encode::{Compression, encode_record};
+    use crate::format::read_or_write_format;
+    use crate::record::Header;
+    use crate::recover::{Recovered, recover};
+    use crate::simulated::SimulatedVolume;
+
+    fn opened(volume: &SimulatedVolume) -> Recovered {
+        let options = crate::DiskOptions::new("", 4 << 20);
+        let keys = read_or_write_format(volume).expect("nothing fails here");
+        recover("blobs", options, keys, vec![Arc::new(volume.clone())]).expect("nothing fails here")
+    }
+
+    #[test]
+    fn what_was_put_again_is_not_buried() {
+        let digest = Digest::of(DigestFunction::Sha256, b"back again");
+        let append = |store: &Store, kind: Kind| {
+            let content: &[u8] = if kind == Kind::Blob { b"back again" } else { b"" };
+            let header = Header {
+                kind,
+                digest,
+                content_bytes: content.len() as u64,
+                stored_bytes: 0,
+                scope: 0,
+            };
+            let permit = Arc::new(Semaphore::new(1)).try_acquire_owned();
+            Operation::Append(Append {
+                key: store.keys.of(0, &digest),
+                kind,
+                record: encode_record(&header, content, Compression::None),
+                keep: kind == Kind::Blob,
+                ticket: None,
+                reply: oneshot::channel().0,
+                permit: permit.expect("it is free"),
+            })
+        };
+        // Damage was found, and before that could be written down somebody put the blob: in the same batch, or before.
+        for together in [true, false] {
+            let volume = SimulatedVolume::new();
+            let Recovered { store, mut writer } = opened(&volume);
+            let (put, tombstone) = (append(&store, Kind::Blob), append(&store, Kind::Tombstone));
+            if together {
+                writer.work(vec![put, tombstone]);
+            } else {
+                writer.work(vec![put]);
+                writer.work(vec![tombstone]);
+            }
+            let restarted = opened(&volume).store;
+            let key = restarted.keys.of(0, &digest);
+            assert!(restarted.index.get(key).is_some(), "together: {together}");
+            // And one that nobody put again is.
+            store.index.remove_if(store.keys.of(0, &digest), |_| true);
+            writer.work(vec![append(&store, Kind::Tombstone)]);
+            assert!(opened(&volume).store.index.get(key).is_none());
+        }
     }
 }

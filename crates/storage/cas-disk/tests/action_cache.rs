@@ -9,6 +9,7 @@ use action::ActionDigest;
 use action_cache::conformance::{self, Fresh};
 use action_cache::{ActionCache, complete_only};
 use blob::{Digest, InstanceName};
+use cas::StoreError;
 use cas_disk::{Compression, DiskActionCache, DiskOptions, DiskResults, OpenError};
 use reapi::execution::ActionResult;
 use support::F;
@@ -70,6 +71,62 @@ async fn conforms_behind_the_check_for_completeness() {
         }
     };
     conformance::check(async || decorated()).await;
+}
+
+type Decorate = fn(Arc<dyn ActionCache>) -> Arc<dyn ActionCache>;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conforms_in_a_stack() {
+    let decorators: [(&str, Decorate); 6] = [
+        ("metered", |disk| action_cache::metered(disk, Arc::default())),
+        ("overlaid", |disk| {
+            action_cache::overlaid(disk, action_cache::memory(32 << 20))
+        }),
+        ("read_through, in front", |disk| {
+            action_cache::read_through(action_cache::memory(32 << 20), disk)
+        }),
+        ("read_through, behind", |disk| {
+            action_cache::read_through(disk, action_cache::memory(32 << 20))
+        }),
+        ("pulled_through", |disk| {
+            action_cache::pulled_through(disk, action_cache::memory(32 << 20))
+        }),
+        // What is put behind it is seen through it.
+        ("read_only", |disk| {
+            let read = action_cache::read_only(disk.clone());
+            Arc::new(FilledBehind { read, behind: disk })
+        }),
+    ];
+    for (name, decorate) in decorators {
+        println!("{name}");
+        let decorated = || {
+            let Fresh { cache, keep } = fresh(64 << 20);
+            Fresh {
+                cache: decorate(cache),
+                keep,
+            }
+        };
+        conformance::check(async || decorated()).await;
+    }
+}
+
+/// Results go behind a cache that takes none.
+struct FilledBehind {
+    read: Arc<dyn ActionCache>,
+    behind: Arc<dyn ActionCache>,
+}
+
+#[async_trait::async_trait]
+impl ActionCache for FilledBehind {
+    async fn get(&self, action: &ActionDigest) -> Result<Option<ActionResult>, StoreError> {
+        self.read.get(action).await
+    }
+
+    async fn put(&self, action: &ActionDigest, result: ActionResult) -> Result<(), StoreError> {
+        let refused = self.read.put(action, result.clone()).await;
+        assert!(matches!(refused, Err(StoreError::ReadOnly { .. })), "{refused:?}");
+        self.behind.put(action, result).await
+    }
 }
 
 #[tokio::test]

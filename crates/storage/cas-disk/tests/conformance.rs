@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use blob::{Blob, ByteRange};
-use cas::conformance::{self, Fresh};
+use blob::{Blob, ByteRange, Digest};
+use cas::conformance::{self, DECORATORS, Decorator, Fresh, FreshReadOnly};
 use cas::{BlobStore, StoreError};
 use cas_disk::{Compression, DiskBlobStore, DiskOptions, Durability};
 
@@ -44,6 +44,81 @@ async fn conforms_when_bounded() {
     )
     .await;
 }
+
+/// Without syncs: what a decorator does with a store on disk does not depend on them.
+fn quick(decorate: impl Fn(Arc<dyn BlobStore>) -> Arc<dyn BlobStore>) -> Fresh {
+    let directory = tempfile::tempdir().unwrap();
+    let options = DiskOptions {
+        durability: Durability::Process,
+        ..DiskOptions::new(directory.path(), 256 << 20)
+    };
+    Fresh {
+        store: decorate(DiskBlobStore::open(options).unwrap()),
+        keep: Box::new(directory),
+    }
+}
+
+fn all_decorators() -> impl Iterator<Item = Decorator> {
+    let all: Decorator = ("all", conformance::all_around);
+    DECORATORS.into_iter().chain([all])
+}
+
+/// Coalesced, metered, overlaid, in front of a memory and behind one, one of a mirrored pair, and so on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_decorator_conforms_over_a_disk() {
+    for (name, decorate) in all_decorators() {
+        println!("{name}");
+        conformance::check(async || quick(decorate)).await;
+    }
+}
+
+/// Only a store on disk has compressed bytes to give, so what a decorator makes of them is seen here only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_stored_compressed_is_right_through_every_decorator() {
+    let contents = [
+        support::text_of(1, 300_000),
+        support::bytes_of(2, 3_000_017),
+        support::text_of(3, 40),
+    ];
+    let mut given = 0;
+    for (name, decorate) in all_decorators() {
+        let Fresh { store, keep: _keep } = quick(decorate);
+        for bytes in &contents {
+            let digest = Digest::of(support::F, bytes);
+            // Before: nobody has frames of what is not there, or else they are of all of it.
+            let missing = store.get_zstd(&digest, 0).await.unwrap();
+            assert!(missing.is_none(), "{name}: frames of a blob that is not there");
+            let blob = Blob::from_bytes(support::F, bytes.clone());
+            store.put(blob).await.unwrap();
+            for offset in [0, 1, bytes.len() as u64 / 2] {
+                let frames = store.get_zstd(&digest, offset).await;
+                let frames = match support::collect(frames).await {
+                    support::Read::Miss => continue,
+                    support::Read::Bytes(frames) => frames,
+                    error => panic!("{name} from {offset}: {error:?}"),
+                };
+                given += 1;
+                let is_right = zstd::decode_all(&frames[..]).unwrap() == bytes[offset as usize..];
+                assert!(is_right, "{name}: {digest} from {offset}");
+            }
+        }
+    }
+    assert!(given > 60, "only {given} reads were answered with what is stored");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn conforms_when_nothing_new_is_taken() {
+    let fresh = async || {
+        let Fresh { store: behind, keep } = quick(|store| store);
+        FreshReadOnly {
+            store: cas::read_only(behind.clone()),
+            behind,
+            keep,
+        }
+    };
+    conformance::check_read_only(fresh).await;
+}
+
 #[tokio::test]
 async fn conforms_without_compression_and_sync() {
     let fresh = || {

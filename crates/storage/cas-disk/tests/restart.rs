@@ -178,3 +178,52 @@ async fn damage_before_the_first_byte_is_a_miss_and_later_an_error() {
     }
     assert_eq!(store.usage().corrupt, 2);
 }
+
+/// A record that cannot even tell its name any more, or tells another one: what the footer says of it counts no longer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_scrub_drops_stays_dropped_also_without_a_name() {
+    let flip = |segment: &mut Vec<u8>| segment[3_104 * 4 + 20] ^= 1;
+    let replace = |segment: &mut Vec<u8>| segment.copy_within(3_104 * 7..3_104 * 8, 3_104 * 4);
+    let spoil: [fn(&mut Vec<u8>); 2] = [flip, replace];
+    for spoil in spoil {
+        let directory = tempfile::tempdir().unwrap();
+        let blobs = directory.path().join("blobs");
+        let store = open(directory.path(), 64 << 20);
+        for seed in 0..10 {
+            store.put(blob_of(seed, 3_000)).await.unwrap();
+        }
+        drop(store);
+        let segment = segments(&blobs).pop().unwrap();
+        let mut bytes = fs::read(&segment).unwrap();
+        spoil(&mut bytes);
+        fs::write(&segment, bytes).unwrap();
+
+        let store = open(directory.path(), 64 << 20);
+        assert_eq!(store.usage().blobs, 10, "a start believes footers");
+        assert_eq!(store.scrub(None, |_| {}).await.unwrap().damaged, 1);
+        assert_eq!(store.usage().blobs, 9);
+        drop(store);
+        // With its footer, and as if the machine had died before one was written.
+        for is_cut in [false, true] {
+            if is_cut {
+                let last = segments(&blobs).pop().unwrap();
+                let file = fs::OpenOptions::new().write(true).open(last).unwrap();
+                file.set_len(file.metadata().unwrap().len() - 20).unwrap();
+            }
+            let store = open(directory.path(), 64 << 20);
+            assert_eq!(
+                (store.usage().blobs, store.usage().corrupt),
+                (9, 0),
+                "footer cut: {is_cut}"
+            );
+            let lost: blob::DigestSet = blob_of(4, 3_000).digest().into();
+            assert_eq!(store.find_missing(&lost).await.unwrap(), lost);
+        }
+        let store = open(directory.path(), 64 << 20);
+        store.put(blob_of(4, 3_000)).await.unwrap();
+        drop(store);
+        let store = open(directory.path(), 64 << 20);
+        let again = read(&*store, &blob_of(4, 3_000).digest()).await;
+        assert!(matches!(again, Read::Bytes(_)), "it may come back");
+    }
+}

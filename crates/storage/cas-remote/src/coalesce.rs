@@ -1,23 +1,16 @@
-//! Small requests that are under way together become one.
-//!
-//! There is no timer. The first request starts a batch at once; what is asked for in the same turn of the scheduler,
-//! or while [`BATCHES_IN_FLIGHT_MAX`](crate::limits::BATCHES_IN_FLIGHT_MAX) batches are still out, joins the batch
-//! that forms. A lone request therefore pays nothing, and under load batches grow by themselves.
-//!
-//! A batch runs in a task of its own, not in one of the callers: a caller that is not polled, or goes away, must not
-//! hold up those who share its batch.
+//! Small requests for blobs that are under way together become one; `gather.rs` says when.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use blob::{Digest, DigestFunction};
-use cas::{Invocation, StoreError};
-use futures::future::BoxFuture;
-use parking_lot::Mutex;
+use blob::Digest;
+use cas::StoreError;
+use futures::future::{BoxFuture, FutureExt};
 use tasks::Group;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 
-use crate::limits::{BATCH_BLOBS_MAX, BATCH_ENTRY_OVERHEAD_BYTES, BATCHES_IN_FLIGHT_MAX};
+use crate::gather::{Gathering, Load};
+use crate::limits::{BATCH_BLOBS_MAX, BATCH_ENTRY_OVERHEAD_BYTES};
 
 /// What became of each blob of a batch.
 pub(crate) type Answers<Answer> = HashMap<Digest, Result<Answer, StoreError>>;
@@ -26,28 +19,9 @@ pub(crate) type Answers<Answer> = HashMap<Digest, Result<Answer, StoreError>>;
 pub(crate) type Send<Item, Answer> =
     Arc<dyn Fn(Vec<(Digest, Item)>) -> BoxFuture<'static, Answers<Answer>> + std::marker::Send + Sync>;
 
-/// Makes batches of `Item`s. What waits is bounded by those who wait for it.
+/// Makes batches of `Item`s.
 pub(crate) struct Coalescer<Item, Answer> {
-    group: Group,
-    send: Send<Item, Answer>,
-    turns: Arc<Semaphore>,
-    forming: Arc<Forming<Item, Answer>>,
-}
-
-/// The batches that still take more. A request names one digest function (checklist G7) and is made for one build.
-type Forming<Item, Answer> = Mutex<HashMap<Kind, Shared<Item, Answer>>>;
-
-/// What may share a batch.
-type Kind = (DigestFunction, Option<Invocation>);
-
-/// A batch as its task and newcomers see it.
-type Shared<Item, Answer> = Arc<Mutex<Batch<Item, Answer>>>;
-
-struct Batch<Item, Answer> {
-    entries: Vec<Entry<Item, Answer>>,
-    bytes: u64,
-    /// It is on its way: too late to join.
-    left: bool,
+    gathering: Gathering<Entry<Item, Answer>>,
 }
 
 struct Entry<Item, Answer> {
@@ -62,12 +36,9 @@ where
     Answer: Clone + std::marker::Send + 'static,
 {
     pub(crate) fn new(group: Group, send: Send<Item, Answer>) -> Self {
-        let turns = Arc::new(Semaphore::new(BATCHES_IN_FLIGHT_MAX));
+        let run = move |entries| run(entries, send.clone()).boxed();
         Coalescer {
-            group,
-            send,
-            turns,
-            forming: Arc::default(),
+            gathering: Gathering::new(group, Arc::new(run)),
         }
     }
 
@@ -79,7 +50,16 @@ where
         batch_bytes_max: u64,
     ) -> Result<Answer, StoreError> {
         let (caller, answer) = oneshot::channel();
-        self.join(Entry { digest, item, caller }, batch_bytes_max);
+        let load = Load {
+            digests: 1,
+            bytes: digest.size_bytes() + BATCH_ENTRY_OVERHEAD_BYTES,
+        };
+        let max = Load {
+            digests: BATCH_BLOBS_MAX,
+            bytes: batch_bytes_max,
+        };
+        let entry = Entry { digest, item, caller };
+        self.gathering.join(digest.function(), entry, load, max);
         answer.await.unwrap_or_else(|_gone| {
             // Only a panic in the batch's task, or a runtime that is shutting down.
             Err(StoreError::Unavailable {
@@ -87,52 +67,6 @@ where
             })
         })
     }
-
-    fn join(&self, entry: Entry<Item, Answer>, batch_bytes_max: u64) {
-        let bytes = entry.digest.size_bytes() + BATCH_ENTRY_OVERHEAD_BYTES;
-        let kind = (entry.digest.function(), Invocation::current());
-        let mut forming = self.forming.lock();
-        if let Some(batch) = forming.get(&kind) {
-            let mut batch = batch.lock();
-            let fits = batch.bytes + bytes <= batch_bytes_max && batch.entries.len() < BATCH_BLOBS_MAX;
-            if !batch.left && fits {
-                batch.bytes += bytes;
-                batch.entries.push(entry);
-                return;
-            }
-        }
-        let batch = Arc::new(Mutex::new(Batch {
-            entries: vec![entry],
-            bytes,
-            left: false,
-        }));
-        // A batch that was full and is replaced here leaves by its own task.
-        forming.insert(kind.clone(), batch.clone());
-        let (invocation, forming) = (kind.1.clone(), self.forming.clone());
-        let (send, turns) = (self.send.clone(), self.turns.clone());
-        let leaves = async move {
-            // Whoever is about to ask in this turn of the scheduler gets to.
-            tokio::task::yield_now().await;
-            let _turn = turns.acquire().await.expect("nobody closes the semaphore");
-            run(leave(&forming, &kind, &batch), send).await;
-        };
-        self.group.spawn("batch", Invocation::scope(invocation, leaves));
-    }
-}
-
-/// From here on nobody can join.
-fn leave<Item, Answer>(
-    forming: &Forming<Item, Answer>,
-    kind: &Kind,
-    batch: &Shared<Item, Answer>,
-) -> Vec<Entry<Item, Answer>> {
-    let mut forming = forming.lock();
-    if forming.get(kind).is_some_and(|newest| Arc::ptr_eq(newest, batch)) {
-        forming.remove(kind);
-    }
-    let mut batch = batch.lock();
-    batch.left = true;
-    std::mem::take(&mut batch.entries)
 }
 
 async fn run<Item, Answer: Clone>(entries: Vec<Entry<Item, Answer>>, send: Send<Item, Answer>) {
@@ -168,10 +102,14 @@ async fn run<Item, Answer: Clone>(entries: Vec<Entry<Item, Answer>>, send: Send<
 
 #[cfg(test)]
 mod tests {
-    use futures::future::{FutureExt, join_all};
-    use tokio::sync::Notify;
+    use blob::DigestFunction;
+    use cas::Invocation;
+    use futures::future::join_all;
+    use parking_lot::Mutex;
+    use tokio::sync::{Notify, Semaphore};
 
     use super::*;
+    use crate::limits::BATCHES_IN_FLIGHT_MAX;
 
     const F: DigestFunction = DigestFunction::Sha256;
 
@@ -269,7 +207,7 @@ mod tests {
         let mut builds = builds.lock().clone();
         builds.sort();
         assert_eq!(builds, [(None, 4), (build(1), 4), (build(2), 4)]);
-        assert!(coalescer.forming.lock().is_empty(), "what has left is forgotten");
+        assert!(coalescer.gathering.is_empty(), "what has left is forgotten");
     }
 
     #[tokio::test]

@@ -1,7 +1,8 @@
 //! A `BlobStore` and an `ActionCache` that speak REAPI to any server.
 //!
-//! One [`RemoteChannel`] serves any number of instances. What is small is coalesced: gets and puts that are under
-//! way together travel as one `BatchReadBlobs` or `BatchUpdateBlobs`, without waiting for a timer. What is large
+//! One [`RemoteChannel`] serves any number of instances. What is small is coalesced: gets, puts and questions that are
+//! under way together travel as one `BatchReadBlobs`, `BatchUpdateBlobs` or `FindMissingBlobs`, without waiting for a
+//! timer. What is large
 //! flows through `ByteStream`, pulled piece by piece, or as chunks of which only the
 //! missing ones travel. Every call has a deadline and is tried again with jitter, a
 //! bound and a budget; whole blobs are proven against their digest before they count.
@@ -9,7 +10,7 @@
 //! It keeps nothing: no cache of blobs, no memory of what was found. Ranges cannot be proven against a digest; they
 //! are only as good as the server.
 //!
-//! Read `channel.rs` first (how to get a store), then `store.rs` (which way a blob goes), `coalesce.rs` (how small
+//! Read `channel.rs` first (how to get a store), then `store.rs` (which way a blob goes), `gather.rs` (how small
 //! requests become one), `chunks.rs` (when a blob is cut), `byte_stream/write.rs` (what survives a broken upload), `retry.rs` (what is tried again) and
 //! `limits.rs` for every number.
 
@@ -23,6 +24,8 @@ mod chunks;
 mod coalesce;
 mod connection;
 mod endpoint;
+mod find_missing;
+mod gather;
 mod headers;
 mod limits;
 mod retry;

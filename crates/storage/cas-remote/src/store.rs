@@ -9,7 +9,6 @@ use bytes::Bytes;
 use cas::{BlobStore, StoreError};
 use futures::future::FutureExt;
 use futures::stream::{self, StreamExt, TryStreamExt};
-use reapi::execution::FindMissingBlobsRequest;
 use tokio::sync::OnceCell;
 
 use crate::batch_read::batch_read;
@@ -19,8 +18,8 @@ use crate::capabilities::Manner;
 use crate::chunks::{is_chunked, upload};
 use crate::coalesce::Coalescer;
 use crate::connection::Connection;
+use crate::find_missing::{Questions, find_missing};
 use crate::limits::{FIND_MISSING_CALLS_MAX, FIND_MISSING_DIGESTS_MAX};
-use crate::status::{self, nonsense};
 
 /// The blobs of one instance of a server.
 ///
@@ -35,6 +34,7 @@ pub(crate) struct RemoteStore {
     manner: Arc<OnceCell<Manner>>,
     reads: Arc<Coalescer<(), Option<Bytes>>>,
     updates: Arc<Coalescer<Bytes, ()>>,
+    questions: Arc<Questions>,
     /// The server does not join chunks after all.
     whole_only: Arc<AtomicBool>,
 }
@@ -57,7 +57,7 @@ impl RemoteStore {
         let updates = {
             let (connection, instance, manner) = (connection.clone(), instance.clone(), manner.clone());
             Coalescer::new(
-                group,
+                group.clone(),
                 Arc::new(move |blobs| {
                     let (connection, instance) = (connection.clone(), instance.clone());
                     let zstd = manner.get().is_some_and(|manner| manner.zstd_updates);
@@ -65,10 +65,21 @@ impl RemoteStore {
                 }),
             )
         };
+        let questions = {
+            let (connection, instance) = (connection.clone(), instance.clone());
+            Questions::new(
+                group,
+                Arc::new(move |digests| {
+                    let (connection, instance) = (connection.clone(), instance.clone());
+                    async move { find_missing(&connection, &instance, &digests).await }.boxed()
+                }),
+            )
+        };
         RemoteStore {
             connection,
             instance,
             manner,
+            questions: Arc::new(questions),
             reads: Arc::new(reads),
             updates: Arc::new(updates),
             whole_only: Arc::default(),
@@ -118,42 +129,6 @@ impl RemoteStore {
             digest,
             zstd: manner.zstd,
         }
-    }
-
-    /// One `FindMissingBlobs` for digests of one function.
-    async fn find_missing_of(
-        &self,
-        function: DigestFunction,
-        digests: Vec<Digest>,
-    ) -> Result<Vec<Digest>, StoreError> {
-        let what = || format!("looking for {} blobs", digests.len());
-        let request = FindMissingBlobsRequest {
-            instance_name: self.instance.as_str().to_owned(),
-            blob_digests: digests.iter().map(Digest::to_proto).collect(),
-            digest_function: function.to_proto() as i32,
-        };
-        let mut retries = self.connection.retry.start();
-        let answer = loop {
-            let mut client = self.connection.cas();
-            let call = client.find_missing_blobs(request.clone());
-            match self.connection.deadlined(call).await {
-                Ok(answer) => break answer,
-                Err(status) => {
-                    retries
-                        .again(status)
-                        .await
-                        .map_err(|status| status::store_error(&what(), &status))?;
-                }
-            }
-        };
-        retries.succeeded();
-        let missing = answer
-            .missing_blob_digests
-            .iter()
-            .map(|proto| Digest::from_proto(function, proto));
-        missing
-            .collect::<Result<_, _>>()
-            .map_err(|error| status::store_error(&what(), &nonsense(error.to_string())))
     }
 }
 
@@ -215,25 +190,23 @@ impl BlobStore for RemoteStore {
                 .copied()
                 .collect()
         };
-        // One function and one message's worth for each call (checklist G7, S3).
-        let mut calls = Vec::new();
+        // One function and at most one message's worth for each question (checklist G7, S3).
+        let mut questions = Vec::new();
         for function in DigestFunction::ALL {
             for digests in of(function).chunks(FIND_MISSING_DIGESTS_MAX) {
-                calls.push(self.find_missing_of(function, digests.to_vec()));
+                questions.push(self.questions.ask(digests.to_vec()));
             }
         }
-        let missing: Vec<Vec<Digest>> = stream::iter(calls)
+        // The usual one is asked at once: a stream around it would give way to others first, and be joined by fewer.
+        if questions.len() == 1
+            && let Some(question) = questions.pop()
+        {
+            return Ok(question.await?.into_iter().collect());
+        }
+        let missing: Vec<Vec<Digest>> = stream::iter(questions)
             .buffer_unordered(FIND_MISSING_CALLS_MAX)
             .try_collect()
             .await?;
-        let missing: DigestSet = missing.into_iter().flatten().collect();
-        let stranger = missing.iter().find(|digest| !digests.contains(digest)).copied();
-        match stranger {
-            None => Ok(missing),
-            Some(stranger) => {
-                let status = nonsense(format!("blob {stranger} is missing, but nobody asked"));
-                Err(status::store_error("looking for blobs", &status))
-            }
-        }
+        Ok(missing.into_iter().flatten().collect())
     }
 }

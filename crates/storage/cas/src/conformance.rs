@@ -17,6 +17,7 @@ mod bounded;
 mod decorators;
 mod faulty;
 mod forgetful;
+mod read_only;
 mod reads;
 mod recipes;
 mod writes;
@@ -25,6 +26,7 @@ pub use bounded::check_bounded;
 pub use decorators::{DECORATORS, Decorator, all_around};
 pub use faulty::Faulty;
 pub use forgetful::Forgetful;
+pub use read_only::{FreshReadOnly, check_read_only};
 pub use recipes::{FreshRecipes, check_recipes};
 
 /// A store that holds nothing yet, and what must live as long as it does.

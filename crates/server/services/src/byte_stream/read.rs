@@ -1,7 +1,7 @@
 //! `ByteStream.Read`: a blob or a part of it, as it is or compressed.
 //!
 //! No task and no channel: the client pulls the message, the message pulls the store. A client that stops reading
-//! makes nobody read the disk.
+//! makes nobody read the disk, and after a while (`taken_reads.rs`) holds nothing of the store any more.
 
 use blob::{BlobError, BlobStream, ByteRange, Compressor, Digest, LogStreamName, ReadName};
 use bytes::{Bytes, BytesMut};
@@ -21,11 +21,20 @@ pub(super) async fn read(
 ) -> Result<BoxStream<'static, Result<Bytes, Status>>, Status> {
     if LogStreamName::is_meant(&request.resource_name) {
         let name = LogStreamName::parse(&request.resource_name).map_err(status::resource_name_error)?;
+        // Whoever reads a log may stop and think.
         return log_stream::read(service, &name, &request).await;
     }
+    let data = read_blob(service, &request).await?;
+    Ok(service.reads.watched(data).boxed())
+}
+
+async fn read_blob(
+    service: &ByteStream,
+    request: &ReadRequest,
+) -> Result<BoxStream<'static, Result<Bytes, Status>>, Status> {
     let name = ReadName::parse(&request.resource_name).map_err(status::resource_name_error)?;
     let instance = service.instances.get(&name.instance)?;
-    let range = range(&name, &request)?;
+    let range = range(&name, request)?;
     if let Some(frames) = stored_frames(&*instance.cas, &name, range).await? {
         return Ok(messages(frames.map_err(status::read_error)).boxed());
     }

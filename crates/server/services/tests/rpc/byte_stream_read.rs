@@ -1,12 +1,15 @@
 //! `ByteStream.Read`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use blob::{Blob, BlobError, BlobStream, ByteRange, Digest, DigestFunction, DigestSet};
 use bytes::Bytes;
 use cas::{BlobStore, StoreError};
 use futures::StreamExt;
+use reapi::bytestream::ReadRequest;
+use reapi::bytestream::byte_stream_client::ByteStreamClient;
 use services::StorageOptions;
 use tonic::Code;
 
@@ -286,4 +289,79 @@ impl BlobStore for Damaged {
     async fn find_missing(&self, _: &DigestSet) -> Result<DigestSet, StoreError> {
         Ok(DigestSet::default())
     }
+}
+
+/// A store whose streams say whether they are still held.
+struct Held {
+    content: Bytes,
+    streams: Arc<()>,
+}
+
+#[async_trait]
+impl BlobStore for Held {
+    async fn get(&self, _: &Digest, range: ByteRange) -> Result<Option<BlobStream>, StoreError> {
+        let (rest, stream) = (self.content.slice(range.offset as usize..), self.streams.clone());
+        let pieces = (0..rest.len()).step_by(1 << 18).map(move |at| {
+            let _held = &stream;
+            Ok(rest.slice(at..rest.len().min(at + (1 << 18))))
+        });
+        Ok(Some(futures::stream::iter(pieces).boxed()))
+    }
+
+    async fn put(&self, _: Blob) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn find_missing(&self, _: &DigestSet) -> Result<DigestSet, StoreError> {
+        Ok(DigestSet::default())
+    }
+}
+
+#[tokio::test]
+async fn whoever_stops_reading_is_told_later_and_holds_nothing_meanwhile() {
+    let (content, streams) = (noise(9, 8 << 20), Arc::new(()));
+    let digest = Digest::of(SHA256, &content);
+    let store = Held {
+        content: content.clone(),
+        streams: streams.clone(),
+    };
+    let options = StorageOptions {
+        read_idle_max: Duration::from_millis(500),
+        ..StorageOptions::default()
+    };
+    let server = Server::with(Arc::new(store), options).await;
+    // What is on its way to a client with these windows is far less than the blob.
+    let endpoint = server.endpoint.clone().initial_stream_window_size(64 << 10);
+    let endpoint = endpoint.initial_connection_window_size(64 << 10);
+    let mut client = ByteStreamClient::new(endpoint.connect().await.unwrap());
+    for form in ["blobs", "compressed-blobs/zstd"] {
+        let request = ReadRequest {
+            resource_name: format!("{form}/{digest}"),
+            ..ReadRequest::default()
+        };
+        let mut answers = client.read(request).await.unwrap().into_inner();
+        let first = answers.message().await.unwrap().unwrap();
+        assert!(!first.data.is_empty());
+        let is_free = async {
+            while Arc::strong_count(&streams) > 2 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        let freed = tokio::time::timeout(Duration::from_secs(20), is_free).await;
+        assert!(freed.is_ok(), "{form}: the store's stream is still held");
+        // It is back, and hears of it after what had been sent.
+        let mut taken = first.data.len();
+        let end = loop {
+            match answers.message().await {
+                Ok(Some(answer)) => taken += answer.data.len(),
+                other => break other,
+            }
+        };
+        assert_eq!(end.unwrap_err().code(), Code::DeadlineExceeded);
+        assert!(taken < content.len());
+    }
+    // It goes on from there, and whoever goes on reading is never told so.
+    let name = format!("blobs/{digest}");
+    let rest = server.read(&name, 1 << 20, 0).await.unwrap().concat();
+    assert!(rest == content[1 << 20..]);
 }

@@ -1,3 +1,9 @@
+use std::fmt;
+use std::sync::Arc;
+
+use tracing::field::{Field, Visit};
+use tracing::span;
+
 use super::*;
 
 const QUIET: Duration = Duration::from_secs(100);
@@ -191,5 +197,71 @@ fn a_build_that_comes_back_is_not_ended_by_what_is_left_of_it() {
         promise(&leases, &a, now, 1);
         promise(&leases, &b, now, 1);
         assert!(holds(&leases, back, now), "at {now}");
+    }
+}
+
+/// Hears what is logged, each line as its fields in order.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.push_str(&format!("{field}={value:?} "));
+    }
+}
+
+impl tracing::Subscriber for Log {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().push(line.0);
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[test]
+fn promises_that_lapse_are_logged_whoever_they_were_made_to() {
+    for (holder, who) in [
+        (build("a"), "invocation=a "),
+        (None, "clients that name no build"),
+    ] {
+        let log = Log::default();
+        let promises = tracing::subscriber::with_default(log.clone(), || {
+            let leases = leases();
+            let promises = 1000;
+            for _ in 0..promises {
+                promise(&leases, &holder, 0, 1);
+            }
+            assert!(leases.usage(at(1)).lapsed_bytes > 0);
+            promises
+        });
+        let lines = log.0.lock().clone();
+        assert!(
+            !lines.is_empty() && lines.iter().all(|line| line.contains(who)),
+            "{lines:?}"
+        );
+        // One for each part of the share, not for each promise.
+        assert!(
+            lines.len() < promises / 5,
+            "{} lines for {promises} promises",
+            lines.len()
+        );
     }
 }

@@ -20,7 +20,8 @@ const SPLIT_BYTES: u64 = 1 << 16;
 /// More than any check takes.
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// All of them. (`read_only` takes nothing, so it is the one that is not here.)
+/// All of them. (`read_only` takes nothing, so it is the one that is not here: see
+/// [`check_read_only`](super::check_read_only).)
 pub const DECORATORS: [Decorator; 15] = [
     ("always_has_empty", always_has_empty),
     ("size_limited", |inner| size_limited(inner, 16 << 20)),

@@ -9,7 +9,7 @@ use futures::executor::block_on;
 use parking_lot::Mutex;
 
 use super::*;
-use crate::memory;
+use crate::{memory, read_only};
 
 /// One way to be wrong.
 #[derive(Clone, Copy, Debug)]
@@ -173,4 +173,31 @@ async fn pairs_of_decorators_conform() {
 #[tokio::test]
 async fn all_decorators_around_one_store_conform() {
     check(async || Fresh::of(all_around(memory(64 << 20)))).await;
+}
+
+fn read_only_over(behind: Arc<dyn BlobStore>, is_locked: bool) -> FreshReadOnly {
+    FreshReadOnly {
+        store: if is_locked {
+            read_only(behind.clone())
+        } else {
+            behind.clone()
+        },
+        behind,
+        keep: Box::new(()),
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_takes_nothing_conforms_over_every_decorator() {
+    check_read_only(async || read_only_over(memory(64 << 20), true)).await;
+    for (name, decorate) in DECORATORS {
+        println!("read_only over {name}");
+        check_read_only(async || read_only_over(decorate(memory(64 << 20)), true)).await;
+    }
+}
+
+#[test]
+fn a_store_that_takes_something_is_not_read_only() {
+    let checked = check_read_only(async || read_only_over(memory(64 << 20), false));
+    assert!(block_on(AssertUnwindSafe(checked).catch_unwind()).is_err());
 }

@@ -16,7 +16,7 @@ use tasks::Group;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::limits::{PARKED_UPLOAD_IDLE_MAX, PARKED_UPLOADS_MAX};
+use crate::limits::{PARKED_UPLOAD_IDLE_MAX, PARKED_UPLOADS_MAX, READ_IDLE_MAX};
 use crate::log_streams::LogStreams;
 use crate::{Instance, Instances};
 
@@ -49,13 +49,14 @@ impl Fixture {
             cas: store.clone(),
             recipes: None,
             action_cache: Arc::new(NoCache),
+            actions_are_elsewhere: false,
             clients_may_update_action_cache: false,
         };
-        let instances: Instances = [(InstanceName::default(), instance)].into_iter().collect();
+        let instances = Arc::new(Instances::from_iter([(InstanceName::default(), instance)]));
         let group = Group::new("test");
-        let log_streams = LogStreams::start(&group);
+        let logs = LogStreams::start(&group);
         let admission = Admission::new(1 << 20);
-        let service = ByteStream::new(Arc::new(instances), admission, 1 << 30, &group, log_streams, None);
+        let service = ByteStream::new(instances, admission, 1 << 30, READ_IDLE_MAX, &group, logs, None);
         Fixture {
             service,
             store,
