@@ -13,6 +13,7 @@ pub mod bazel;
 pub mod build;
 pub mod casd;
 pub mod client;
+pub mod command;
 pub mod contents;
 pub mod dialects;
 pub mod execution_log;

@@ -15,7 +15,7 @@ pub const SMALL: [&str; 3] = ["zlib", "lua", "fmt"];
 const CHOICE: &str = "FARRIER_PROJECTS";
 
 /// All of them.
-pub const PROJECTS: [Project; 5] = [
+pub const PROJECTS: [Project; 6] = [
     Project {
         name: "zlib",
         configure: "./configure",
@@ -107,6 +107,31 @@ pub const PROJECTS: [Project; 5] = [
         clean: "make -C src distclean",
         header: "src/cluster.h",
         changing: &[],
+        // Debug information.
+        elsewhere: Elsewhere::NotEverything,
+    },
+    Project {
+        name: "sqlite",
+        // By libtool, and as many sources instead of one that takes a minute.
+        configure: "./configure --disable-amalgamation --disable-tcl --disable-readline",
+        build: "make -j2",
+        clean: "make clean",
+        // A change of any source is in the version that all of it has.
+        header: "sqlite_cfg.h",
+        changing: &[
+            Changing {
+                path: "config.log",
+                why: "holds times",
+            },
+            Changing {
+                path: "config.status",
+                why: "names the compiler as it was found",
+            },
+            Changing {
+                path: "libtool",
+                why: "names programs as they were found",
+            },
+        ],
         // Debug information.
         elsewhere: Elsewhere::NotEverything,
     },

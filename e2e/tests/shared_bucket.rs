@@ -1,39 +1,19 @@
 //! Two farriers on one bucket: what one has built, the other has, whatever becomes of the first.
 
-use std::process::{Command, Output, Stdio};
-use std::sync::mpsc;
+use std::process::Output;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use e2e::command::{farrier_in, run, said};
 use e2e::farrier::Farrier;
 use e2e::moto::Moto;
-use e2e::tools;
 
-const PATIENCE: Duration = Duration::from_secs(120);
 const SEEN_AFTER: Duration = Duration::from_millis(1500);
 /// moto takes anybody.
 const KEYS: [(&str, &str); 2] = [("AWS_ACCESS_KEY_ID", "any"), ("AWS_SECRET_ACCESS_KEY", "any")];
 
-/// Runs `farrier` with these words to its end, whatever it prints.
 fn farrier(words: &[&str]) -> Result<Output> {
-    let mut command = Command::new(tools::farrier()?);
-    command.args(words).envs(KEYS).stdin(Stdio::null());
-    let (sender, ended) = mpsc::channel();
-    std::thread::spawn(move || sender.send(command.output()));
-    let output = ended.recv_timeout(PATIENCE);
-    Ok(output.with_context(|| format!("farrier {words:?} does not end"))??)
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
-}
-
-/// Runs a command through a farrier; all that was said about it and all that it printed.
-fn run(through: &Farrier, text: &str) -> Result<String> {
-    let url = through.grpc_url();
-    let output = farrier(&["exec", "--endpoint", &url, "--", "sh", "-c", text])?;
-    ensure!(output.status.success(), "{}", said(&output));
-    Ok(said(&output))
+    farrier_in(&KEYS, words)
 }
 
 #[test]

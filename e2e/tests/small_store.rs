@@ -152,7 +152,6 @@ fn a_store_smaller_than_the_build_says_so_and_never_gives_a_wrong_output() -> Re
     let is_clear = [
         "RESOURCE_EXHAUSTED",
         "give the store more room",
-        "no longer available",
         "this store takes at most",
     ];
     assert!(

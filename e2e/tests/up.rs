@@ -1,10 +1,11 @@
 //! `farrier up` and `farrier join` as a user meets them: start, stop, mistakes, more workers, and what a stranger can ask.
 
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use e2e::client::Client;
+use e2e::command::{farrier, said};
 use e2e::farrier::Farrier;
 use e2e::joined::Joined;
 use e2e::{tools, waiting};
@@ -20,23 +21,6 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
     Ok(tokio::runtime::Runtime::new()?)
-}
-
-/// Runs `farrier` with these words to its end.
-fn farrier(words: &[&str]) -> Result<Output> {
-    let mut command = Command::new(tools::farrier()?);
-    let mut child = command
-        .args(words)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
-    waiting::end_of(&mut child, PATIENCE)?.with_context(|| format!("farrier {words:?} does not end"))?;
-    Ok(child.wait_with_output()?)
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout)
 }
 
 #[test]

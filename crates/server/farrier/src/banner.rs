@@ -14,7 +14,8 @@ pub(crate) struct Banner<'a> {
     pub(crate) address: SocketAddr,
     pub(crate) directory: &'a DataDirectory,
     pub(crate) sizes: Sizes,
-    pub(crate) slots: u32,
+    /// `None` where no worker may join: it keeps a share for others.
+    pub(crate) slots: Option<u32>,
     pub(crate) names: &'a [InstanceName],
     pub(crate) client_results: bool,
     pub(crate) token: &'a JoinToken,
@@ -54,8 +55,9 @@ impl fmt::Display for Banner<'_> {
             "  limits      blobs {cas}, action results {action_cache}, worker's files {worker_cache}"
         )?;
         match self.slots {
-            0 => writeln!(f, "  worker      none here (--slots 0)")?,
-            slots => writeln!(f, "  worker      1 here, {slots} actions at once")?,
+            None => writeln!(f, "  worker      never: it keeps a share for others (--as-shard)")?,
+            Some(0) => writeln!(f, "  worker      none here (--slots 0)")?,
+            Some(slots) => writeln!(f, "  worker      1 here, {slots} actions at once")?,
         }
         let who = if self.client_results {
             "workers and clients"
@@ -71,6 +73,13 @@ impl fmt::Display for Banner<'_> {
             )?;
         }
         writeln!(f)?;
+        if self.slots.is_none() {
+            write!(
+                f,
+                "others     farrier up --shard grpc://{here} …\n\nCtrl-C stops."
+            )?;
+            return Ok(());
+        }
         let instance = self.names.first().map_or("", |name| name.as_str());
         let or_nothing = |text: String| if instance.is_empty() { String::new() } else { text };
         writeln!(

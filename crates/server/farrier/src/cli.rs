@@ -34,6 +34,8 @@ enum Command {
     Run(build::RunOptions),
     /// Show the last build step by step: how each was answered, how long it took, and why it was not kept.
     Steps(build::StepsOptions),
+    /// Show the last build as a trace for the viewers of Chrome and Perfetto, every step with what it waited for.
+    Trace(build::TraceOptions),
     /// Say why a step was not answered from the cache: how it differs from the last time that it was done.
     Why(build::WhyOptions),
     /// Show how the last builds went, and what is kept for the next ones.
@@ -44,7 +46,7 @@ enum Command {
     #[command(subcommand)]
     Daemon(build::DaemonCommand),
     /// Start everything on this machine: storage, scheduler and one worker, on one port.
-    Up(wire::up::UpOptions),
+    Up(Box<wire::up::UpOptions>),
     /// Add this machine as a worker to a running farrier.
     Join(wire::join::JoinOptions),
     /// The worker that `up` starts; the same as `join`.
@@ -101,11 +103,12 @@ pub(crate) fn run() -> ExitCode {
         match cli.command {
             Command::Run(options) => build::run(options).await,
             Command::Steps(options) => build::steps(&options),
+            Command::Trace(options) => build::trace(&options),
             Command::Why(options) => build::why(&options).await,
             Command::Stats(options) => build::stats(&options),
             Command::Status(options) => build::status(&options),
             Command::Daemon(command) => build::daemon(command).await,
-            Command::Up(options) => wire::up::up(options).await,
+            Command::Up(options) => wire::up::up(*options).await,
             Command::Join(options) | Command::Worker(options) => {
                 wire::join::join(options).await.map(|()| ExitCode::SUCCESS)
             }

@@ -11,6 +11,7 @@ mod local_storage;
 mod private_file;
 mod server_trust;
 mod slots;
+mod token_file;
 mod wire;
 mod worker_token;
 

@@ -42,6 +42,14 @@ pub(crate) struct ServerTrust {
 }
 
 impl ServerTrust {
+    /// Trusts whom this authority has signed for, or whom the machine trusts.
+    pub(crate) fn signed_by(tls_ca: Option<PathBuf>) -> Self {
+        ServerTrust {
+            tls_ca,
+            ..ServerTrust::default()
+        }
+    }
+
     /// The option as it was given, for another program of ours.
     pub(crate) fn words(&self) -> Vec<OsString> {
         let path = |path: &Option<PathBuf>| path.clone().map(PathBuf::into_os_string);

@@ -19,6 +19,9 @@ pub struct Instance {
     pub recipes: Option<Arc<dyn Recipes>>,
     /// Its action results, shown only while complete: wrap the cache in [`action_cache::complete_only`].
     pub action_cache: Arc<dyn ActionCache>,
+    /// Whether the Action, the Command and whatever else a result refers to may lie on other servers, which keep the blobs
+    /// between them: then it is taken as it comes, and whoever asks for it has to see what is there.
+    pub actions_are_elsewhere: bool,
     /// Whether clients may write to the action cache, or only workers.
     pub clients_may_update_action_cache: bool,
 }

@@ -17,7 +17,7 @@ use crate::chunks::ChunkedDownloads;
 use crate::connection::{ConnectError, Connection, ConnectionOptions};
 use crate::endpoint::RemoteEndpoint;
 use crate::headers::CallHeaders;
-use crate::limits::{CALL_TIMEOUT, CONNECT_TIMEOUT, INSTANCES_MAX};
+use crate::limits::{CALL_TIMEOUT, CONNECT_TIMEOUT, INSTANCES_MAX, RETRIES_MAX};
 use crate::retry::Retries;
 use crate::store::RemoteStore;
 use crate::tls::RemoteTls;
@@ -41,6 +41,9 @@ pub struct RemoteOptions {
     pub connect_timeout: Duration,
     /// How long one call that is not a stream may take.
     pub call_timeout: Duration,
+    /// How often one call is tried again without any progress between, when the server or the network was to blame. Few
+    /// where another server can stand in.
+    pub retries_max: u32,
 }
 
 /// Whether blobs travel compressed. Only what the server offers is ever used.
@@ -66,6 +69,7 @@ impl RemoteOptions {
             tls: None,
             connect_timeout: CONNECT_TIMEOUT,
             call_timeout: CALL_TIMEOUT,
+            retries_max: RETRIES_MAX,
         }
     }
 }
@@ -82,37 +86,22 @@ pub struct RemoteChannel {
 impl RemoteChannel {
     /// Connects; an error if nobody is there. Nothing is asked of the server yet.
     pub async fn connect(options: RemoteOptions) -> Result<Self, ConnectError> {
-        let RemoteOptions {
-            endpoint,
-            token,
-            request_metadata,
-            compression,
-            tls,
-            connect_timeout,
-            call_timeout,
-        } = options;
-        let endpoint = RemoteEndpoint::parse(&endpoint)?;
-        if endpoint.wants_tls() && tls.is_none() {
-            return Err(ConnectError::NobodyToTrust);
-        }
-        let wants_zstd = match compression {
-            Compression::Auto => !endpoint.is_loopback(),
-            Compression::Always => true,
-            Compression::Never => false,
-        };
-        let headers = CallHeaders::new(token.as_deref(), request_metadata.as_ref())?;
-        let options = ConnectionOptions {
-            endpoint,
-            headers,
-            connect_timeout,
-            call_timeout,
-            wants_zstd,
-            tls,
-        };
-        Ok(RemoteChannel {
-            connection: Arc::new(Connection::open(options).await?),
+        let connection = Connection::open(connection_options(options)?).await?;
+        Ok(Self::over(connection))
+    }
+
+    /// Connects when it is first used: for servers that others can stand in for. An error only if the options make no
+    /// sense. To be called within a runtime.
+    pub fn connect_later(options: RemoteOptions) -> Result<Self, ConnectError> {
+        let connection = Connection::later(connection_options(options)?)?;
+        Ok(Self::over(connection))
+    }
+
+    fn over(connection: Connection) -> Self {
+        RemoteChannel {
+            connection: Arc::new(connection),
             stores: Arc::default(),
-        })
+        }
     }
 
     /// The blobs of an instance. Large ones are uploaded in chunks where the server offers that.
@@ -181,4 +170,36 @@ impl RemoteChannel {
     pub fn headers(&self) -> CallHeaders {
         self.connection.headers.clone()
     }
+}
+
+fn connection_options(options: RemoteOptions) -> Result<ConnectionOptions, ConnectError> {
+    let RemoteOptions {
+        endpoint,
+        token,
+        request_metadata,
+        compression,
+        tls,
+        connect_timeout,
+        call_timeout,
+        retries_max,
+    } = options;
+    let endpoint = RemoteEndpoint::parse(&endpoint)?;
+    if endpoint.wants_tls() && tls.is_none() {
+        return Err(ConnectError::NobodyToTrust);
+    }
+    let wants_zstd = match compression {
+        Compression::Auto => !endpoint.is_loopback(),
+        Compression::Always => true,
+        Compression::Never => false,
+    };
+    let headers = CallHeaders::new(token.as_deref(), request_metadata.as_ref())?;
+    Ok(ConnectionOptions {
+        endpoint,
+        headers,
+        connect_timeout,
+        call_timeout,
+        wants_zstd,
+        retries_max,
+        tls,
+    })
 }

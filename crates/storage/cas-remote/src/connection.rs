@@ -74,6 +74,7 @@ pub(crate) struct ConnectionOptions {
     pub(crate) connect_timeout: Duration,
     pub(crate) call_timeout: Duration,
     pub(crate) wants_zstd: bool,
+    pub(crate) retries_max: u32,
     pub(crate) tls: Option<RemoteTls>,
 }
 
@@ -104,13 +105,33 @@ impl Connecting {
 }
 
 impl Connection {
+    /// Connected; an error if nobody is there.
     pub(crate) async fn open(options: ConnectionOptions) -> Result<Self, ConnectError> {
+        let (endpoint, connect_timeout) = (options.endpoint.to_string(), options.connect_timeout);
+        let (mut connection, connecting) = Self::prepared(options)?;
+        let unreachable = |reason: String| ConnectError::Unreachable { endpoint, reason };
+        // The connector's own bound covers TCP only.
+        connection.calls = match tokio::time::timeout(connect_timeout, connecting.now()).await {
+            Ok(Ok(connected)) => connected,
+            Ok(Err(error)) => return Err(unreachable(innermost(&error))),
+            Err(_elapsed) => return Err(unreachable(format!("no answer within {connect_timeout:?}"))),
+        };
+        Ok(connection)
+    }
+
+    /// Connected when it is first used. To be called within a runtime.
+    pub(crate) fn later(options: ConnectionOptions) -> Result<Self, ConnectError> {
+        Self::prepared(options).map(|(connection, _connecting)| connection)
+    }
+
+    fn prepared(options: ConnectionOptions) -> Result<(Self, Connecting), ConnectError> {
         let ConnectionOptions {
             endpoint,
             headers,
             connect_timeout,
             call_timeout,
             wants_zstd,
+            retries_max,
             tls,
         } = options;
         let unreachable = |error: tonic::transport::Error| ConnectError::Unreachable {
@@ -129,28 +150,18 @@ impl Connection {
                 Connecting::ByTls(Box::new(tuned), Box::new(connector))
             }
         };
-        // The connector's own bound covers TCP only.
-        let calls = match tokio::time::timeout(connect_timeout, connecting.now()).await {
-            Ok(connected) => connected.map_err(unreachable)?,
-            Err(_elapsed) => {
-                let reason = format!("no answer within {connect_timeout:?}");
-                return Err(ConnectError::Unreachable {
-                    endpoint: endpoint.to_string(),
-                    reason,
-                });
-            }
-        };
-        Ok(Connection {
-            calls,
+        let connection = Connection {
+            calls: connecting.when_used(),
             bulk: std::array::from_fn(|_| connecting.when_used()),
             next_bulk: AtomicUsize::new(0),
             patient: connecting.when_used(),
             headers,
-            retry: RetryBudget::new(),
+            retry: RetryBudget::new(retries_max),
             call_timeout,
             wants_zstd,
             group: Group::new("cas-remote"),
-        })
+        };
+        Ok((connection, connecting))
     }
 
     pub(crate) fn cas(&self) -> ContentAddressableStorageClient<Way> {

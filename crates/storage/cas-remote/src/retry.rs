@@ -3,7 +3,7 @@
 //! A call is tried again when its status says that the server, the network or the moment was to blame (checklist
 //! G2), or when the server asks for it by `RetryInfo` (G1). Waits double and are spread at random, so that many
 //! clients do not come back in step; a budget shared by all calls of a channel keeps a server that is down from
-//! being asked `RETRIES_MAX` times as often as one that is well.
+//! being asked `retries_max` times as often as one that is well.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,8 +15,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use crate::limits::{
-    RETRIES_MAX, RETRY_BUDGET_MAX, RETRY_DELAY_MAX, RETRY_DELAY_MIN, RETRY_INFO_DELAY_MAX,
-    SUCCESSES_PER_RETRY,
+    RETRY_BUDGET_MAX, RETRY_DELAY_MAX, RETRY_DELAY_MIN, RETRY_INFO_DELAY_MAX, SUCCESSES_PER_RETRY,
 };
 
 /// The budget that the calls of one channel share.
@@ -24,6 +23,8 @@ use crate::limits::{
 pub(crate) struct RetryBudget {
     /// In parts of a retry: a success earns one, a retry costs [`SUCCESSES_PER_RETRY`].
     parts: Arc<AtomicU32>,
+    /// How often one call is tried again without any progress between.
+    retries_max: u32,
 }
 
 /// The retries of one call, for calls over [`RemoteChannel::channel`](crate::RemoteChannel::channel) too.
@@ -37,9 +38,10 @@ const PARTS_MAX: u32 = RETRY_BUDGET_MAX * SUCCESSES_PER_RETRY;
 
 impl RetryBudget {
     /// A full one.
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(retries_max: u32) -> Self {
         RetryBudget {
             parts: Arc::new(AtomicU32::new(PARTS_MAX)),
+            retries_max,
         }
     }
 
@@ -91,7 +93,7 @@ impl Retries {
     /// `spread` is uniform in 0..=1.
     fn delay(&mut self, status: &Status, spread: f64) -> Option<Duration> {
         let asked = asked_for(status);
-        if asked.is_none() && !is_worth_another_try(status.code()) || self.made >= RETRIES_MAX {
+        if asked.is_none() && !is_worth_another_try(status.code()) || self.made >= self.budget.retries_max {
             return None;
         }
         let delay = match asked {
@@ -142,6 +144,7 @@ mod tests {
     use prost_types::Any;
 
     use super::*;
+    use crate::limits::RETRIES_MAX;
 
     fn with_retry_info(code: Code, seconds: i64) -> Status {
         let retry_delay = Some(prost_types::Duration { seconds, nanos: 0 });
@@ -156,7 +159,7 @@ mod tests {
 
     #[test]
     fn waits_double_up_to_a_bound_and_end() {
-        let mut retries = RetryBudget::new().start();
+        let mut retries = RetryBudget::new(RETRIES_MAX).start();
         let unavailable = Status::unavailable("");
         let waits: Vec<_> = std::iter::from_fn(|| retries.delay(&unavailable, 1.0)).collect();
         let milliseconds: Vec<_> = waits.iter().map(Duration::as_millis).collect();
@@ -167,7 +170,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_not_repeated_and_a_server_that_asks_is_obeyed() {
-        let mut retries = RetryBudget::new().start();
+        let mut retries = RetryBudget::new(RETRIES_MAX).start();
         for code in [
             Code::InvalidArgument,
             Code::NotFound,
@@ -194,7 +197,7 @@ mod tests {
 
     #[test]
     fn an_empty_budget_stops_every_call_until_successes_fill_it() {
-        let budget = RetryBudget::new();
+        let budget = RetryBudget::new(RETRIES_MAX);
         let unavailable = Status::unavailable("");
         let granted = (0..RETRY_BUDGET_MAX * 2)
             .filter(|_| budget.start().delay(&unavailable, 0.0).is_some())

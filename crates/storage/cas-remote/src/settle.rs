@@ -78,6 +78,7 @@ mod tests {
     use blob::DigestFunction;
 
     use super::*;
+    use crate::limits::RETRIES_MAX;
     use crate::status::upload_error;
 
     fn digest(number: u8) -> Digest {
@@ -89,7 +90,7 @@ mod tests {
         let calls = Mutex::new(Vec::new());
         let items = (0..4).map(|number| (digest(number), number)).collect();
         let answers = settle(
-            &RetryBudget::new(),
+            &RetryBudget::new(RETRIES_MAX),
             items,
             |items| {
                 let numbers: Vec<u8> = items.iter().map(|(_, number)| *number).collect();
@@ -123,7 +124,7 @@ mod tests {
         let calls = Mutex::new(0);
         let items = (0..3).map(|number| (digest(number), ())).collect();
         let answers: Answers<()> = settle(
-            &RetryBudget::new(),
+            &RetryBudget::new(RETRIES_MAX),
             items,
             |_| {
                 *calls.lock().unwrap() += 1;

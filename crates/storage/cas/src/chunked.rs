@@ -40,7 +40,7 @@ impl Chunked {
         let Some(recipe) = self.recipes.lock().get(blob).cloned() else {
             return Ok(None);
         };
-        let missing = self.inner.find_missing(&set(&recipe)).await?;
+        let missing = self.inner.find_missing(&chunks_of(&recipe)).await?;
         if missing.is_empty() {
             return Ok(Some(recipe));
         }
@@ -58,7 +58,7 @@ impl Chunked {
 
     /// The same blob in chunks that are all blobs of `inner`.
     async fn flat(&self, recipe: Recipe) -> Result<Recipe, SpliceError> {
-        let absent = self.inner.find_missing(&set(&recipe)).await?;
+        let absent = self.inner.find_missing(&chunks_of(&recipe)).await?;
         if absent.is_empty() {
             return Ok(recipe);
         }
@@ -77,22 +77,6 @@ impl Chunked {
             return Err(SpliceError::MissingChunks(missing.into_iter().collect()));
         }
         Ok(Recipe { chunks, ..recipe })
-    }
-
-    fn weight(&self, blob: &Digest, recipe: &Recipe) -> Result<u64, StoreError> {
-        let chunks = recipe.chunks.len();
-        let weight = (chunks * size_of::<Digest>()) as u64 + RECIPE_OVERHEAD_BYTES;
-        if chunks > RECIPE_CHUNKS_MAX || weight > self.recipe_bytes_max {
-            return Err(StoreError::NoSpace {
-                size_bytes: weight,
-                reason: format!(
-                    "the list of the {chunks} chunks of blob {blob} is too long for a store that keeps {} bytes of \
-                     lists, each of at most {RECIPE_CHUNKS_MAX} chunks; upload the blob as a whole",
-                    self.recipe_bytes_max
-                ),
-            });
-        }
-        Ok(weight)
     }
 }
 
@@ -175,10 +159,10 @@ impl Recipes for Chunked {
             };
         }
         let recipe = self.flat(recipe).await?;
-        let weight = self.weight(blob, &recipe)?;
+        let weight = list_weight(blob, &recipe, self.recipe_bytes_max)?;
         let whole = joined(self.inner.clone(), *blob, &recipe, 0..blob.size_bytes());
         if let Err(error) = prove(*blob, whole).await {
-            let missing = self.inner.find_missing(&set(&recipe)).await?;
+            let missing = self.inner.find_missing(&chunks_of(&recipe)).await?;
             return Err(match missing.is_empty() {
                 true => error.into(),
                 false => SpliceError::MissingChunks(missing),
@@ -193,12 +177,28 @@ impl Recipes for Chunked {
     }
 }
 
-fn set(recipe: &Recipe) -> DigestSet {
+/// What a list takes of the `list_bytes_max` that a store keeps; an error if it is too long for it.
+pub(crate) fn list_weight(blob: &Digest, recipe: &Recipe, list_bytes_max: u64) -> Result<u64, StoreError> {
+    let chunks = recipe.chunks.len();
+    let weight = (chunks * size_of::<Digest>()) as u64 + RECIPE_OVERHEAD_BYTES;
+    if chunks > RECIPE_CHUNKS_MAX || weight > list_bytes_max {
+        return Err(StoreError::NoSpace {
+            size_bytes: weight,
+            reason: format!(
+                "the list of the {chunks} chunks of blob {blob} is too long for a store that keeps {list_bytes_max} \
+                 bytes of lists, each of at most {RECIPE_CHUNKS_MAX} chunks; upload the blob as a whole"
+            ),
+        });
+    }
+    Ok(weight)
+}
+
+pub(crate) fn chunks_of(recipe: &Recipe) -> DigestSet {
     recipe.chunks.iter().copied().collect()
 }
 
 /// Cheap, so before anything is read.
-fn check_sizes(blob: &Digest, recipe: &Recipe) -> Result<(), StoreError> {
+pub(crate) fn check_sizes(blob: &Digest, recipe: &Recipe) -> Result<(), StoreError> {
     let size_bytes = recipe
         .chunks
         .iter()
@@ -225,14 +225,14 @@ fn check_sizes(blob: &Digest, recipe: &Recipe) -> Result<(), StoreError> {
 }
 
 /// Reads everything and keeps nothing; fine if it is the blob.
-async fn prove(digest: Digest, bytes: BlobStream) -> Result<(), StoreError> {
+pub(crate) async fn prove(digest: Digest, bytes: BlobStream) -> Result<(), StoreError> {
     let mut proven = Blob::checked(digest, bytes).into_stream();
     while proven.try_next().await?.is_some() {}
     Ok(())
 }
 
 /// The bytes of `within`, one chunk after the other. A chunk that has gone since it was promised is an error.
-fn joined(
+pub(crate) fn joined(
     store: Arc<dyn BlobStore>,
     blob: Digest,
     recipe: &Recipe,

@@ -8,17 +8,12 @@ use async_trait::async_trait;
 use blob::{Blob, BlobStream, ByteRange, Digest, DigestSet};
 use futures::future;
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use crate::tee::{filling, put_both};
-use crate::{BlobStore, StoreError};
+use crate::{BlobStore, Health, StoreError};
 
 /// Blobs known to be on one side only; beyond it they are reported missing, and whoever asked brings them again.
 const TO_COPY_MAX: usize = 1 << 20;
-/// A side that failed is left alone for so long, doubling up to …
-const REST_MIN: Duration = Duration::from_secs(1);
-/// … so long.
-const REST_MAX: Duration = Duration::from_secs(30);
 /// How often [`Mirrored::keep_repaired`] looks whether one side lacks something, and how much it copies at a time.
 const REPAIR_EVERY: Duration = Duration::from_secs(1);
 const REPAIRS_AT_ONCE_MAX: usize = 256;
@@ -42,15 +37,9 @@ pub struct Mirrored {
 
 struct Side {
     store: Arc<dyn BlobStore>,
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    failures: u32,
-    rests_until: Option<Instant>,
+    health: Health,
     /// What the other side has and this one should get.
-    lacks: BTreeSet<Digest>,
+    lacks: Mutex<BTreeSet<Digest>>,
 }
 
 /// What a round of repairs came to.
@@ -68,40 +57,26 @@ impl Side {
     fn new(store: Arc<dyn BlobStore>) -> Self {
         Side {
             store,
-            state: Mutex::default(),
+            health: Health::default(),
+            lacks: Mutex::default(),
         }
     }
 
     fn is_up(&self) -> bool {
-        self.state
-            .lock()
-            .rests_until
-            .is_none_or(|until| Instant::now() >= until)
+        self.health.is_up()
     }
 
-    /// Notes how a call went. What the sender did wrong, or a full store, says nothing of the side's health.
     fn note<T>(&self, result: &Result<T, StoreError>) {
-        let mut state = self.state.lock();
-        match result {
-            Err(StoreError::Unavailable { .. } | StoreError::Io { .. }) => {
-                let rest = REST_MIN * 2u32.saturating_pow(state.failures.min(10));
-                state.failures += 1;
-                state.rests_until = Some(Instant::now() + rest.min(REST_MAX));
-            }
-            _ => {
-                state.failures = 0;
-                state.rests_until = None;
-            }
-        }
+        self.health.note(result);
     }
 
     /// Remembers what to copy here; false if there is no room for more.
     fn lacks(&self, digests: impl IntoIterator<Item = Digest>) -> bool {
-        let mut state = self.state.lock();
-        state.lacks.extend(digests);
-        let fits = state.lacks.len() <= TO_COPY_MAX;
-        while state.lacks.len() > TO_COPY_MAX {
-            state.lacks.pop_last();
+        let mut lacks = self.lacks.lock();
+        lacks.extend(digests);
+        let fits = lacks.len() <= TO_COPY_MAX;
+        while lacks.len() > TO_COPY_MAX {
+            lacks.pop_last();
         }
         fits
     }
@@ -124,7 +99,7 @@ impl Mirrored {
     pub async fn repair(&self, blobs_max: usize) -> Repaired {
         let mut repaired = Repaired::default();
         for (side, other) in [(&self.sides[0], &self.sides[1]), (&self.sides[1], &self.sides[0])] {
-            let due: Vec<Digest> = side.state.lock().lacks.iter().take(blobs_max).copied().collect();
+            let due: Vec<Digest> = side.lacks.lock().iter().take(blobs_max).copied().collect();
             for digest in due {
                 if !side.is_up() || !other.is_up() {
                     break;
@@ -138,9 +113,9 @@ impl Mirrored {
                         break;
                     }
                 }
-                side.state.lock().lacks.remove(&digest);
+                side.lacks.lock().remove(&digest);
             }
-            repaired.left += side.state.lock().lacks.len() as u64;
+            repaired.left += side.lacks.lock().len() as u64;
         }
         repaired
     }
@@ -280,6 +255,7 @@ mod tests {
 
     use super::*;
     use crate::conformance::{self, Faulty, Fresh};
+    use crate::health::REST_MAX;
     use crate::memory;
 
     fn blob(seed: u8) -> Blob {

@@ -61,6 +61,7 @@ impl TestServer {
             cas: ::cas::always_has_empty(store.clone()),
             recipes: None,
             action_cache: action_cache.clone(),
+            actions_are_elsewhere: false,
             clients_may_update_action_cache: true,
         };
         let instances: Instances = [(InstanceName::default(), instance)].into_iter().collect();

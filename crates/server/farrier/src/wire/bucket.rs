@@ -17,6 +17,8 @@ pub(crate) struct BucketChoice {
     pub(crate) url: String,
     /// A server other than the cloud's own.
     pub(crate) endpoint: Option<String>,
+    /// Its server ignores the condition that an object must not be there yet.
+    pub(crate) without_conditions: bool,
 }
 
 /// A bucket, opened.
@@ -112,6 +114,7 @@ fn options(choice: &BucketChoice) -> Options {
             .as_ref()
             .is_some_and(|endpoint| endpoint.starts_with("http://")),
         endpoint,
+        conditional_put: !choice.without_conditions,
         ..Options::default()
     }
 }
@@ -132,6 +135,7 @@ mod tests {
             let options = options(&BucketChoice {
                 url: "s3://bucket".to_owned(),
                 endpoint: endpoint.map(str::to_owned),
+                without_conditions: false,
             });
             (options.path_style, options.allow_http)
         };
@@ -145,6 +149,7 @@ mod tests {
         let choice = BucketChoice {
             url: "http://bucket/".to_owned(),
             endpoint: None,
+            without_conditions: false,
         };
         let error = format!("{:#}", Bucket::open(&choice).await.map(drop).unwrap_err());
         assert!(error.contains("none of s3, gs, az"), "{error}");

@@ -38,6 +38,8 @@ pub(crate) struct ServerOptions {
     pub(crate) blob_size_bytes_max: u64,
     /// The disks that it tells about.
     pub(crate) local: LocalStorage,
+    /// Whether actions are run; nothing of execution is offered otherwise.
+    pub(crate) runs_actions: bool,
 }
 
 /// Most bytes of one message from a worker: a finished action with everything it inlines.
@@ -100,24 +102,28 @@ pub(crate) async fn serve(
     };
     let storage_options = StorageOptions {
         blob_size_bytes_max: options.blob_size_bytes_max,
-        execution: Some(offer),
+        execution: options.runs_actions.then_some(offer),
         scheduler: Some(actor),
         ..StorageOptions::default()
     };
     let served = instances.names().cloned().collect();
     let admin = StorageAdmin::new(options.local, served, group.stopping());
-    let routes = storage_routes(instances, &group, storage_options)
-        .add_service(reapi::execution::execution_server::ExecutionServer::new(
-            execution.clone(),
-        ))
-        .add_service(reapi::longrunning::operations_server::OperationsServer::new(
-            execution,
-        ))
-        .add_service(
-            worker_api::v1::workers_server::WorkersServer::new(door)
-                .max_decoding_message_size(WORKER_MESSAGE_BYTES_MAX),
-        )
-        .add_service(worker_api::v1::joining_server::JoiningServer::new(joining))
+    let mut routes = storage_routes(instances, &group, storage_options);
+    if options.runs_actions {
+        routes = routes
+            .add_service(reapi::execution::execution_server::ExecutionServer::new(
+                execution.clone(),
+            ))
+            .add_service(reapi::longrunning::operations_server::OperationsServer::new(
+                execution,
+            ))
+            .add_service(
+                worker_api::v1::workers_server::WorkersServer::new(door)
+                    .max_decoding_message_size(WORKER_MESSAGE_BYTES_MAX),
+            )
+            .add_service(worker_api::v1::joining_server::JoiningServer::new(joining));
+    }
+    let routes = routes
         .add_service(admin_api::v1::storage_server::StorageServer::new(admin))
         .add_service(admin_api::v1::queue_server::QueueServer::new(queue))
         .add_service(health_service)
@@ -207,6 +213,7 @@ mod tests {
             },
             authority,
             journal: directory.journal_file(),
+            runs_actions: true,
             blob_size_bytes_max: storage.blob_size_bytes_max,
             local: storage.local,
         };

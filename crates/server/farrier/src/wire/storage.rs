@@ -6,12 +6,14 @@ use std::sync::Arc;
 use action_cache::{ActionCache, complete_only};
 use anyhow::{Context, Result};
 use blob::InstanceName;
-use cas::{BlobStore, always_has_empty};
+use cas::{BlobStore, Recipes, always_has_empty};
 use cas_disk::{DiskOptions, Durability};
-use cas_remote::{RemoteChannel, RemoteOptions};
+use cas_remote::RemoteChannel;
 use services::{Instance, Instances};
 
 use super::bucket::{Bucket, BucketChoice};
+use super::peers::PeerArguments;
+use super::shards::{ShardChoice, Shards};
 use crate::byte_size::ByteSize;
 use crate::data_directory::DataDirectory;
 use crate::local_storage::LocalStorage;
@@ -30,11 +32,24 @@ pub(crate) struct StorageChoices {
     pub(crate) durability: Durability,
     /// Directories that blobs are spread over, beside the data directory.
     pub(crate) also: Vec<PathBuf>,
-    /// A server to read from what is not here.
-    pub(crate) upstream: Option<Upstream>,
-    /// A bucket that keeps everything; the local disk then holds copies.
-    pub(crate) bucket: Option<BucketChoice>,
+    /// What the disk is not alone with.
+    pub(crate) behind: Option<Backing>,
+    /// How to speak to servers behind this one.
+    pub(crate) peers: PeerArguments,
+    /// Keeps a share for other farriers: what a result refers to may lie with another one.
+    pub(crate) is_shard: bool,
     pub(crate) clients_may_update_action_cache: bool,
+}
+
+/// What may lie behind the disk, as it is chosen.
+#[derive(Clone, Debug)]
+pub(crate) enum Backing {
+    /// A server to read from what is not here.
+    Upstream(Upstream),
+    /// A bucket that keeps everything; the local disk then holds copies.
+    Bucket(BucketChoice),
+    /// Farriers that keep everything between them; the local disk then holds copies.
+    Shards(Vec<ShardChoice>),
 }
 
 /// A server behind this one.
@@ -69,6 +84,7 @@ pub(crate) struct Storage {
     pub(crate) blob_size_bytes_max: u64,
     pub(crate) local: LocalStorage,
     pub(crate) bucket: Option<Bucket>,
+    pub(crate) shards: Option<Arc<Shards>>,
 }
 
 /// What lies behind the disk.
@@ -79,7 +95,11 @@ enum Behind {
         results: Arc<dyn ActionCache>,
     },
     Bucket(Bucket),
+    Shards(Arc<Shards>),
 }
+
+/// Memory for lists of chunks of blobs that lie behind the disk; 64 bytes a chunk.
+const CHUNK_LIST_BYTES_MAX: u64 = 32 << 20;
 
 /// Opens the stores below the data directory. All instances share the blobs; each has its own results, and reads those
 /// of its base.
@@ -92,8 +112,9 @@ pub(crate) async fn open(
     let StorageChoices {
         durability,
         also,
-        upstream,
-        bucket,
+        behind,
+        peers,
+        is_shard,
         clients_may_update_action_cache,
     } = choices;
     let within = |size: ByteSize| DiskOptions {
@@ -104,9 +125,9 @@ pub(crate) async fn open(
     blob_options.directories.extend(also);
     let stored = LocalStorage::open(blob_options, within(sizes.action_cache))?;
     let (blobs, results) = (stored.blobs.clone(), stored.results.clone());
-    let behind = match (upstream, &bucket) {
-        (Some(Upstream { url, instance }), _) => {
-            let remote = RemoteChannel::connect(RemoteOptions::new(&url))
+    let behind = match behind {
+        Some(Backing::Upstream(Upstream { url, instance })) => {
+            let remote = RemoteChannel::connect(peers.options(&url)?)
                 .await
                 .with_context(|| format!("cannot use {url} as upstream"))?;
             Behind::Upstream {
@@ -114,19 +135,36 @@ pub(crate) async fn open(
                 results: remote.action_cache(instance),
             }
         }
-        (None, Some(choice)) => Behind::Bucket(Bucket::open(choice).await?),
-        (None, None) => Behind::Nothing,
+        Some(Backing::Bucket(choice)) => Behind::Bucket(Bucket::open(&choice).await?),
+        Some(Backing::Shards(choices)) => {
+            let name = instances.first().map(|choice| choice.name.clone());
+            Behind::Shards(Arc::new(Shards::open(
+                &choices,
+                &name.unwrap_or_default(),
+                &peers,
+            )?))
+        }
+        None => Behind::Nothing,
     };
     let local: Arc<dyn BlobStore> = blobs.clone();
     let cas = always_has_empty(match &behind {
         Behind::Nothing => local,
         Behind::Upstream { blobs, .. } => cas::pulled_through(local, blobs.clone()),
         Behind::Bucket(bucket) => cas::read_through(local, bucket.blobs()),
+        Behind::Shards(shards) => cas::read_through(local, shards.blobs()),
     });
+    let recipes: Arc<dyn Recipes> = match &behind {
+        Behind::Nothing => blobs.clone(),
+        // Whoever else reads there knows no lists of ours.
+        Behind::Upstream { .. } | Behind::Bucket(_) | Behind::Shards(_) => {
+            cas::spelled_out(cas.clone(), CHUNK_LIST_BYTES_MAX)
+        }
+    };
     let own = |name: &InstanceName| -> Arc<dyn ActionCache> {
         match &behind {
             // Several servers share it, and a result may be replaced by any of them: nobody keeps copies.
             Behind::Bucket(bucket) => bucket.results_of(name),
+            Behind::Shards(shards) => shards.results_of(name),
             Behind::Nothing | Behind::Upstream { .. } => results.of(name),
         }
     };
@@ -140,25 +178,29 @@ pub(crate) async fn open(
         }
         let instance = Instance {
             cas: cas.clone(),
-            // Chunks are a matter of this machine's disk; what lies behind is fetched whole.
-            recipes: match &behind {
-                Behind::Nothing => Some(blobs.clone()),
-                Behind::Upstream { .. } | Behind::Bucket(_) => None,
+            recipes: Some(recipes.clone()),
+            // Whoever spreads results over shards asks all of them for what a result needs.
+            action_cache: match is_shard {
+                true => kept,
+                false => complete_only(kept, cas.clone()),
             },
-            action_cache: complete_only(kept, cas.clone()),
+            actions_are_elsewhere: is_shard,
             clients_may_update_action_cache,
         };
         (choice.name.clone(), instance)
     });
     let instances = instances.collect::<Instances>().with_leases(blobs.clone());
+    let (bucket, shards) = match behind {
+        Behind::Bucket(bucket) => (Some(bucket), None),
+        Behind::Shards(shards) => (None, Some(shards)),
+        Behind::Nothing | Behind::Upstream { .. } => (None, None),
+    };
     Ok(Storage {
         instances,
         blob_size_bytes_max: blobs.size_bytes_max(),
         local: stored,
-        bucket: match behind {
-            Behind::Bucket(bucket) => Some(bucket),
-            Behind::Nothing | Behind::Upstream { .. } => None,
-        },
+        bucket,
+        shards,
     })
 }
 

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use blob::InstanceName;
-use cas_disk::Durability;
 use clap::{Args, ValueEnum};
 use services::Timeouts;
 use tasks::{CancellationToken, Group};
@@ -17,7 +16,6 @@ use tokio::net::TcpListener;
 
 use super::action_limits::LimitOptions;
 use super::action_surroundings::SurroundingsArguments;
-use super::bucket::{self, BucketChoice};
 use super::door_options::DoorOptions;
 use super::join::SandboxChoice;
 use super::lazy_inputs::LazyArguments;
@@ -25,7 +23,8 @@ use super::scheduling::SchedulingArguments;
 use super::server::{ServerOptions, serve};
 use super::signals::{EndSignals, stdin_closed};
 pub(crate) use super::storage::Sizes;
-use super::storage::{self, InstanceChoice, StorageChoices, Upstream};
+use super::storage::{self, InstanceChoice};
+use super::storage_arguments::StorageArguments;
 use super::worker_process::WorkerProcess;
 use crate::bad_options::BadOptions;
 use crate::banner::{Banner, reachable};
@@ -56,28 +55,8 @@ pub(crate) struct UpOptions {
     /// Most bytes of blobs [default: half of the free space, at most 64GiB].
     #[arg(long, value_name = "SIZE")]
     cas_size: Option<ByteSize>,
-    /// What an acknowledged upload survives.
-    #[arg(long, value_enum, default_value_t = Survives::PowerCut, value_name = "WHAT")]
-    survives: Survives,
-    /// Another directory to spread blobs over, on another disk; repeat for several. Always name the same ones.
-    #[arg(long, value_name = "DIR")]
-    also_dir: Vec<PathBuf>,
-    /// A server to read from what is not here, and to keep what was read: any that speaks the Remote Execution API.
-    #[arg(long, value_name = "URL")]
-    upstream: Option<String>,
-    /// The instance name at the upstream server.
-    #[arg(long, default_value = "", hide_default_value = true, requires = "upstream", value_name = "NAME", value_parser = parse_name)]
-    upstream_instance: InstanceName,
-    /// A bucket that keeps all blobs and results, shared by all farriers that name it; the data directory then holds
-    /// copies: s3://BUCKET/PREFIX, gs://… or az://…. The environment says who we are, as for the cloud's own tools.
-    #[arg(long, conflicts_with = "upstream", value_name = "URL")]
-    object_store: Option<String>,
-    /// Another server than the cloud's own, such as http://127.0.0.1:9000.
-    #[arg(long, requires = "object_store", value_name = "URL")]
-    object_store_endpoint: Option<String>,
-    /// Remove from the bucket what nobody has used for so long, at least 12h; 0s leaves that to another farrier.
-    #[arg(long, default_value = "336h", requires = "object_store", value_parser = durations::parse, value_name = "DURATION")]
-    object_store_keep: Duration,
+    #[command(flatten)]
+    storage: StorageArguments,
     /// Read everything that is stored an hour after the start and then once in so long, and drop what is damaged; 0s
     /// never does.
     #[arg(long, default_value = "168h", value_parser = durations::parse, value_name = "DURATION")]
@@ -127,15 +106,6 @@ pub(crate) struct UpOptions {
     command: Vec<String>,
 }
 
-/// What an acknowledged upload survives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Survives {
-    /// The death of this machine: acknowledged when it is on the disk.
-    PowerCut,
-    /// The death of this process: acknowledged when the system has it.
-    Kill,
-}
-
 /// Who may write action results beside the workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ClientResults {
@@ -159,13 +129,7 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
             "--default-timeout is longer than --max-timeout",
         ));
     }
-    let keep_min = bucket::keep_min();
-    if !options.object_store_keep.is_zero() && options.object_store_keep < keep_min {
-        return Err(BadOptions::message(format!(
-            "--object-store-keep is shorter than the {} h for which use is certain to be noticed; name a longer one, or 0s",
-            keep_min.as_secs() / 3600
-        )));
-    }
+    options.storage.check()?;
     let choice_of_instances = instances(&options.instances)?;
     let names: Vec<InstanceName> = choice_of_instances
         .iter()
@@ -178,29 +142,21 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
     let directory = DataDirectory::open(&path)?;
     let sizes = sizes(&options, &directory)?;
     let client_results = may_clients_write(options.client_results, options.listen);
-    let choices = StorageChoices {
-        durability: match options.survives {
-            Survives::PowerCut => Durability::Disk,
-            Survives::Kill => Durability::Process,
-        },
-        also: options.also_dir.clone(),
-        upstream: options.upstream.clone().map(|url| Upstream {
-            url,
-            instance: options.upstream_instance.clone(),
-        }),
-        bucket: options.object_store.clone().map(|url| BucketChoice {
-            url,
-            endpoint: options.object_store_endpoint.clone(),
-        }),
-        clients_may_update_action_cache: client_results,
-    };
+    let choices = options.storage.choices(client_results);
     let storage = storage::open(&directory, sizes, &choice_of_instances, choices).await?;
-    let (local, bucket) = (storage.local.clone(), storage.bucket.clone());
+    let (local, bucket, shards) = (
+        storage.local.clone(),
+        storage.bucket.clone(),
+        storage.shards.clone(),
+    );
     let authority = Arc::new(directory.authority()?);
     let join_token = directory.join_token(authority.fingerprint())?;
     let own_token = directory.own_token()?;
     let doors = options.doors.open(&authority)?;
-    let slots = options.slots.unwrap_or_else(slots::default);
+    let slots = match options.storage.is_shard() {
+        true => 0,
+        false => options.slots.unwrap_or_else(slots::default),
+    };
 
     let listener = TcpListener::bind(options.listen)
         .await
@@ -231,6 +187,7 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
         journal: directory.journal_file(),
         blob_size_bytes_max: storage.blob_size_bytes_max,
         local: local.clone(),
+        runs_actions: !options.storage.is_shard(),
     };
     let (failed_sender, failed) = tokio::sync::oneshot::channel();
     let serving = serve(
@@ -253,8 +210,17 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
     if let Some(bucket) = bucket.clone() {
         group.spawn(
             "collect",
-            bucket.keep_collected(options.object_store_keep, group.stopping()),
+            bucket.keep_collected(options.storage.bucket_keeps(), group.stopping()),
         );
+    }
+    if let Some(shards) = shards {
+        let stop = group.stopping();
+        group.spawn("shards", async move {
+            tokio::select! {
+                () = shards.keep_in_order() => {}
+                () = stop.cancelled() => {}
+            }
+        });
     }
     let (no_worker_sender, no_worker) = tokio::sync::oneshot::channel();
     if slots > 0 {
@@ -271,7 +237,7 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
         address,
         directory: &directory,
         sizes,
-        slots,
+        slots: (!options.storage.is_shard()).then_some(slots),
         names: &names,
         client_results,
         token: &join_token,
@@ -292,10 +258,8 @@ pub(crate) async fn up(options: UpOptions) -> Result<ExitCode> {
         Ok(error) = failed => return Err(error),
     };
     closing.cancel();
-    let kept_in = match &options.object_store {
-        Some(url) => url.clone(),
-        None => directory.path().display().to_string(),
-    };
+    let kept_in = options.storage.kept_in();
+    let kept_in = kept_in.unwrap_or_else(|| directory.path().display().to_string());
     let orderly = async {
         stop_worker.cancel();
         workers.shut_down(options.drain + GOODBYE).await;

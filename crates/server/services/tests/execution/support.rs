@@ -95,6 +95,7 @@ impl Farm {
             cas: store.clone(),
             recipes: None,
             action_cache: cache.clone(),
+            actions_are_elsewhere: false,
             clients_may_update_action_cache: true,
         };
         let names = ["", "team/a"].map(|name| (InstanceName::new(name).unwrap(), instance.clone()));

@@ -60,6 +60,7 @@ impl Server {
             cas: store.clone(),
             recipes: recipes.clone(),
             action_cache: complete_only(cache.clone(), store.clone()),
+            actions_are_elsewhere: false,
             clients_may_update_action_cache,
         };
         let names = [("", true), (SLASHED, true), (WORKERS_ONLY, false)];

@@ -70,6 +70,7 @@ impl RunningServer {
             cas: store.clone(),
             recipes: recipes.clone(),
             action_cache: action_cache::complete_only(action_cache::memory(64 << 20), store.clone()),
+            actions_are_elsewhere: false,
             clients_may_update_action_cache: true,
         };
         let names = ["", "team/x"].map(|name| InstanceName::new(name).expect("a good name"));

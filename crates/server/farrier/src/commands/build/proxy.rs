@@ -48,6 +48,7 @@ pub(super) async fn serve(address: SocketAddr, kept: Kept, behind: Behind, tasks
         cas: blobs.clone(),
         recipes: None,
         action_cache: complete_only(results, blobs),
+        actions_are_elsewhere: false,
         clients_may_update_action_cache: true,
     };
     let instances: Instances = [(behind.instance, instance)].into_iter().collect();

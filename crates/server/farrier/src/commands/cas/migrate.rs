@@ -1,6 +1,7 @@
 //! `farrier cas migrate`: from one server to another, by reading through.
 
 use std::io::BufRead;
+use std::path::PathBuf;
 
 use ::action::{ActionDigest, check_action_result};
 use anyhow::{Context, Result, bail};
@@ -13,6 +14,8 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use crate::commands::digest_argument::DigestArgument;
 use crate::commands::output::print;
 use crate::commands::trees;
+use crate::server_trust::ServerTrust;
+use crate::token_file;
 
 /// Blobs on their way at the same time.
 const IN_FLIGHT_MAX: usize = 32;
@@ -25,6 +28,14 @@ pub(crate) struct MigrateOptions {
     /// The server to write to.
     #[arg(value_name = "TO")]
     to: String,
+    #[command(flatten)]
+    trust: ServerTrust,
+    /// A file with the token that FROM wants to see (`authorization: Bearer`).
+    #[arg(long, value_name = "FILE")]
+    from_token_file: Option<PathBuf>,
+    /// A file with the token that TO wants to see.
+    #[arg(long, value_name = "FILE")]
+    to_token_file: Option<PathBuf>,
     /// The instance name at FROM; the unnamed one if left out.
     #[arg(long, default_value = "", hide_default_value = true, value_name = "NAME", value_parser = parse_instance)]
     from_instance: InstanceName,
@@ -70,12 +81,19 @@ struct Copied {
 
 pub(super) async fn migrate(options: MigrateOptions) -> Result<()> {
     let digests = digests(&options)?;
-    let from = RemoteChannel::connect(RemoteOptions::new(&options.from))
+    let connect = async |url: &str, token_file: &Option<PathBuf>| {
+        let token = token_file.as_deref().map(token_file::read).transpose()?;
+        let remote = RemoteOptions {
+            tls: options.trust.for_endpoint(url)?,
+            token,
+            ..RemoteOptions::new(url)
+        };
+        anyhow::Ok(RemoteChannel::connect(remote).await?)
+    };
+    let from = connect(&options.from, &options.from_token_file)
         .await
         .context("FROM")?;
-    let to = RemoteChannel::connect(RemoteOptions::new(&options.to))
-        .await
-        .context("TO")?;
+    let to = connect(&options.to, &options.to_token_file).await.context("TO")?;
     let (source, target) = (
         from.blob_store(options.from_instance.clone()),
         to.blob_store(options.to_instance.clone()),

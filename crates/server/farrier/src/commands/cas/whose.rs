@@ -14,6 +14,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status};
 
 use crate::local_storage::LocalStorage;
+use crate::server_trust::ServerTrust;
 
 /// The options that choose.
 #[derive(Args, Debug)]
@@ -26,6 +27,8 @@ pub(crate) struct WhoseOptions {
         value_name = "URL"
     )]
     endpoint: String,
+    #[command(flatten)]
+    trust: ServerTrust,
     /// Look into the data directory of a stopped farrier instead.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -47,7 +50,11 @@ impl WhoseOptions {
         if let Some(path) = &self.data_dir {
             return LocalStorage::open_stopped(path, &self.also_dir).map(Whose::Stopped);
         }
-        let remote = RemoteChannel::connect(RemoteOptions::new(&self.endpoint))
+        let options = RemoteOptions {
+            tls: self.trust.for_endpoint(&self.endpoint)?,
+            ..RemoteOptions::new(&self.endpoint)
+        };
+        let remote = RemoteChannel::connect(options)
             .await
             .context("no farrier answers; for the disks of a stopped one name its --data-dir")?;
         Ok(Whose::Running(StorageClient::new(remote.channel())))
