@@ -60,6 +60,7 @@ async fn serve(group: &Group, bulk: Arc<Bulk>) -> Result<String> {
         recipes: None,
         action_cache: complete_only(action_cache::memory(64 << 20), store.clone()),
         cas: store,
+        actions_are_elsewhere: false,
         clients_may_update_action_cache: true,
     };
     let instances: Instances = [

@@ -320,6 +320,32 @@ fn shards_flaky_tests_and_properties_of_execution_work() -> Result<()> {
 }
 
 #[test]
+fn two_hundred_jobs_are_no_more_than_the_machine_has_room_for() -> Result<()> {
+    let _alone = alone();
+    let slots = 2;
+    let farrier = Farrier::start_with(&["--slots", &slots.to_string()])?;
+    let bazel = Bazel::remote(&farrier.grpc_url())?;
+    let mut build = bazel.start("build", &["--jobs=200", "//many:all_of_it"])?;
+    let mut most = 0;
+    while build.is_running()? {
+        let at_once = farrier
+            .descendants()
+            .iter()
+            .filter(|process| is_sleep(process))
+            .count();
+        most = most.max(at_once);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let build = build.finish()?;
+    build.assert_success().assert_all_spawns("remote", 300);
+    assert!(
+        (1..=slots).contains(&most),
+        "{most} actions at once on {slots} slots"
+    );
+    Ok(())
+}
+
+#[test]
 fn tests_that_fail_are_reported_with_their_logs() -> Result<()> {
     let _alone = alone();
     let farrier = Farrier::start()?;

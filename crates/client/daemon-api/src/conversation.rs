@@ -8,7 +8,7 @@ use crate::fields::{Reader, Writer};
 use crate::frame::{FrameError, Message};
 
 /// Grows with every change of a message. Another version is another language: the wrapper then does without the daemon.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// What a front end wants besides the defaults: `NAME=VALUE`, in the order given; names are those of the crate `settings`.
 pub type Settings = Vec<(OsString, OsString)>;
@@ -36,7 +36,8 @@ pub enum Answer {
         /// The real tool.
         program: PathBuf,
     },
-    /// Run this program, show what it prints, and tell what came of it.
+    /// Run this program, show what it prints, and tell what came of it. What is said after that, up to [`Answer::Ended`], is the
+    /// last word; without one, what came of it is.
     Run {
         /// The real tool.
         program: PathBuf,
@@ -45,6 +46,8 @@ pub enum Answer {
         through: Vec<OsString>,
         /// Words that it gets after those of the command.
         more: Vec<OsString>,
+        /// In a process group of its own: it may have to be ended, with all that it starts.
+        apart: bool,
     },
     /// Run this program, show nothing of what it prints, and tell what came of it; the conversation goes on. Only for those
     /// who want a command to run more than once.
@@ -56,6 +59,9 @@ pub enum Answer {
     },
     /// It will take a while, and no processor of this machine: somebody else may have the place in the job server.
     Waiting,
+    /// It will run here after all: take the place in the job server again, and say when that is done. Only after
+    /// [`Answer::Waiting`].
+    TakeBack,
     /// Send standard input, as far as [`crate::INPUT_BYTES_MAX`] and [`crate::INPUT_WITHIN`] allow.
     SendInput,
     /// A piece of standard output.
@@ -76,6 +82,8 @@ pub enum Report {
     /// Standard input is a terminal, too long, or does not end: only the real tool can read it. Ends the input, as an empty
     /// piece does.
     InputLeft,
+    /// The place in the job server is there again.
+    TakenBack,
     /// The command that it was to run has this process number, and is its child until it says [`Report::Ran`].
     Started {
         /// Process number.
@@ -170,11 +178,13 @@ impl Message for Answer {
                 program,
                 through,
                 more,
+                apart,
             } => {
                 let mut body = Writer::default();
                 body.string(program.as_os_str().as_bytes());
                 body.strings(through);
                 body.strings(more);
+                body.u32(*apart as u32);
                 (1, body.bytes)
             }
             Answer::Waiting => (2, Vec::new()),
@@ -193,6 +203,7 @@ impl Message for Answer {
                 body.strings(more);
                 (8, body.bytes)
             }
+            Answer::TakeBack => (9, Vec::new()),
         }
     }
 
@@ -203,11 +214,13 @@ impl Message for Answer {
             1 => {
                 let mut body = Reader::new(body);
                 let (program, through, more) = (body.os_string()?.into(), body.strings()?, body.strings()?);
+                let apart = body.u32()? != 0;
                 body.end()?;
                 Answer::Run {
                     program,
                     through,
                     more,
+                    apart,
                 }
             }
             2 => Answer::Waiting,
@@ -227,6 +240,7 @@ impl Message for Answer {
                 body.end()?;
                 Answer::Rehearse { program, more }
             }
+            9 => Answer::TakeBack,
             kind => return Err(FrameError::UnknownKind { kind }),
         })
     }
@@ -257,6 +271,7 @@ impl Message for Report {
                 2
             }
             Report::InputLeft => 3,
+            Report::TakenBack => 4,
         };
         (kind, body.bytes)
     }
@@ -280,6 +295,7 @@ impl Message for Report {
                 }
             }
             3 => Report::InputLeft,
+            4 => Report::TakenBack,
             kind => return Err(FrameError::UnknownKind { kind }),
         };
         body.end()?;

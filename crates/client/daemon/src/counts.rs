@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use crate::course::{Phase, Span};
 use crate::limits::{BUILDS_COUNTED_MAX, STEPS_REMEMBERED_MAX};
 
 /// How a command was answered.
@@ -49,6 +50,8 @@ pub(crate) struct Record {
     pub(crate) took: Duration,
     /// Of `took`: finding out what the command is and reads.
     pub(crate) planning: Duration,
+    /// What it waited for, one after the other.
+    pub(crate) spans: Vec<Span>,
     pub(crate) action: Option<String>,
 }
 
@@ -79,6 +82,8 @@ struct Build {
     different: BTreeMap<String, u64>,
     planning: Duration,
     took: Duration,
+    /// How long its commands waited for what, all together.
+    phases: BTreeMap<Phase, Duration>,
     spared: Duration,
     reasons: BTreeMap<String, u64>,
     fallbacks: BTreeMap<String, u64>,
@@ -108,6 +113,9 @@ impl Counts {
         build.failed += u64::from(record.exit_code.is_some_and(|code| code != 0));
         build.planning += record.planning;
         build.took += record.took;
+        for span in &record.spans {
+            *build.phases.entry(span.phase).or_default() += span.took;
+        }
         build.spared += record.spared;
         build.begun.get_or_insert(record.begun);
         build.ended = Some(record.begun + record.took);
@@ -196,6 +204,10 @@ fn count(counts: &mut BTreeMap<String, u64>, why: &str) {
 
 impl Build {
     fn to_json(&self) -> Value {
+        let phases = self.phases.iter();
+        let phases: BTreeMap<_, _> = phases
+            .map(|(phase, took)| (phase.name(), took.as_secs_f64() * 1e3))
+            .collect();
         json!({
             "hits": self.hits,
             "remote": self.remote,
@@ -207,6 +219,7 @@ impl Build {
             "different": self.different,
             "planning_ms": self.planning.as_secs_f64() * 1e3,
             "took_ms": self.took.as_secs_f64() * 1e3,
+            "phases_ms": phases,
             "spared_ms": self.spared.as_secs_f64() * 1e3,
             "begun_us": self.begun.map(microseconds),
             "ended_us": self.ended.map(microseconds),
@@ -240,12 +253,18 @@ impl Record {
             "begun_us": microseconds(self.begun),
             "took_us": self.took.as_micros() as u64,
             "planning_us": self.planning.as_micros() as u64,
+            "phases": self.spans.iter().map(|span| json!({
+                "name": span.phase.name(),
+                "begun_us": span.begun.as_micros() as u64,
+                "took_us": span.took.as_micros() as u64,
+            })).collect::<Vec<_>>(),
             "action": self.action,
         })
     }
 }
 
-fn microseconds(time: SystemTime) -> u64 {
+/// Since the beginning of time.
+pub(crate) fn microseconds(time: SystemTime) -> u64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_micros() as u64
 }
 
@@ -267,6 +286,11 @@ mod tests {
             begun: UNIX_EPOCH,
             took: Duration::from_millis(3),
             planning: Duration::from_millis(1),
+            spans: vec![Span {
+                phase: Phase::LookUp,
+                begun: Duration::from_millis(1),
+                took: Duration::from_millis(2),
+            }],
             action: None,
         }
     }
@@ -285,6 +309,12 @@ mod tests {
             ..record("two", How::Local)
         });
         assert_eq!(counts.build("two")["dated"]["a.o"], "WHEN");
+        assert_eq!(counts.build("one")["phases_ms"], json!({ "look-up": 4.0 }));
+        let phases = &counts.steps(Some("one"))[0]["phases"];
+        assert_eq!(
+            *phases,
+            json!([{ "name": "look-up", "begun_us": 1000, "took_us": 2000 }])
+        );
         assert_eq!(counts.steps(Some("one")).len(), 2);
         assert_eq!(counts.steps(None).len(), 2);
         let hits: Vec<_> = counts

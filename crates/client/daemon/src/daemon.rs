@@ -22,20 +22,23 @@ use tokio::time::{sleep, timeout};
 
 use crate::attempt::observed::Observer;
 use crate::counts::Counts;
+use crate::course::{Course, Running, Span};
 use crate::door::Door;
 use crate::failures::Failures;
 use crate::filled::Filled;
 use crate::journey;
-use crate::limits::{EXECUTIONS_MAX, REQUEST_WITHIN, SESSIONS_MAX};
+use crate::limits::{EXECUTIONS_MAX, REQUEST_WITHIN, RUNNING_TOLD_MAX, SESSIONS_MAX};
 use crate::link::Link;
 use crate::local_cache::{Kept, LocalCache, LocalCacheOptions};
 use crate::not_executed::NotExecuted;
 use crate::plan::{Knowledge, Plan, Prediction, Question, Subject, Why, plan, recall};
 use crate::rules::Rules;
-use crate::service::{FUNCTION, Service, ServiceOptions};
+use crate::service::{FUNCTION, Part, Service, ServiceOptions};
+use crate::slots::{self, Slots};
 use crate::uploads::Uploads;
 use crate::usual::Usual;
 use crate::view;
+use crate::volume::Volume;
 use crate::wanted::{self, Wanted};
 
 /// What a daemon is started with.
@@ -54,7 +57,7 @@ pub struct DaemonOptions {
     /// This machine, in the results of commands that ran here.
     pub host_name: String,
     /// Who is told of every command that came to an end.
-    pub witness: Option<Witness>,
+    pub witness: Option<Arc<dyn Witness>>,
     /// What every command is subject to.
     pub rules: Rules,
     /// A cache on this machine.
@@ -66,7 +69,13 @@ pub struct DaemonOptions {
 }
 
 /// Is told of commands.
-pub type Witness = Arc<dyn Fn(&Finished) + Send + Sync>;
+pub trait Witness: Send + Sync {
+    /// One begins. What is returned is dropped when it is over, whatever has come of it.
+    fn begins(&self) -> Box<dyn Send>;
+
+    /// One came to an end.
+    fn finished(&self, finished: &Finished);
+}
 
 /// A command that came to an end.
 #[derive(Clone, Debug)]
@@ -87,6 +96,10 @@ pub struct Finished {
     pub not_executed: Option<NotExecuted>,
     /// What servers and workers have added to its result.
     pub added: Vec<Any>,
+    /// How much it read, made and moved.
+    pub volume: Volume,
+    /// What it waited for, one after the other.
+    pub spans: Vec<Span>,
     /// Which outputs are not the same each time, if that was looked at.
     pub different: Option<Vec<String>>,
     /// When it was asked for.
@@ -105,6 +118,8 @@ pub(crate) struct Asked {
     pub(crate) wanted: Arc<Wanted>,
     /// Names this run.
     pub(crate) execution_id: String,
+    /// How it is going.
+    pub(crate) course: Arc<Course>,
 }
 
 /// The daemon.
@@ -118,12 +133,17 @@ pub struct Daemon {
     pub(crate) executions: Semaphore,
     /// How long commands usually take, for those that race.
     pub(crate) usual: Usual,
-    /// Commands that run here beside a worker: no more than there are processors.
+    /// Commands that run here beside a worker: no more than there are places. They have these to themselves: they wait for make's
+    /// while they have one.
     pub(crate) racers: Semaphore,
+    /// Places for commands that run here instead of elsewhere.
+    pub(crate) slots: Arc<Slots>,
+    /// Commands that are under way.
+    pub(crate) running: Running,
     pub(crate) host_name: String,
     pub(crate) strategy: Strategy,
     pub(crate) rules: Rules,
-    pub(crate) witness: Option<Witness>,
+    pub(crate) witness: Option<Arc<dyn Witness>>,
     pub(crate) observer: Option<Observer>,
     knowledge: Arc<Knowledge>,
     /// Commands that are looked at: no more than there are processors, or they would only wait for each other.
@@ -165,6 +185,7 @@ impl Daemon {
         });
         let memory = memory.unwrap_or_else(|| Memory::new(digests.clone()));
         let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        let slots = slots::count(processors, options.rules.local_fraction.unwrap_or(1.0));
         Arc::new(Daemon {
             service: Service::new(options.service, tasks.clone()),
             knowledge: Arc::new(Knowledge::new(digests.clone(), memory, options.platform)),
@@ -175,7 +196,9 @@ impl Daemon {
             failures: Failures::default(),
             executions: Semaphore::new(EXECUTIONS_MAX),
             usual: Usual::default(),
-            racers: Semaphore::new(processors),
+            racers: Semaphore::new(slots),
+            slots: Slots::new(slots, tasks.clone()),
+            running: Running::default(),
             host_name: options.host_name,
             planners: Semaphore::new(processors),
             is_own_server: options.is_own_server,
@@ -400,6 +423,8 @@ impl Daemon {
                 "is_own_server": self.is_own_server,
                 "is_up": self.service.is_up(),
                 "last_failure": self.service.last_failure(),
+                "workers_failure": self.service.failure_of(Part::Workers),
+                "running": self.running.to_json(RUNNING_TOLD_MAX),
                 "under_way": self.under_way.load(Ordering::Relaxed).saturating_sub(1),
                 "files_known": self.digests.len(),
             }),
@@ -408,10 +433,12 @@ impl Daemon {
                 self.knowledge.flush();
                 let mut counts = self.counts.build(build.as_deref().unwrap_or_default());
                 counts["uploads_left"] = left.into();
-                counts["server_failure"] = (!self.service.is_up())
-                    .then(|| self.service.last_failure())
-                    .flatten()
+                counts["server_failure"] = self
+                    .service
+                    .failure_for(build.as_deref().unwrap_or_default())
                     .into();
+                counts["workers_failure"] = self.service.failure_of(Part::Workers).into();
+                counts["keeping_failure"] = self.service.failure_of(Part::Keeping).into();
                 counts
             }
             "progress" => {

@@ -5,9 +5,9 @@ mod counted;
 mod known;
 mod observed;
 mod racing;
+mod real;
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,12 +23,14 @@ use self::racing::Raced;
 use crate::attempt::observed::Observer;
 use crate::attempt::{Fetched, Whole, here, print, remote, show};
 use crate::counts::{How, Record};
+use crate::course::{Course, Phase};
 use crate::daemon::{Asked, Daemon, Finished};
 use crate::link::Link;
 use crate::not_executed::NotExecuted;
 use crate::plan::{Plan, Subject, Why, kind_of, may_read_input, reads_input, strategy};
 use crate::tool::{self, first_words};
 use crate::uploads::Upload;
+use crate::volume::Volume;
 use crate::wanted::Wanted;
 
 /// How a command went.
@@ -43,6 +45,8 @@ struct Outcome {
     not_executed: Option<NotExecuted>,
     /// What servers and workers have added to its result.
     added: Vec<Any>,
+    /// How much it read, made and moved.
+    volume: Volume,
     /// `None` where the wrapper has become the real tool.
     end: Option<End>,
 }
@@ -59,46 +63,45 @@ pub(crate) async fn command(
     let Some(program) = tool::find(&request) else {
         return Ok(None);
     };
-    let (wanted, not_done) = match Wanted::of(&request, daemon.strategy) {
-        Ok(mut wanted) => {
-            wanted.strategy = strategy(&request, &wanted);
-            let forbidden = daemon.rules.apply(&mut wanted);
-            let not_done = forbidden.or_else(|| wanted.first_not_done()).map(str::to_owned);
-            (Some(Arc::new(wanted)), not_done)
-        }
-        // A front end of another version.
-        Err(error) => (None, Some(error.to_string())),
-    };
-    let build = wanted
-        .as_ref()
-        .map_or_else(String::new, |wanted| wanted.build.clone());
+    let course = Course::begin(first_words(&request));
+    let _under_way = daemon.running.begin(&course);
+    let _witnessed = daemon.witness.as_ref().map(|witness| witness.begins());
+    let build;
     let Done {
         subject,
         planning,
         outcome,
-    } = match (wanted, not_done) {
-        (Some(wanted), None) => {
-            let wanted = with_input(wanted, &request, link).await?;
+    } = match Wanted::of(&request, daemon.strategy) {
+        Ok(wanted) => {
+            build = wanted.build.clone();
             let asked = Asked {
                 request: request.clone(),
                 program,
-                wanted,
+                wanted: Arc::new(wanted),
                 execution_id: execution_id.clone(),
+                course: course.clone(),
             };
-            match observer_of(daemon, &asked) {
-                Some(observer) => observed::done(daemon, &asked, observer, link).await?,
-                None => understood(daemon, &asked, link).await?,
+            wish(daemon, asked, link).await?
+        }
+        // A front end of another version.
+        Err(error) => {
+            build = String::new();
+            real::become_it(link, &program).await?;
+            let why = Why::Setting(error.to_string());
+            Done {
+                subject: None,
+                planning: start.elapsed(),
+                outcome: Outcome::of(How::Real(why.label()), None),
             }
         }
-        (wanted, not_done) => {
-            let why = Why::Setting(not_done.unwrap_or_default());
-            Done::real(link, wanted.as_deref(), &program, &why, start.elapsed()).await?
-        }
     };
+    let spans = course.end();
     let finished = Finished {
         execution_id,
         not_executed: outcome.not_executed,
         added: outcome.added,
+        volume: outcome.volume,
+        spans: spans.clone(),
         different: outcome.different,
         exit_code: outcome.end.map(|end| i32::from(end.exit_code())),
         is_cache_hit: outcome.how == How::Hit,
@@ -126,16 +129,34 @@ pub(crate) async fn command(
         begun,
         took: start.elapsed(),
         planning,
+        spans,
         action: finished.action.clone(),
     });
     // Before the wrapper ends: who waits for it may read what is written down.
     if let Some(witness) = &daemon.witness {
-        witness(&finished);
+        witness.finished(&finished);
     }
     if let Some(end) = outcome.end {
         link.say(&Answer::Ended(end)).await?;
     }
     Ok(Some(finished))
+}
+
+/// Does it as it is wanted, or leaves it to the real tool where not all of that is done here.
+async fn wish(daemon: &Arc<Daemon>, mut asked: Asked, link: &mut Link) -> io::Result<Done> {
+    let start = Instant::now();
+    let wanted = Arc::make_mut(&mut asked.wanted);
+    wanted.strategy = strategy(&asked.request, wanted);
+    let forbidden = daemon.rules.apply(wanted);
+    if let Some(setting) = forbidden.or_else(|| wanted.first_not_done()) {
+        let why = Why::Setting(setting.to_owned());
+        return real::done(daemon, &asked, link, &why, start.elapsed()).await;
+    }
+    asked.wanted = with_input(asked.wanted, &asked.request, link).await?;
+    match observer_of(daemon, &asked) {
+        Some(observer) => observed::done(daemon, &asked, observer, link).await,
+        None => understood(daemon, &asked, link).await,
+    }
 }
 
 /// Who is to watch the command, where its tool is one that is to be watched.
@@ -169,22 +190,6 @@ struct Done {
     outcome: Outcome,
 }
 
-impl Done {
-    async fn real(
-        link: &mut Link,
-        wanted: Option<&Wanted>,
-        program: &Path,
-        why: &Why,
-        planning: Duration,
-    ) -> io::Result<Self> {
-        Ok(Done {
-            subject: None,
-            planning,
-            outcome: real(link, wanted, program, why).await?,
-        })
-    }
-}
-
 /// A command of which everything that is wanted is done here: the cache, if it was looked at before; then a look at it, and
 /// whatever follows from that.
 async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io::Result<Done> {
@@ -198,6 +203,7 @@ async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io:
     let mut looked_up = None;
     if takes_known && let Some(subject) = link.meanwhile(daemon.recall(asked)).await? {
         let planning = start.elapsed();
+        asked.course.makes(&subject.name);
         if let Some(outcome) = known(daemon, asked, &subject, link).await? {
             return Ok(Done {
                 subject: Some(subject),
@@ -208,11 +214,13 @@ async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io:
         looked_up = Some(subject.action_digest);
     }
     let begun = Instant::now();
+    asked.course.enter(Phase::Planning);
     let plan = match link.meanwhile(daemon.plan(asked)).await? {
         Ok(plan) => Arc::new(plan),
-        Err(why) => return Done::real(link, Some(&**wanted), &asked.program, &why, begun.elapsed()).await,
+        Err(why) => return real::done(daemon, asked, link, &why, begun.elapsed()).await,
     };
     let planning = begun.elapsed();
+    asked.course.makes(&plan.subject.name);
     let is_new = looked_up != Some(plan.subject.action_digest);
     let known = match takes_known && is_new {
         true => known(daemon, asked, &plan.subject, link).await?,
@@ -222,7 +230,7 @@ async fn understood(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) -> io:
         Some(outcome) => outcome,
         None if let Some(setting) = not_comparable(wanted, &plan) => {
             let why = Why::Setting(setting.to_owned());
-            return Done::real(link, Some(&**wanted), &asked.program, &why, planning).await;
+            return real::done(daemon, asked, link, &why, planning).await;
         }
         None if wanted.settings.compare => compared::run(daemon, asked, &plan, link).await?,
         None => done(daemon, asked, &plan, link).await?,
@@ -259,21 +267,21 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
         let why = "it was only to be named".to_owned();
         return Ok(Outcome::of(How::LocalOnly(why), Some(End::Exited(0))));
     }
-    let Some(server) = link.meanwhile(service.server(&wanted.build)).await? else {
-        let end = real_tool(link, Some(wanted), &subject.program).await?;
-        return Ok(Outcome::of(How::Real("the server is down".to_owned()), end));
+    let Some(server) = link.meanwhile(service.server(&wanted.caller())).await? else {
+        let ended = real::run(daemon, asked, link, &subject.program).await?;
+        return Ok(ended.into_outcome(How::Real("the server is down".to_owned())));
     };
     let products = subject.outputs.iter().map(|output| output.path.as_path());
     if wanted.takes_known()
         && !wanted.settings.ignore_failures
         && let Some(failure) = daemon.failures.get(&subject.action_digest, products)
     {
-        return shown(daemon, link, wanted, subject, failure.into(), How::Hit).await;
+        return shown(daemon, asked, link, subject, failure.into(), How::Hit).await;
     }
     let mut fallback = None;
     if wanted.strategy != Strategy::Local {
         let mut executed = match racing::may_race(wanted, plan) {
-            false => worker(daemon, &server, wanted, plan, !wanted.takes_known(), link).await?,
+            false => worker(daemon, &server, asked, plan, !wanted.takes_known(), link).await?,
             true => match racing::run(daemon, asked, &server, plan, link).await? {
                 Raced::Elsewhere(executed) => executed,
                 Raced::Here {
@@ -292,7 +300,7 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
             },
         };
         if wanted.settings.ignore_failures && executed.as_ref().is_ok_and(|it| it.is_cached_failure()) {
-            executed = worker(daemon, &server, wanted, plan, true, link).await?;
+            executed = worker(daemon, &server, asked, plan, true, link).await?;
         }
         match executed {
             Ok(executed)
@@ -309,7 +317,9 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
                         Err(_) => {}
                     }
                 }
-                return shown(daemon, link, wanted, subject, executed.fetched, how).await;
+                let uploaded_bytes = executed.uploaded_bytes;
+                let outcome = shown(daemon, asked, link, subject, executed.fetched, how).await?;
+                return Ok(outcome.with_inputs(plan, uploaded_bytes));
             }
             Err(why) if wanted.strategy == Strategy::Remote => {
                 let dialect = wanted.settings.dialect;
@@ -325,7 +335,16 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
             Err(why) => fallback = Some(why.to_string()),
         }
     }
-    let ran = here::run(link, plan, daemon.action_now(asked), daemon).await?;
+    let _slot = real::slot(daemon, asked, link).await?;
+    let ran = here::run(link, plan, asked, daemon).await?;
+    if ran.is_late {
+        let ended = real::too_late(asked, link, &subject.name).await?;
+        let how = How::LocalOnly("it ran for too long".to_owned());
+        return Ok(Outcome {
+            fallback,
+            ..ended.into_outcome(how)
+        });
+    }
     let end = Some(ran.end);
     Ok(Outcome {
         fallback,
@@ -366,8 +385,17 @@ impl Outcome {
             spared: Duration::ZERO,
             not_executed: None,
             added: Vec::new(),
+            volume: Volume::default(),
             end,
         }
+    }
+
+    /// With what a worker was given.
+    fn with_inputs(mut self, plan: &Plan, uploaded_bytes: u64) -> Self {
+        self.volume.inputs = plan.volume.inputs;
+        self.volume.command.clone_from(&plan.volume.command);
+        self.volume.uploaded_bytes = uploaded_bytes;
+        self
     }
 }
 
@@ -375,7 +403,7 @@ impl Outcome {
 async fn worker(
     daemon: &Arc<Daemon>,
     server: &Server,
-    wanted: &Wanted,
+    asked: &Asked,
     plan: &Plan,
     again: bool,
     link: &mut Link,
@@ -384,7 +412,7 @@ async fn worker(
         let why = format!("{} is only on this machine", elsewhere.display());
         return Ok(Err(NotExecuted::Remote(why)));
     }
-    if plan.is_quick && wanted.strategy != Strategy::Remote {
+    if plan.is_quick && asked.wanted.strategy != Strategy::Remote {
         let why = match plan.is_probe {
             true => "a question to a compiler is answered here",
             false => "it is over here before a worker has what it reads",
@@ -393,7 +421,7 @@ async fn worker(
     }
     // From here on this machine has nothing to do.
     link.say(&Answer::Waiting).await?;
-    link.meanwhile(executing(daemon, server, wanted, plan, again))
+    link.meanwhile(executing(daemon, server, asked, plan, again))
         .await
 }
 
@@ -401,14 +429,26 @@ async fn worker(
 async fn executing(
     daemon: &Daemon,
     server: &Server,
-    wanted: &Wanted,
+    asked: &Asked,
     plan: &Plan,
     again: bool,
 ) -> Result<remote::Executed, NotExecuted> {
+    asked.course.enter(Phase::Queue);
     let turn = daemon.executions.acquire().await;
     let _turn = turn.expect("nobody closes the semaphore");
-    let running = remote::run(&daemon.service, server, plan, again);
-    let executed = match wanted.settings.reclient_timeout.filter(|limit| !limit.is_zero()) {
+    let wish = remote::Wish {
+        plan,
+        again,
+        needs: asked.wanted.strategy == Strategy::Remote,
+        course: &asked.course,
+    };
+    let running = remote::run(&daemon.service, server, wish);
+    let executed = match asked
+        .wanted
+        .settings
+        .reclient_timeout
+        .filter(|limit| !limit.is_zero())
+    {
         Some(limit) => timeout(limit, running)
             .await
             .unwrap_or_else(|_elapsed| Err(NotExecuted::RemoteTimeout(limit).into())),
@@ -419,8 +459,8 @@ async fn executing(
 
 async fn shown(
     daemon: &Daemon,
+    asked: &Asked,
     link: &mut Link,
-    wanted: &Wanted,
     subject: &Subject,
     fetched: Fetched,
     how: How,
@@ -430,36 +470,23 @@ async fn shown(
         How::Hit => fetched.ran,
         _ => Duration::ZERO,
     };
-    let added = fetched.added.clone();
-    match show(link, fetched, wanted.manner(), &daemon.filled).await? {
+    let (added, volume) = (fetched.added.clone(), fetched.volume());
+    asked.course.enter(Phase::Writing);
+    match show(link, fetched, asked.wanted.manner(), &daemon.filled).await? {
         Ok(()) => Ok(Outcome {
             spared,
             added,
+            volume,
             ..Outcome::of(how, end)
         }),
         // The real tool finds the same obstacle, or none, and has words for it.
         Err(not_written) => {
-            let end = real_tool(link, Some(wanted), &subject.program).await?;
+            let ended = real::run(daemon, asked, link, &subject.program).await?;
             let how = How::Real(format!("cannot write an output: {not_written}"));
-            Ok(Outcome::of(how, end))
+            Ok(ended.into_outcome(how))
         }
     }
 }
 
-async fn real(link: &mut Link, wanted: Option<&Wanted>, program: &Path, why: &Why) -> io::Result<Outcome> {
-    tracing::debug!(%why, "the real tool runs");
-    let end = real_tool(link, wanted, program).await?;
-    Ok(Outcome::of(How::Real(why.label()), end))
-}
-
-/// Its end, where somebody wants to know it.
-async fn real_tool(link: &mut Link, wanted: Option<&Wanted>, program: &Path) -> io::Result<Option<End>> {
-    if wanted.is_some_and(Wanted::is_watched) {
-        return here::watch(link, program).await.map(Some);
-    }
-    link.say(&Answer::Execute {
-        program: program.to_owned(),
-    })
-    .await
-    .map(|()| None)
-}
+#[cfg(test)]
+mod tests;

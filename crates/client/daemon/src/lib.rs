@@ -8,8 +8,10 @@
 //! `attempt/` how it may be answered, `service.rs` what happens when the server does not. `limits.rs` has every bound.
 
 mod attempt;
+mod breaker;
 mod colours;
 mod counts;
+mod course;
 mod daemon;
 mod door;
 mod earlier;
@@ -20,19 +22,25 @@ mod limits;
 mod link;
 mod local_cache;
 mod manner;
+mod moves;
 mod not_executed;
+mod outages;
 mod outputs;
+mod patience;
 mod plan;
 mod rules;
 mod service;
+mod slots;
 mod token;
 mod tool;
 mod uploads;
 mod usual;
 mod view;
+mod volume;
 mod wanted;
 
 pub use attempt::observed::Observer;
+pub use course::{Phase, Span};
 pub use daemon::{Daemon, DaemonOptions, Finished, Witness};
 pub use door::{Door, DoorError, open_door};
 pub use local_cache::{Kept, LocalCacheOptions};
@@ -42,3 +50,4 @@ pub use rules::Rules;
 pub use service::ServiceOptions;
 pub use settings::Strategy;
 pub use token::TokenSource;
+pub use volume::{Inputs, Volume};

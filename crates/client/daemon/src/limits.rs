@@ -32,16 +32,34 @@ pub(crate) const PREDICTED_PLACES_MAX: usize = 100_000;
 pub(crate) const CONNECT_WITHIN: Duration = Duration::from_secs(1);
 /// How long the action cache may take to answer. A build that waits longer for it would be faster without.
 pub(crate) const LOOKUP_WITHIN: Duration = Duration::from_millis(1500);
-/// How long outputs may take to be fetched, beside a second for each of the bytes below.
+/// How long nothing of what a result refers to may come from the server. A build that waits longer for it would be faster without.
+pub(crate) const FETCH_STALLS_FOR: Duration = Duration::from_millis(1500);
+/// The same for what a worker has just made for somebody who has nobody else to make it.
+pub(crate) const MADE_STALLS_FOR: Duration = Duration::from_secs(10);
+/// How long outputs may take to be fetched even so, beside a second for each of the bytes below.
 pub(crate) const FETCH_WITHIN: Duration = Duration::from_secs(10);
+/// How long the server may take nothing of what is uploaded: a batch of blobs shows no progress before it is over.
+pub(crate) const STORE_STALLS_FOR: Duration = Duration::from_secs(10);
+/// How long the server may fail to execute something that can be done here as well, before that is what happens.
+pub(crate) const EXECUTE_FAILS_FOR: Duration = Duration::from_secs(2);
+/// What a build waits for in vain, whatever of the server does not answer …
+pub(crate) const PATIENCE_MAX: Duration = Duration::from_secs(2);
+/// … and what is left of that when nothing is asked any more.
+pub(crate) const PATIENCE_MIN: Duration = Duration::from_millis(200);
+/// After so long all of it is back.
+pub(crate) const PATIENCE_BACK_IN: Duration = Duration::from_secs(600);
 /// The slowest network that is waited for.
 pub(crate) const FETCH_BYTES_PER_SECOND_MIN: u64 = 1 << 20;
 /// The longest token that is shown to a server.
 pub(crate) const TOKEN_BYTES_MAX: u64 = 64 << 10;
 /// How long a program may take to say it.
 pub(crate) const TOKEN_WITHIN: Duration = Duration::from_secs(30);
-/// A server that failed is asked again this often, by nobody who waits.
-pub(crate) const PROBE_EVERY: Duration = Duration::from_secs(5);
+/// A server that failed is asked again after so long, by nobody who waits …
+pub(crate) const PROBE_AFTER_MIN: Duration = Duration::from_secs(5);
+/// … and when it fails again and again, after twice as long each time, up to this.
+pub(crate) const PROBE_AFTER_MAX: Duration = Duration::from_secs(300);
+/// While a worker is waited for and nothing else comes from the server, it is asked this often whether it is still there.
+pub(crate) const WATCH_EVERY: Duration = Duration::from_secs(5);
 /// Builds whose connections are kept.
 pub(crate) const BUILDS_MAX: usize = 16;
 /// How often a command is run elsewhere to compare what comes out.
@@ -50,6 +68,13 @@ pub(crate) const RERUNS_MAX: u32 = 100;
 pub(crate) const USUAL_MAX: usize = 1024;
 /// How long what is left of a command that is to end may take to go.
 pub(crate) const LOSER_GONE_WITHIN: Duration = Duration::from_secs(10);
+/// Commands that were to be done elsewhere and wait for a place on this machine: when none has been given or has come back for so
+/// long, whoever has them may be waiting for one of these.
+pub(crate) const SLOTS_STUCK_FOR: Duration = Duration::from_secs(300);
+/// How far up the process tree one that has a place is looked for.
+pub(crate) const SLOT_ANCESTORS_MAX: usize = 64;
+/// Commands that are told by `status`, those that have been under way for longest.
+pub(crate) const RUNNING_TOLD_MAX: usize = 100;
 /// Executions under way at the server.
 pub(crate) const EXECUTIONS_MAX: usize = 1024;
 
@@ -62,7 +87,7 @@ pub(crate) const PUTS_AT_ONCE: usize = 64;
 /// How long what waits may take to be uploaded when a build ends, or the daemon.
 pub(crate) const FLUSH_WITHIN: Duration = Duration::from_secs(60);
 
-/// Steps that are remembered for `why`, `stats` and `trace`, about half a kilobyte each.
+/// Steps that are remembered for `why`, `stats` and `trace`, less than a kilobyte each.
 pub(crate) const STEPS_REMEMBERED_MAX: usize = 50_000;
 /// Builds that are counted separately.
 pub(crate) const BUILDS_COUNTED_MAX: usize = 64;

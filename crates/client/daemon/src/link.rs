@@ -19,6 +19,8 @@ pub(crate) struct Link {
     read: BufReader<OwnedReadHalf>,
     write: OwnedWriteHalf,
     process: Option<u32>,
+    /// It has given its place in the job server to somebody else.
+    has_lent: bool,
 }
 
 impl Link {
@@ -29,6 +31,7 @@ impl Link {
             read: BufReader::new(read),
             write,
             process: process.and_then(|process| u32::try_from(process).ok()),
+            has_lent: false,
         }
     }
 
@@ -64,7 +67,7 @@ impl Link {
                 Report::Input(piece) if piece.is_empty() => return Ok(Some(input)),
                 Report::Input(piece) if input.len() + piece.len() <= INPUT_TAKEN_MAX => input.extend(piece),
                 Report::InputLeft => return Ok(None),
-                Report::Input(_) | Report::Started { .. } | Report::Ran { .. } => {
+                Report::Input(_) | Report::TakenBack | Report::Started { .. } | Report::Ran { .. } => {
                     let error = "a wrapper sends something else than its input";
                     return Err(io::Error::new(io::ErrorKind::InvalidData, error));
                 }
@@ -92,7 +95,29 @@ impl Link {
 
     /// Tells the wrapper something.
     pub(crate) async fn say(&mut self, answer: &Answer) -> io::Result<()> {
+        match answer {
+            Answer::Waiting => self.has_lent = true,
+            // Before it runs anything it takes its place back.
+            Answer::Run { .. } | Answer::Rehearse { .. } => self.has_lent = false,
+            _ => {}
+        }
         self.write.write_all(&encode_frame(answer)?).await
+    }
+
+    /// Has the wrapper take back its place in the job server, if it is away. Whoever is to wait for something on this machine does
+    /// this first: those who have what he waits for must not wait for the place that he has.
+    pub(crate) async fn take_back(&mut self) -> io::Result<()> {
+        if !std::mem::take(&mut self.has_lent) {
+            return Ok(());
+        }
+        self.say(&Answer::TakeBack).await?;
+        match self.report().await? {
+            Report::TakenBack => Ok(()),
+            _ => {
+                let error = "a wrapper does not take its place back";
+                Err(io::Error::new(io::ErrorKind::InvalidData, error))
+            }
+        }
     }
 
     /// Does `work` for the wrapper, telling it now and then that it is not forgotten. When the wrapper goes, so does the
@@ -140,5 +165,29 @@ mod tests {
         let mut doing = pin!(link.meanwhile(ready(3)));
         let done = doing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         assert!(matches!(done, Poll::Ready(Ok(3))), "{done:?}");
+    }
+
+    #[tokio::test]
+    async fn a_place_that_is_away_is_taken_back_before_anything_else() {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (mut link, mut wrapper) = (Link::new(ours), Link::new(theirs));
+        link.take_back().await.unwrap();
+        link.say(&Answer::Waiting).await.unwrap();
+        assert_eq!(
+            wrapper.hear().await.unwrap(),
+            Some(Answer::Waiting),
+            "nothing before"
+        );
+        let taking = async {
+            assert_eq!(wrapper.hear().await.unwrap(), Some(Answer::TakeBack));
+            let told = encode_frame(&Report::TakenBack).unwrap();
+            wrapper.write.write_all(&told).await.unwrap();
+        };
+        let (taken, ()) = tokio::join!(link.take_back(), taking);
+        taken.unwrap();
+        // It is there, so nobody is asked for it again.
+        link.take_back().await.unwrap();
+        link.say(&Answer::Alive).await.unwrap();
+        assert_eq!(wrapper.hear().await.unwrap(), Some(Answer::Alive));
     }
 }

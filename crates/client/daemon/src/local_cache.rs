@@ -78,7 +78,12 @@ impl LocalCache {
             let Some(result) = self.result(subject, takes_failures).await else {
                 return anyhow::Ok(None);
             };
-            fetch(&*self.blobs, subject, result).await
+            let mut fetched = fetch(&*self.blobs, subject, result).await?;
+            if let Some(fetched) = &mut fetched {
+                // It was here.
+                fetched.fetched_bytes = 0;
+            }
+            Ok(fetched)
         };
         known.await.unwrap_or_else(|error| {
             // Evicted, as a rule.

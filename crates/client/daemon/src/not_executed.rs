@@ -58,6 +58,9 @@ impl NotExecuted {
                 format!("reclient[{execution_id}]: RemoteErrorResultStatus: {self}\n")
             }
             (Dialect::Reclient, _) => format!("reclient[{execution_id}]: TimeoutResultStatus: {self}\n"),
+            // Whoever ran it.
+            (Dialect::Recc, NotExecuted::ExecTimeout) => format!("recc: {step}: {self}\n"),
+            (Dialect::Farrier, NotExecuted::ExecTimeout) => format!("farrier: {step}: {self}\n"),
             (Dialect::Recc, _) => format!("recc: {step}: no worker could run it: {self}\n"),
             (Dialect::Farrier, _) => format!("farrier: {step}: no worker could run it: {self}\n"),
         }
@@ -107,7 +110,7 @@ mod tests {
                 Dialect::Farrier,
                 NotExecuted::ExecTimeout,
                 125,
-                "farrier: a.o: no worker could run it: exec_timeout is over",
+                "farrier: a.o: exec_timeout is over",
             ),
         ];
         for (dialect, why, code, line) in cases {

@@ -77,6 +77,7 @@ pub(crate) use self::understood::{kind_of, may_read_input, reads_input, strategy
 pub(crate) use self::why::Why;
 use crate::colours;
 use crate::tool::{first_words, variable};
+use crate::volume::Volume;
 use crate::wanted::Wanted;
 
 /// What is known across commands.
@@ -115,6 +116,8 @@ pub(crate) struct Plan {
     pub(crate) not_kept_here: Option<&'static str>,
     /// Words that the real tool gets after those of the command.
     pub(crate) more: Vec<OsString>,
+    /// How much it reads.
+    pub(crate) volume: Volume,
 }
 
 /// Where a worker shows the input root, for commands whose results hold absolute paths.
@@ -339,6 +342,7 @@ pub(crate) fn plan(
         )
         .or_else(|| wrapped::not_kept_here(wanted)),
         more: map.into_iter().map(OsString::from).chain(colours).collect(),
+        volume: built.volume,
     })
 }
 
@@ -465,3 +469,6 @@ fn name(step: &Step, request: &Request) -> String {
         .map(|path| path.display().to_string());
     named.unwrap_or_else(|| format!("{:?}", request.arguments.first()))
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -15,6 +15,8 @@ pub struct Rules {
     pub input_timeout: Option<Duration>,
     /// What the delay of a run here is multiplied with, where a worker and this machine race; 0 to 10.
     pub racing_bias: Option<f64>,
+    /// How much of this machine's processors commands may take that were to be done elsewhere; all of them if nobody says.
+    pub local_fraction: Option<f64>,
     /// Whether the witness writes the record of a command where the command wants it.
     pub writes_action_logs: bool,
 }

@@ -13,10 +13,11 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::attempt::{Whole, kept};
-use crate::limits::{FLUSH_WITHIN, PUTS_AT_ONCE, WAITING_BYTES_MAX};
+use crate::limits::{FLUSH_WITHIN, PUTS_AT_ONCE, STORE_STALLS_FOR, WAITING_BYTES_MAX};
 use crate::local_cache::LocalCache;
+use crate::outages::is_of_one_blob;
 use crate::plan::Plan;
-use crate::service::Service;
+use crate::service::{Part, Service};
 
 /// What is under way.
 pub(crate) struct Uploads {
@@ -79,9 +80,17 @@ impl Uploads {
                 }
             }
             let Some(server) = server else { return };
+            // It takes nothing, as far as anybody knows: one now and then finds out whether it does again.
+            let Ok(turn) = service.turn(Part::Keeping, false) else {
+                return;
+            };
             tokio::select! {
-                stored = upload.run(&server) => if let Err(error) = stored {
-                    service.failed::<()>(&format!("cannot store a result: {error:#}"));
+                stored = upload.within(&service, &server) => match stored {
+                    Ok(()) => turn.did(),
+                    Err(error) if is_of_one_blob(&error) => {
+                        tracing::debug!(error = format!("{error:#}"), "a result is not stored");
+                    }
+                    Err(error) => turn.failed(format!("cannot store a result: {error:#}")),
                 },
                 // It will be made again one day; nobody waits for a server that has gone.
                 () = service.down() => {}
@@ -122,6 +131,12 @@ impl Upload {
             messages: plan.messages(),
             is_at_server: false,
         })
+    }
+
+    /// As long as the server takes something, whoever it is from.
+    async fn within(self, service: &Service, server: &Server) -> anyhow::Result<()> {
+        let up = &service.moves.up;
+        up.while_moving(STORE_STALLS_FOR, self.run(server)).await?
     }
 
     /// First what the result refers to, then the result.

@@ -3,6 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use compiler::environment_names;
 use daemon_api::Request;
@@ -10,6 +11,7 @@ use settings::{Dialect, Settings, SettingsError, Strategy};
 
 use crate::manner::Manner;
 use crate::plan::normal;
+use crate::service::Caller;
 use crate::tool::variable;
 
 /// What is wanted.
@@ -259,9 +261,27 @@ impl Wanted {
         Manner::of(&self.settings, self.root.as_deref())
     }
 
-    /// Whether its end is to be known even where the real tool runs: there are books in which every command stands.
+    /// Whether its end is to be known even where the real tool runs: there are books in which every command stands, or it may
+    /// have to be ended.
     pub(crate) fn is_watched(&self) -> bool {
-        self.settings.dialect == Dialect::Reclient
+        self.settings.dialect == Dialect::Reclient || self.exec_timeout().is_some()
+    }
+
+    /// How long it may run, wherever that is.
+    pub(crate) fn exec_timeout(&self) -> Option<Duration> {
+        self.settings.exec_timeout.filter(|limit| !limit.is_zero())
+    }
+
+    /// On whose behalf the server is asked.
+    pub(crate) fn caller(&self) -> Caller {
+        Caller {
+            build: self.build.clone(),
+            correlated: self
+                .settings
+                .correlated_invocations_id
+                .clone()
+                .unwrap_or_default(),
+        }
     }
 }
 

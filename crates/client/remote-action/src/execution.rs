@@ -1,10 +1,11 @@
 //! `Execute`, followed to its end whatever happens to the connection.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use action::{ActionDigest, missing_blobs_in};
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Error, Result, anyhow, bail};
 use blob::DigestSet;
 use parking_lot::Mutex;
 use prost::Message;
@@ -43,6 +44,10 @@ pub trait Observer: Sync {
     fn stage(&self, metadata: &ExecuteOperationMetadata);
     /// Something happened that is worth a line in a log; the line is made only if somebody wants it.
     fn step(&self, line: &dyn Fn() -> String);
+    /// The server has failed. Whether it is asked again, as often as the connection allows.
+    fn goes_on(&self) -> bool {
+        true
+    }
 }
 
 struct Nobody;
@@ -67,6 +72,23 @@ pub struct Refused {
     /// Why, for people.
     pub error: anyhow::Error,
 }
+
+/// What the server said of an action that it did not execute.
+#[derive(Debug)]
+pub struct NotDone {
+    /// The code of its status.
+    pub code: i32,
+    /// All of it, for people.
+    pub why: String,
+}
+
+impl fmt::Display for NotDone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl std::error::Error for NotDone {}
 
 /// How a stream of operations ended.
 enum Followed {
@@ -129,6 +151,9 @@ impl Execution<'_> {
                 retries.again(forgotten).await.map_err(Refused::from_status)?;
                 continue;
             }
+            if !self.observer.goes_on() {
+                return Err(Refused::from_status(status));
+            }
             let message = status.message().to_owned();
             retries.again(status).await.map_err(Refused::from_status)?;
             self.observer
@@ -142,6 +167,12 @@ impl Execution<'_> {
         let sent = sources.upload_missing(store).await?;
         self.observer
             .step(&|| format!("uploaded {} blobs, {} bytes", sent.blobs, sent.bytes));
+        self.run_uploaded(sources).await
+    }
+
+    /// Executes what was uploaded out of `sources`; what the server has lost meanwhile is uploaded once more.
+    pub async fn run_uploaded(&self, sources: &Sources) -> Result<ExecuteResponse> {
+        let store = &*self.server.store;
         for upload in 1..=UPLOADS_MAX {
             let missing = match self.run().await {
                 Ok(response) => match response.status.as_ref().map(missing_blobs_in) {
@@ -214,10 +245,13 @@ fn response(operation: Operation) -> Result<ExecuteResponse> {
                 anyhow!("the server answered with something else than an ExecuteResponse: {error}")
             })
         }
-        Some(operation::Result::Error(status)) => Err(anyhow!(
-            "the server could not execute the action: {}",
-            describe(status.code, &status.message)
-        )),
+        Some(operation::Result::Error(status)) => {
+            let why = describe(status.code, &status.message);
+            Err(Error::new(NotDone {
+                code: status.code,
+                why: format!("the server could not execute the action: {why}"),
+            }))
+        }
         None => Err(anyhow!(
             "the server says that the action is done, but not how it went"
         )),
@@ -230,7 +264,10 @@ impl Refused {
         let why = describe(status.code() as i32, status.message());
         Refused {
             missing: missing_blobs_in(&proto),
-            error: anyhow!("the server did not execute the action: {why}"),
+            error: Error::new(NotDone {
+                code: status.code() as i32,
+                why: format!("the server did not execute the action: {why}"),
+            }),
         }
     }
 }

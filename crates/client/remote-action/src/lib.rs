@@ -9,6 +9,6 @@ mod execution;
 mod server;
 mod sources;
 
-pub use execution::{Execution, Observer, OperationSlot, Refused, describe, nobody};
+pub use execution::{Execution, NotDone, Observer, OperationSlot, Refused, describe, nobody};
 pub use server::Server;
 pub use sources::{Sent, Sources};

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
@@ -40,11 +41,11 @@ struct Books {
 }
 
 /// A command that runs. It counts as running until this is dropped.
-pub struct Running<'a> {
-    ledger: &'a Ledger,
+pub struct Running {
+    ledger: Arc<Ledger>,
 }
 
-impl Drop for Running<'_> {
+impl Drop for Running {
     fn drop(&mut self) {
         let mut books = self.ledger.books.lock();
         books.running -= 1;
@@ -81,12 +82,12 @@ impl Ledger {
     }
 
     /// A command begins.
-    pub fn begin(&self) -> Running<'_> {
+    pub fn begin(self: &Arc<Self>) -> Running {
         let mut books = self.books.lock();
         books.running += 1;
         books.running_peak = books.running_peak.max(books.running);
         books.busy_since.get_or_insert_with(Instant::now);
-        Running { ledger: self }
+        Running { ledger: self.clone() }
     }
 
     /// A command has ended. Its record is in the log when this returns. A log that cannot be written is complained about
@@ -140,7 +141,8 @@ impl Ledger {
         }
     }
 
-    /// The sums at the end of the daemon's life; what there is to say about the daemon is written beside the log.
+    /// The sums at the end of the daemon's life, however it comes; what there is to say about the daemon is written beside the
+    /// log. Once more is no mistake: what came in between is in it then.
     pub fn close(&self) -> Stats {
         let books = self.books.lock();
         let mut proxy = books.proxy.clone();

@@ -52,6 +52,8 @@ pub async fn relay(
     loop {
         match hear(&mut daemon).await? {
             Answer::Alive | Answer::Waiting => {}
+            // There is no job server, so there is nothing to take.
+            Answer::TakeBack => say(&mut daemon, &Report::TakenBack).await?,
             // Nobody types.
             Answer::SendInput => say(&mut daemon, &Report::Input(Vec::new())).await?,
             Answer::Output(piece) => output.add(&piece),
@@ -78,17 +80,33 @@ pub async fn relay(
                 program,
                 through,
                 more,
+                // What comes over gRPC always does.
+                apart: _,
             } => {
                 let mut running = Running::start(request, &program, &through, &more, local_wrapper)?;
                 let ran = told_of(&mut daemon, &mut running).await?;
-                // As with a wrapper: what comes next may ask for the result, so the daemon has it before this returns.
-                if say(&mut daemon, &ran.report()).await.is_ok() {
-                    let _ = hear::<Answer>(&mut daemon).await;
-                }
                 output.add(&ran.output.bytes);
                 error_output.add(&ran.error_output.bytes);
-                return Ok(relayed(ran.end, output, error_output));
+                // As with a wrapper: what comes next may ask for the result, so the daemon has it before this returns.
+                let end = match say(&mut daemon, &ran.report()).await {
+                    Ok(()) => last_word(&mut daemon, &mut output, &mut error_output).await,
+                    Err(_) => None,
+                };
+                return Ok(relayed(end.unwrap_or(ran.end), output, error_output));
             }
+        }
+    }
+}
+
+/// How a command has ended, if the daemon has something to say about that.
+async fn last_word(daemon: &mut UnixStream, output: &mut Kept, error_output: &mut Kept) -> Option<End> {
+    loop {
+        match hear(daemon).await.ok()? {
+            Answer::Alive => {}
+            Answer::Output(piece) => output.add(&piece),
+            Answer::ErrorOutput(piece) => error_output.add(&piece),
+            Answer::Ended(end) => return Some(end),
+            _ => return None,
         }
     }
 }

@@ -26,7 +26,7 @@ use tokio::sync::Notify;
 
 /// Prints its first argument and ends with the number that the second is; `wait` never ends.
 struct Echo {
-    ledger: Ledger,
+    ledger: Arc<Ledger>,
     is_waiting: Notify,
     was_dropped: Arc<AtomicBool>,
     is_down: Notify,
@@ -92,7 +92,7 @@ impl Daemon for Echo {
 /// Serves at this address while the test goes on.
 async fn with_daemon<F: Future<Output = ()>>(address: Address, test: impl FnOnce(Arc<Echo>, Reproxy) -> F) {
     let echo = Arc::new(Echo {
-        ledger: Ledger::new(None, 10, BTreeMap::new()),
+        ledger: Arc::new(Ledger::new(None, 10, BTreeMap::new())),
         is_waiting: Notify::new(),
         was_dropped: Arc::default(),
         is_down: Notify::new(),

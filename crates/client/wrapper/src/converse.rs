@@ -155,10 +155,17 @@ impl Conversation<'_> {
     ) -> io::Result<Outcome> {
         loop {
             let answer = read_frame(daemon)?.ok_or(io::ErrorKind::UnexpectedEof)?;
-            seen.has_begun |= !matches!(answer, Answer::Alive | Answer::Waiting | Answer::Rehearse { .. });
+            seen.has_begun |= !matches!(
+                answer,
+                Answer::Alive | Answer::Waiting | Answer::TakeBack | Answer::Rehearse { .. }
+            );
             match answer {
                 Answer::Alive => {}
                 Answer::Waiting => job_server.lend(),
+                Answer::TakeBack => {
+                    job_server.take_back();
+                    write_frame(daemon, &Report::TakenBack)?;
+                }
                 Answer::SendInput => {
                     let (input, is_whole) = Input::read();
                     // Before it is sent: if the daemon goes meanwhile, the tool needs it.
@@ -189,10 +196,12 @@ impl Conversation<'_> {
                     program,
                     through,
                     more,
+                    apart,
                 } => {
                     job_server.take_back();
                     let words = self.words(&program, &through, &more)?;
-                    return self.run_here(words, seen.input.take(), daemon);
+                    let input = seen.input.take();
+                    return self.run_here(words, Stage::Shown { input, apart }, daemon);
                 }
             }
         }
@@ -219,18 +228,16 @@ impl Conversation<'_> {
     fn run_here(
         &self,
         words: (PathBuf, Vec<OsString>),
-        input: Option<Input>,
+        stage: Stage,
         daemon: &mut UnixStream,
     ) -> io::Result<Outcome> {
-        let ran = self.ran(words, Stage::Shown { input }, daemon)?;
+        let ran = self.ran(words, stage, daemon)?;
         let code = ran.end.exit_code();
         // Whether the daemon keeps the result is its own business, but for the order: what the build starts next may
         // ask for it, so this waits until the daemon has it.
         let told = write_frame(daemon, &ran.report());
-        if told.is_ok() {
-            let _ = read_frame::<Answer>(daemon);
-        }
-        Ok(Outcome::Ended(code))
+        let last_word = told.is_ok().then(|| last_word(daemon)).flatten();
+        Ok(Outcome::Ended(last_word.unwrap_or(code)))
     }
 
     fn ran(
@@ -274,6 +281,20 @@ impl Conversation<'_> {
 /// a signal that this process gets as well.
 fn show(to: &mut impl Write, piece: &[u8]) {
     let _ = to.write_all(piece).and_then(|()| to.flush());
+}
+
+/// How a command has ended, if the daemon has something to say about that: one that ran for too long has not ended by itself.
+fn last_word(daemon: &mut UnixStream) -> Option<u8> {
+    loop {
+        match read_frame(daemon).ok()?? {
+            Answer::Alive => {}
+            Answer::Output(piece) => show(&mut io::stdout(), &piece),
+            Answer::ErrorOutput(piece) => show(&mut io::stderr(), &piece),
+            Answer::Ended(end) => return Some(end.exit_code()),
+            // Nothing else can be done for it any more.
+            _ => return None,
+        }
+    }
 }
 
 fn send_input(daemon: &mut UnixStream, input: &Input, is_whole: bool) -> io::Result<()> {

@@ -38,7 +38,11 @@ impl Ran {
 /// Who sees it run.
 pub(crate) enum Stage {
     /// Whoever sees this process; it reads what is left of its input, where some of that was read already.
-    Shown { input: Option<Input> },
+    Shown {
+        input: Option<Input>,
+        /// It leads a process group of its own.
+        apart: bool,
+    },
     /// Nobody, and there is nothing to read.
     Rehearsal,
 }
@@ -55,8 +59,12 @@ pub(crate) fn run(
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let is_shown = matches!(stage, Stage::Shown { .. });
     let mut child = match stage {
-        Stage::Shown { input } => spawn(command, input)?,
+        Stage::Shown { input, apart: false } => spawn(command, input)?,
         // The daemon may end it, with all that it starts.
+        Stage::Shown { input, apart: true } => {
+            command.process_group(0);
+            spawn(command, input)?
+        }
         Stage::Rehearsal => command.stdin(Stdio::null()).process_group(0).spawn()?,
     };
     started(child.id());
@@ -156,7 +164,10 @@ mod tests {
     fn ends_are_told_as_they_were() {
         let run = |script: &str| {
             let arguments = ["sh", "-c", script].map(OsString::from);
-            let stage = Stage::Shown { input: None };
+            let stage = Stage::Shown {
+                input: None,
+                apart: false,
+            };
             run(Path::new("/bin/sh"), &arguments, &[], stage, |_| {}).unwrap()
         };
         assert_eq!(run("exit 3").end, End::Exited(3));

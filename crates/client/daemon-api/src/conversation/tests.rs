@@ -42,6 +42,7 @@ fn every_message_comes_back_as_it_was_sent_or_not_at_all() {
             program: program(),
             through: more.iter().rev().cloned().collect(),
             more: more.clone(),
+            apart: more.is_empty(),
         });
         check_round_trip(Answer::Rehearse {
             program: program(),
@@ -49,6 +50,8 @@ fn every_message_comes_back_as_it_was_sent_or_not_at_all() {
         });
     }
     check_round_trip(Answer::Waiting);
+    check_round_trip(Answer::TakeBack);
+    check_round_trip(Report::TakenBack);
     check_round_trip(Answer::SendInput);
     check_round_trip(Answer::Alive);
     check_round_trip(Answer::Output(b"out\0".to_vec()));

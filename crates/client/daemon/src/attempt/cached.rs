@@ -1,15 +1,16 @@
-//! From the cache: that of this machine, then that of the server.
+//! From the cache of the server.
 
 use std::sync::Arc;
 
+use blob::Digest;
 use reapi::execution::ActionResult;
 use remote_action::Server;
-use tokio::time::timeout;
 
 use super::shown::{self, Fetched};
-use crate::limits::LOOKUP_WITHIN;
+use crate::breaker::Deed;
+use crate::limits::{FETCH_STALLS_FOR, LOOKUP_WITHIN};
 use crate::plan::Subject;
-use crate::service::Service;
+use crate::service::{FUNCTION, Service, Within};
 
 /// The result of a command that ended well, or of any where failures are taken, as the server knows it.
 pub(crate) async fn result(
@@ -19,12 +20,33 @@ pub(crate) async fn result(
     takes_failures: bool,
 ) -> Option<ActionResult> {
     let cache = server.remote.action_cache(server.instance.clone());
-    match timeout(LOOKUP_WITHIN, cache.get(&subject.action_digest)).await {
-        // What failed once may succeed the next time: the failure may have been the machine's.
-        Ok(Ok(result)) => result.filter(|result| takes_failures || result.exit_code == 0),
-        Ok(Err(error)) => service.failed(&format!("cannot ask the action cache: {error:#}")),
-        Err(_elapsed) => service.failed(&format!("no answer of the action cache within {LOOKUP_WITHIN:?}")),
+    let asking = async { Ok(cache.get(&subject.action_digest).await?) };
+    let within = Within::All(LOOKUP_WITHIN);
+    let result = service.answer(server, Deed::Lookup, within, asking).await?;
+    // What failed once may succeed the next time: the failure may have been the machine's.
+    result.filter(|result| takes_failures || result.exit_code == 0)
+}
+
+/// Everything that a result refers to. `None` if nobody has it, or it is not a result that this command could have.
+pub(crate) async fn fetched(
+    service: &Arc<Service>,
+    server: &Server,
+    subject: &Subject,
+    result: &ActionResult,
+) -> Option<Fetched> {
+    let fetching = shown::fetch(&*server.store, subject, result.clone());
+    let blob = first_blob(result);
+    if blob.is_none() {
+        // All of it is here, which says nothing of the server.
+        return fetching.await.ok().flatten();
     }
+    let within = Within::Still(FETCH_STALLS_FOR);
+    let fetched = service.answer(server, Deed::Fetch, within, fetching).await;
+    if fetched.is_none() {
+        service.withholds(blob);
+    }
+    // A blob that has gone is a miss.
+    fetched?
 }
 
 /// What the server knows of a command, with everything that it refers to. `None` if that is nothing, or if nobody can
@@ -36,16 +58,17 @@ pub(crate) async fn known(
     takes_failures: bool,
 ) -> Option<(ActionResult, Fetched)> {
     let result = result(service, server, subject, takes_failures).await?;
-    match shown::fetch(&*server.store, subject, result.clone()).await {
-        Ok(fetched) => Some((result, fetched?)),
-        Err(error) => {
-            // A blob that has gone is a miss; a server that has gone is noticed by the next one who asks.
-            tracing::debug!(
-                step = subject.name,
-                error = format!("{error:#}"),
-                "a cached result cannot be fetched"
-            );
-            None
-        }
-    }
+    let fetched = fetched(service, server, subject, &result).await?;
+    Some((result, fetched))
+}
+
+/// One that has to be fetched, if there is one.
+pub(super) fn first_blob(result: &ActionResult) -> Option<Digest> {
+    let files = result.output_files.iter();
+    let files = files
+        .filter(|file| file.contents.is_empty())
+        .map(|file| &file.digest);
+    let trees = result.output_directories.iter().map(|made| &made.tree_digest);
+    let mut digests = files.chain(trees);
+    digests.find_map(|digest| Digest::required(FUNCTION, digest.as_ref(), "a blob").ok())
 }

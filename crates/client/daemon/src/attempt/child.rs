@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::{
@@ -22,6 +23,8 @@ pub(crate) struct Child {
     begun: Instant,
     /// It and all that it has started, where it leads a process group of its own.
     group: Option<Pid>,
+    /// It was ended because it took too long.
+    is_late: AtomicBool,
 }
 
 impl Child {
@@ -32,6 +35,7 @@ impl Child {
             handle: pidfd_open(process, PidfdFlags::empty()).ok()?,
             begun: Instant::now(),
             group: leads_group.then_some(process),
+            is_late: AtomicBool::new(false),
         })
     }
 
@@ -46,6 +50,18 @@ impl Child {
     /// Asks it to end.
     pub(super) fn terminate(&self) {
         self.signal(Signal::TERM);
+    }
+
+    /// Ends it when it has been there for so long, with all that it has started.
+    pub(super) async fn end_after(&self, limit: Duration) {
+        sleep(limit.saturating_sub(self.since())).await;
+        self.is_late.store(true, Ordering::Relaxed);
+        self.gone().await;
+    }
+
+    /// Whether it was ended because it took too long.
+    pub(super) fn is_late(&self) -> bool {
+        self.is_late.load(Ordering::Relaxed)
     }
 
     /// How long it has been there.

@@ -1,9 +1,10 @@
 //! By this machine: the wrapper runs the real tool, and what comes of it is kept.
 
+use std::future::pending;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use action::ActionDigest;
 use daemon_api::{Answer, End, Report};
@@ -12,7 +13,8 @@ use reapi::execution::ExecutedActionMetadata;
 use super::child::Child;
 use super::kept::Whole;
 use crate::colours;
-use crate::daemon::Daemon;
+use crate::course::Phase;
+use crate::daemon::{Asked, Daemon};
 use crate::earlier::Earlier;
 use crate::failures::Failure;
 use crate::link::Link;
@@ -27,6 +29,8 @@ pub(crate) struct Ran {
     pub(crate) upload: Result<Upload, &'static str>,
     /// What it printed, if its failure may be kept, and its inputs are what they were.
     pub(crate) failure: Option<Failure>,
+    /// It was ended because it took too long.
+    pub(crate) is_late: bool,
 }
 
 impl Ran {
@@ -35,6 +39,7 @@ impl Ran {
             end,
             upload: Err(why),
             failure: None,
+            is_late: false,
         }
     }
 }
@@ -45,30 +50,30 @@ pub(crate) type Seen = (End, Option<Vec<u8>>, Option<Vec<u8>>);
 /// What a command printed here, as far as that is kept.
 pub(crate) type Printed = (Option<Vec<u8>>, Option<Vec<u8>>);
 
-/// Has the wrapper run it. `again` says which action the command would be now: only if that is still the same one, what came
-/// of it is what the action names.
+/// Has the wrapper run it. Only if it is still the same action afterwards, what came of it is what the action names.
 pub(crate) async fn run(
     link: &mut Link,
     plan: &Arc<Plan>,
-    again: impl Future<Output = Result<ActionDigest, Why>>,
+    asked: &Asked,
     daemon: &Daemon,
 ) -> io::Result<Ran> {
     let answer = Answer::Run {
         program: plan.subject.program.clone(),
         through: Vec::new(),
         more: plan.more.clone(),
+        apart: asked.wanted.exec_timeout().is_some(),
     };
-    Ok(performed(link, plan, &answer, again, daemon).await?.0)
+    Ok(performed(link, plan, &answer, asked, daemon).await?.0)
 }
 
 /// The same without anybody seeing what it prints, which is told here. The wrapper goes on listening.
 pub(crate) async fn rehearse(
     link: &mut Link,
     plan: &Arc<Plan>,
-    again: impl Future<Output = Result<ActionDigest, Why>>,
+    asked: &Asked,
     daemon: &Daemon,
 ) -> io::Result<(Ran, Printed)> {
-    performed(link, plan, &rehearsal(plan), again, daemon).await
+    performed(link, plan, &rehearsal(plan), asked, daemon).await
 }
 
 /// How the wrapper is told of that.
@@ -91,12 +96,22 @@ async fn performed(
     link: &mut Link,
     plan: &Arc<Plan>,
     answer: &Answer,
-    again: impl Future<Output = Result<ActionDigest, Why>>,
+    asked: &Asked,
     daemon: &Daemon,
 ) -> io::Result<(Ran, Printed)> {
     let earlier = before(link, plan, daemon).await?;
+    asked.course.enter(Phase::Here);
     let begun = SystemTime::now();
-    let (end, output, error_output) = watched(link, answer, &OnceLock::new()).await?;
+    let child = OnceLock::new();
+    let (end, output, error_output) = watched(link, answer, &child, asked.wanted.exec_timeout()).await?;
+    asked.course.enter(Phase::Keeping);
+    if is_late(&child, end) {
+        let ran = Ran {
+            is_late: true,
+            ..Ran::unkept(end, "it ran for too long")
+        };
+        return Ok((ran, (output, error_output)));
+    }
     let printed = match answer {
         Answer::Rehearse { .. } => (output.clone(), error_output.clone()),
         // It has been seen.
@@ -108,7 +123,7 @@ async fn performed(
         earlier,
         begun,
         (end, output, error_output),
-        again,
+        daemon.action_now(asked),
         &daemon.host_name,
     )
     .await?;
@@ -175,26 +190,57 @@ pub(crate) async fn judged(
         end,
         upload,
         failure: None,
+        is_late: false,
     })
 }
 
-/// Has the wrapper run the real tool, and tells how that ended, for whoever writes it down. Nothing is kept.
-pub(crate) async fn watch(link: &mut Link, program: &Path) -> io::Result<End> {
+/// Has the wrapper run the real tool, and tells how that ended, for whoever writes it down; and whether it was ended because
+/// `limit` was over. Nothing is kept.
+pub(crate) async fn watch(
+    link: &mut Link,
+    program: &Path,
+    limit: Option<Duration>,
+) -> io::Result<(End, bool)> {
     let answer = Answer::Run {
         program: program.to_owned(),
         through: Vec::new(),
         more: Vec::new(),
+        apart: limit.is_some(),
     };
-    let (end, ..) = watched(link, &answer, &OnceLock::new()).await?;
-    Ok(end)
+    let child = OnceLock::new();
+    let (end, ..) = watched(link, &answer, &child, limit).await?;
+    Ok((end, is_late(&child, end)))
 }
 
-/// The end of what the wrapper was told to run, and what it printed, as far as that is kept. It is `started` when it is.
-pub(crate) async fn watched(link: &mut Link, answer: &Answer, started: &OnceLock<Child>) -> io::Result<Seen> {
+/// Whether it was ended because it took too long. It may have succeeded at that very moment.
+pub(crate) fn is_late(child: &OnceLock<Child>, end: End) -> bool {
+    end != End::Exited(0) && child.get().is_some_and(Child::is_late)
+}
+
+/// The end of what the wrapper was told to run, and what it printed, as far as that is kept. It is `started` when it is, and
+/// ended after `limit`, if it has a process group of its own.
+pub(crate) async fn watched(
+    link: &mut Link,
+    answer: &Answer,
+    started: &OnceLock<Child>,
+    limit: Option<Duration>,
+) -> io::Result<Seen> {
     link.say(answer).await?;
-    let leads_group = matches!(answer, Answer::Rehearse { .. });
+    let leads_group = matches!(answer, Answer::Rehearse { .. } | Answer::Run { apart: true, .. });
     loop {
-        match link.report().await {
+        let ending = async {
+            if let (Some(child), Some(limit)) = (started.get(), limit) {
+                child.end_after(limit).await;
+            }
+            // How that went is told by the wrapper.
+            pending().await
+        };
+        let heard = tokio::select! {
+            biased;
+            heard = link.report() => heard,
+            never = ending => never,
+        };
+        match heard {
             Ok(Report::Started { process }) => {
                 if let Some(child) = Child::of(process, leads_group) {
                     let _ = started.set(child);
@@ -205,7 +251,7 @@ pub(crate) async fn watched(link: &mut Link, answer: &Answer, started: &OnceLock
                 output,
                 error_output,
             }) => return Ok((end, output, error_output)),
-            Ok(Report::Input(_) | Report::InputLeft) => {}
+            Ok(Report::Input(_) | Report::InputLeft | Report::TakenBack) => {}
             Err(error) => {
                 // Nobody waits for the command any more; what it would still write would surprise the next build.
                 if let Some(child) = started.get() {

@@ -2,14 +2,15 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::SystemTime;
 
 use daemon_api::{Answer, End};
 use observation::{Deeds, EVENTS_BYTES_MAX, decode};
 
-use super::here::watched;
+use super::here::{is_late, watched};
+use crate::daemon::Asked;
 use crate::link::Link;
 
 /// How commands are watched.
@@ -23,6 +24,8 @@ pub struct Observer {
 
 /// How a command ended that was watched, and what it did.
 pub(crate) struct Watched {
+    /// It was ended because it took too long.
+    pub(crate) is_late: bool,
     pub(crate) begun: SystemTime,
     pub(crate) ended: SystemTime,
     pub(crate) end: End,
@@ -62,24 +65,23 @@ impl Notes {
     }
 }
 
-/// Has the wrapper run it, under the runner's eyes. `execution_id` is nobody else's.
-pub(crate) async fn run(
-    link: &mut Link,
-    observer: &Observer,
-    program: &Path,
-    execution_id: &str,
-) -> io::Result<Watched> {
-    let notes = Notes(observer.notes.join(execution_id));
+/// Has the wrapper run it, under the runner's eyes.
+pub(crate) async fn run(link: &mut Link, observer: &Observer, asked: &Asked) -> io::Result<Watched> {
+    let notes = Notes(observer.notes.join(&asked.execution_id));
+    let limit = asked.wanted.exec_timeout();
     let begun = SystemTime::now();
     let answer = Answer::Run {
-        program: program.to_owned(),
+        program: asked.program.clone(),
         through: [&observer.words[..], &[notes.0.clone().into()]].concat(),
         more: Vec::new(),
+        apart: limit.is_some(),
     };
-    let (end, output, error_output) = watched(link, &answer, &OnceLock::new()).await?;
+    let child = OnceLock::new();
+    let (end, output, error_output) = watched(link, &answer, &child, limit).await?;
     let ended = SystemTime::now();
     let reading = tokio::task::spawn_blocking(move || notes.deeds());
     Ok(Watched {
+        is_late: is_late(&child, end),
         begun,
         ended,
         end,

@@ -1,7 +1,6 @@
 //! A result, shown to the wrapper as if the command had run there.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,7 +12,7 @@ use cas::tree::read_all;
 use daemon_api::{Answer, PIECE_BYTES_MAX};
 use futures::{StreamExt, TryStreamExt};
 use prost_types::Any;
-use reapi::execution::{self as proto, ActionResult, OutputFile};
+use reapi::execution::{self as proto, ActionResult};
 use tokio::time::timeout;
 
 use super::kept::{INLINE_BYTES_MAX, Whole, kept};
@@ -26,6 +25,7 @@ use crate::outputs::directory::{ToMake, Within, decoded};
 use crate::outputs::{self, Made, Places, ToWrite};
 use crate::plan::{Moved, PlannedOutput, Subject};
 use crate::service::FUNCTION;
+use crate::volume::Volume;
 
 /// The largest output that is fetched into memory, and all that is in output directories together.
 const FETCHED_BYTES_MAX: u64 = 1 << 30;
@@ -48,6 +48,8 @@ pub(crate) struct Fetched {
     pub(crate) ran: Duration,
     /// What servers and workers have added to the result, for whoever knows how to read it.
     pub(crate) added: Vec<Any>,
+    /// What of it was not in the result itself.
+    pub(crate) fetched_bytes: u64,
 }
 
 impl From<Failure> for Fetched {
@@ -61,6 +63,7 @@ impl From<Failure> for Fetched {
             // Not remembered: a probe takes no time to speak of.
             ran: Duration::ZERO,
             added: Vec::new(),
+            fetched_bytes: 0,
             moved: None,
         }
     }
@@ -70,11 +73,13 @@ impl From<Failure> for Fetched {
 struct File {
     output: PlannedOutput,
     bytes: Bytes,
+    digest: String,
     is_executable: bool,
 }
 
 /// An output that is a directory.
 struct Directory {
+    name: String,
     tree: Blob,
     to_make: ToMake,
     files: Vec<ToWrite>,
@@ -107,6 +112,29 @@ impl Fetched {
             error_output: self.error_output.to_vec(),
         };
         self.exit_code == 0 || failure().follows_from_inputs()
+    }
+
+    /// How much it is.
+    pub(crate) fn volume(&self) -> Volume {
+        let files = self.files.iter();
+        let within = self.directories.iter().flat_map(|directory| &directory.files);
+        let bytes = files.clone().map(|file| file.bytes.len());
+        let bytes = bytes.chain(within.map(|file| file.bytes.len())).sum::<usize>();
+        let printed = |text: &Bytes| (!text.is_empty()).then(|| Digest::of(FUNCTION, text).to_string());
+        let named = |file: &File| {
+            let facts = (file.digest.clone(), file.is_executable);
+            (file.output.name.clone(), facts)
+        };
+        let made = |made: &Directory| (made.name.clone(), made.tree.digest().to_string());
+        Volume {
+            output_files: files.map(named).collect(),
+            output_directories: self.directories.iter().map(made).collect(),
+            output_bytes: (bytes + self.output.len() + self.error_output.len()) as u64,
+            output: printed(&self.output),
+            error_output: printed(&self.error_output),
+            downloaded_bytes: self.fetched_bytes,
+            ..Volume::default()
+        }
     }
 
     /// What the command printed.
@@ -182,19 +210,31 @@ pub(super) async fn fetch_made(
         None => return Ok(None),
     };
     let directories = places.directories.into_iter();
-    let trees =
-        directories.map(|(directory, place)| tree(store, directory.tree_digest.as_ref(), &place.path));
+    let trees = directories.map(|(directory, place)| tree(store, directory.tree_digest.as_ref(), place));
     let trees = timeout(FETCH_WITHIN, futures::future::try_join_all(trees)).await;
     let trees = trees.with_context(|| format!("no directories within {FETCH_WITHIN:?}"))??;
-    let within = trees.iter().flat_map(|(_, _, files)| files);
+    let within = trees.iter().flat_map(|made| &made.files);
     let within = within.map(|file| file.digest.size_bytes()).sum::<u64>();
     if within > FETCHED_BYTES_MAX {
         bail!("output directories of {within} bytes are too large");
     }
-    let bytes = places.files.iter().map(|(file, _)| size(file)).sum::<u64>() + within;
-    let files = trees.iter().map(|(_, _, files)| files.len() as u64).sum::<u64>();
+    let bytes = places.files.iter().map(|(file, _)| size(file.digest.as_ref()));
+    let bytes = bytes.sum::<u64>() + within;
+    let files = trees.iter().map(|made| made.files.len() as u64).sum::<u64>();
     let patience = FETCH_WITHIN
         + Duration::from_secs(bytes / FETCH_BYTES_PER_SECOND_MIN + files / FETCHED_FILES_PER_SECOND_MIN);
+    let apart = places.files.iter().filter(|(file, _)| file.contents.is_empty());
+    let apart = apart.map(|(file, _)| size(file.digest.as_ref())).sum::<u64>();
+    let printed = [
+        (&result.stdout_raw, &result.stdout_digest),
+        (&result.stderr_raw, &result.stderr_digest),
+    ];
+    let printed = printed.iter().filter(|(raw, _)| raw.is_empty());
+    let printed = printed.map(|(_, digest)| size(digest.as_ref())).sum::<u64>();
+    let encoded = trees
+        .iter()
+        .map(|made| made.tree.digest().size_bytes())
+        .sum::<u64>();
     let fetching = async {
         let files = places.files.into_iter().map(|(file, place)| {
             let (output, is_executable) = (place.clone(), file.is_executable);
@@ -207,6 +247,7 @@ pub(super) async fn fetch_made(
                 anyhow::Ok(File {
                     output,
                     bytes,
+                    digest: digest.as_ref().map_or_else(String::new, written),
                     is_executable,
                 })
             }
@@ -230,6 +271,7 @@ pub(super) async fn fetch_made(
         exit_code: result.exit_code,
         ran,
         added,
+        fetched_bytes: apart + printed + encoded + within,
     }))
 }
 
@@ -296,22 +338,38 @@ pub(crate) async fn print(link: &mut Link, output: &[u8], error_output: &[u8]) -
     Ok(())
 }
 
+/// An output directory as its Tree describes it.
+struct Described {
+    name: String,
+    tree: Blob,
+    to_make: ToMake,
+    files: Vec<Within>,
+}
+
 /// What an output directory has in it, the contents of its files not.
 async fn tree(
     store: &dyn BlobStore,
     digest: Option<&proto::Digest>,
-    path: &Path,
-) -> Result<(Blob, ToMake, Vec<Within>)> {
+    place: &PlannedOutput,
+) -> Result<Described> {
     let encoded = blob(store, digest).await?;
-    let (to_make, files) = ToMake::of(path, &decoded(encoded.clone())?)?;
-    Ok((Blob::from_bytes(FUNCTION, encoded), to_make, files))
+    let (to_make, files) = ToMake::of(&place.path, &decoded(encoded.clone())?)?;
+    Ok(Described {
+        name: place.name.clone(),
+        tree: Blob::from_bytes(FUNCTION, encoded),
+        to_make,
+        files,
+    })
 }
 
 /// The same with the contents.
-async fn filled(
-    store: &dyn BlobStore,
-    (tree, to_make, files): (Blob, ToMake, Vec<Within>),
-) -> Result<Directory> {
+async fn filled(store: &dyn BlobStore, described: Described) -> Result<Directory> {
+    let Described {
+        name,
+        tree,
+        to_make,
+        files,
+    } = described;
     let files = futures::stream::iter(files).map(|file| async move {
         anyhow::Ok(ToWrite {
             bytes: blob(store, Some(&file.digest.to_proto())).await?,
@@ -321,6 +379,7 @@ async fn filled(
         })
     });
     Ok(Directory {
+        name,
         tree,
         to_make,
         files: files.buffered(FETCHED_AT_ONCE).try_collect().await?,
@@ -335,11 +394,14 @@ fn ran(result: &ActionResult) -> Option<Duration> {
     ended.duration_since(begun).ok()
 }
 
-fn size(file: &OutputFile) -> u64 {
-    file.digest
-        .as_ref()
+fn size(digest: Option<&proto::Digest>) -> u64 {
+    digest
         .and_then(|digest| u64::try_from(digest.size_bytes).ok())
         .unwrap_or_default()
+}
+
+fn written(digest: &proto::Digest) -> String {
+    format!("{}/{}", digest.hash, digest.size_bytes)
 }
 
 async fn stream(store: &dyn BlobStore, raw: &Bytes, digest: Option<&proto::Digest>) -> Result<Bytes> {

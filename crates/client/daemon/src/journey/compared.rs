@@ -8,10 +8,11 @@ use reapi::execution::ActionResult;
 use remote_action::Server;
 use settings::Strategy;
 
-use super::{Outcome, worker};
+use super::{Outcome, real, worker};
 use crate::attempt::compared::Results;
 use crate::attempt::{cached, here, print};
 use crate::counts::How;
+use crate::course::Phase;
 use crate::daemon::{Asked, Daemon};
 use crate::limits::RERUNS_MAX;
 use crate::link::Link;
@@ -33,7 +34,8 @@ pub(super) async fn run(
     let mut fallback = None;
     // What is not even comparable is not equal.
     let mut unequal = None;
-    let server = link.meanwhile(service.server(&wanted.build)).await?;
+    asked.course.enter(Phase::LookUp);
+    let server = link.meanwhile(service.server(&wanted.caller())).await?;
     if wanted.takes_known() {
         let known = known_result(daemon, server.as_ref(), &plan.subject);
         if let Some(result) = link.meanwhile(known).await? {
@@ -46,7 +48,7 @@ pub(super) async fn run(
     };
     for _ in 0..reruns {
         let Some(server) = &server else { break };
-        match worker(daemon, server, wanted, plan, true, link).await? {
+        match worker(daemon, server, asked, plan, true, link).await? {
             Ok(executed) if executed.fetched.exit_code != 0 => {
                 let why = format!("a worker's exit code was {}", executed.fetched.exit_code);
                 unequal = Some(why.clone());
@@ -59,13 +61,14 @@ pub(super) async fn run(
             Err(why) => fallback = Some(why.to_string()),
         }
     }
+    let _slot = real::slot(daemon, asked, link).await?;
     let runs = wanted.settings.local_reruns.clamp(1, RERUNS_MAX);
     let is_hidden = wanted.settings.fail_on_mismatch;
     // Who is to see nothing of what differs must not see the last run either before it is over.
     let rehearsals = if is_hidden { runs } else { runs - 1 };
     let mut last = None;
     for _ in 0..rehearsals {
-        let (ran, printed) = here::rehearse(link, plan, daemon.action_now(asked), daemon).await?;
+        let (ran, printed) = here::rehearse(link, plan, asked, daemon).await?;
         let is_whole = match &ran.upload {
             Ok(upload) => {
                 results.add(&plan.subject, &upload.result);
@@ -101,13 +104,21 @@ pub(super) async fn run(
         }
         // What it prints is too long to be kept, so nothing could be compared either.
         _ => {
-            let ran = here::run(link, plan, daemon.action_now(asked), daemon).await?;
+            let ran = here::run(link, plan, asked, daemon).await?;
             if let Ok(upload) = &ran.upload {
                 results.add(&plan.subject, &upload.result);
             }
             ran
         }
     };
+    if ran.is_late {
+        let ended = real::too_late(asked, link, &plan.subject.name).await?;
+        let how = How::LocalOnly("it ran for too long".to_owned());
+        return Ok(Outcome {
+            fallback,
+            ..ended.into_outcome(how)
+        });
+    }
     let (how, different) = match ran.upload {
         Ok(upload) => {
             let different = results.different();

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::compared::known_result;
-use super::{Done, Outcome, real_tool};
+use super::{Done, real};
 use crate::counts::How;
+use crate::course::Phase;
 use crate::daemon::{Asked, Daemon};
 use crate::link::Link;
 
@@ -24,9 +25,10 @@ pub(super) async fn run(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) ->
     };
     let plan = match link.meanwhile(daemon.plan(&handled)).await? {
         Ok(plan) => plan,
-        Err(why) => return Done::real(link, Some(wanted), &asked.program, &why, begun.elapsed()).await,
+        Err(why) => return real::done(daemon, asked, link, &why, begun.elapsed()).await,
     };
-    let server = link.meanwhile(daemon.service.server(&wanted.build)).await?;
+    asked.course.enter(Phase::LookUp);
+    let server = link.meanwhile(daemon.service.server(&wanted.caller())).await?;
     let known = known_result(daemon, server.as_ref(), &plan.subject);
     let known = link.meanwhile(known).await?;
     let planning = begun.elapsed();
@@ -34,10 +36,10 @@ pub(super) async fn run(daemon: &Arc<Daemon>, asked: &Asked, link: &mut Link) ->
         true => "its result was known, and only counted",
         false => "its result was not known, and only counted",
     };
-    let end = real_tool(link, Some(wanted), &asked.program).await?;
+    let ended = real::run(daemon, asked, link, &asked.program).await?;
     Ok(Done {
         subject: Some(plan.subject),
         planning,
-        outcome: Outcome::of(How::LocalOnly(how.to_owned()), end),
+        outcome: ended.into_outcome(How::LocalOnly(how.to_owned())),
     })
 }

@@ -8,6 +8,7 @@ use settings::Kind;
 use super::{Outcome, shown};
 use crate::attempt::{Fetched, cached};
 use crate::counts::How;
+use crate::course::Phase;
 use crate::daemon::{Asked, Daemon};
 use crate::failures::Failure;
 use crate::link::Link;
@@ -21,9 +22,8 @@ pub(super) async fn known(
     subject: &Subject,
     link: &mut Link,
 ) -> io::Result<Option<Outcome>> {
-    let wanted = &asked.wanted;
     match fetched(daemon, asked, subject, link).await? {
-        Some(fetched) => shown(daemon, link, wanted, subject, fetched, How::Hit)
+        Some(fetched) => shown(daemon, asked, link, subject, fetched, How::Hit)
             .await
             .map(Some),
         None => Ok(None),
@@ -40,30 +40,33 @@ pub(super) async fn fetched(
     let takes_failures = asked.wanted.takes_failures()
         && kind_of(&asked.request) != Some(Kind::Link)
         && makes_nothing(subject);
-    let fetched = looked_up(daemon, &asked.wanted.build, subject, takes_failures, link).await?;
+    let fetched = looked_up(daemon, asked, subject, takes_failures, link).await?;
     Ok(fetched.filter(Fetched::may_be_taken))
 }
 
 async fn looked_up(
     daemon: &Arc<Daemon>,
-    build: &str,
+    asked: &Asked,
     subject: &Subject,
     takes_failures: bool,
     link: &mut Link,
 ) -> io::Result<Option<Fetched>> {
+    asked.course.enter(Phase::LookUp);
     if let Some(here) = &daemon.here
         && let Some(fetched) = link.meanwhile(here.known(subject, takes_failures)).await?
     {
         return Ok(Some(fetched));
     }
     let service = &daemon.service;
-    let Some(server) = link.meanwhile(service.server(build)).await? else {
-        return Ok(None);
+    let caller = asked.wanted.caller();
+    let asking = async {
+        let server = service.server(&caller).await?;
+        let result = cached::result(service, &server, subject, takes_failures).await?;
+        asked.course.enter(Phase::Download);
+        let fetched = cached::fetched(service, &server, subject, &result).await?;
+        Some((result, fetched))
     };
-    let Some((result, fetched)) = link
-        .meanwhile(cached::known(service, &server, subject, takes_failures))
-        .await?
-    else {
+    let Some((result, fetched)) = link.meanwhile(asking).await? else {
         return Ok(None);
     };
     if daemon.here.is_some() {

@@ -13,11 +13,12 @@ use reapi::execution::ExecutedActionMetadata;
 use settings::Strategy;
 
 use super::known::fetched;
-use super::{Done, Outcome, compared, shown};
+use super::{Done, Outcome, compared, real, shown};
 use crate::attempt::compared::Results;
 use crate::attempt::observed::{self, Watched};
 use crate::attempt::{Whole, cached, kept};
 use crate::counts::How;
+use crate::course::Phase;
 use crate::daemon::{Asked, Daemon};
 use crate::earlier::Earlier;
 use crate::link::Link;
@@ -34,16 +35,20 @@ pub(super) async fn done(
 ) -> io::Result<Done> {
     let begun = Instant::now();
     let wanted = &asked.wanted;
+    asked.course.enter(Phase::Planning);
     let question = match link.meanwhile(daemon.question_of(asked)).await? {
         Ok(question) => Arc::new(question),
-        Err(why) => return Done::real(link, Some(&**wanted), &asked.program, &why, begun.elapsed()).await,
+        Err(why) => return real::done(daemon, asked, link, &why, begun.elapsed()).await,
     };
+    asked.course.makes(&question.subject.name);
+    asked.course.enter(Phase::LookUp);
     let predictions = link
         .meanwhile(predictions(daemon, asked, &question.subject))
         .await?;
     let compares = wanted.settings.compare;
     if wanted.takes_known() && !compares {
         for prediction in predictions.likely() {
+            asked.course.enter(Phase::Planning);
             let plan = match link
                 .meanwhile(daemon.predicted(asked, &question, prediction))
                 .await?
@@ -58,7 +63,7 @@ pub(super) async fn done(
             let planning = begun.elapsed();
             if let Some(fetched) = fetched(daemon, asked, &plan.subject, link).await? {
                 make_directories(prediction);
-                let outcome = shown(daemon, link, wanted, &plan.subject, fetched, How::Hit).await?;
+                let outcome = shown(daemon, asked, link, &plan.subject, fetched, How::Hit).await?;
                 return Ok(Done {
                     subject: Some(plan.subject),
                     planning,
@@ -81,7 +86,22 @@ pub(super) async fn done(
             Err(why) => fallback = Some(why),
         }
     }
-    let watched = observed::run(link, observer, &asked.program, &asked.execution_id).await?;
+    let _slot = real::slot(daemon, asked, link).await?;
+    asked.course.enter(Phase::Here);
+    let watched = observed::run(link, observer, asked).await?;
+    asked.course.enter(Phase::Keeping);
+    if watched.is_late {
+        let ended = real::too_late(asked, link, &question.subject.name).await?;
+        let how = How::LocalOnly("it ran for too long".to_owned());
+        return Ok(Done {
+            subject: Some(question.subject.clone()),
+            planning,
+            outcome: Outcome {
+                fallback,
+                ..ended.into_outcome(how)
+            },
+        });
+    }
     let end = watched.end;
     let kept = match end {
         End::Exited(0) => keep(daemon, asked, &question, &predictions, watched, link).await?,
@@ -126,7 +146,7 @@ async fn shown_of_worker(
             _ => {}
         }
     }
-    let outcome = shown(daemon, link, wanted, &ran.subject, ran.fetched, how).await?;
+    let outcome = shown(daemon, asked, link, &ran.subject, ran.fetched, how).await?;
     Ok(Done {
         subject: Some(ran.subject),
         planning,
@@ -150,7 +170,7 @@ async fn predictions(daemon: &Arc<Daemon>, asked: &Asked, question: &Subject) ->
         {
             return Some(fetched);
         }
-        let server = daemon.service.server(&asked.wanted.build).await?;
+        let server = daemon.service.server(&asked.wanted.caller()).await?;
         let (_, fetched) = cached::known(&daemon.service, &server, question, false).await?;
         Some(fetched)
     };
@@ -211,7 +231,9 @@ async fn keep(
         Err(why) => return Ok(Err(why)),
     };
     if asked.wanted.settings.compare {
-        let server = link.meanwhile(daemon.service.server(&asked.wanted.build)).await?;
+        let server = link
+            .meanwhile(daemon.service.server(&asked.wanted.caller()))
+            .await?;
         let known = compared::known_result(daemon, server.as_ref(), &subject);
         if let Some(known) = link.meanwhile(known).await? {
             let mut results = Results::default();
@@ -243,7 +265,7 @@ async fn send(
     link: &mut Link,
 ) -> io::Result<Result<(), String>> {
     let service = &daemon.service;
-    let server = link.meanwhile(service.server(&asked.wanted.build)).await?;
+    let server = link.meanwhile(service.server(&asked.wanted.caller())).await?;
     let mut all = uploads.into_iter();
     Ok(
         match all.all(|upload| daemon.uploads.send(service, server.clone(), upload)) {

@@ -19,6 +19,7 @@ use super::executing;
 use crate::attempt::child::Child;
 use crate::attempt::here::{self, Seen};
 use crate::attempt::remote::Executed;
+use crate::course::Phase;
 use crate::daemon::{Asked, Daemon};
 use crate::failures::Failure;
 use crate::link::Link;
@@ -75,7 +76,7 @@ pub(super) async fn run(
     let delay = daemon.usual.local_start(&kind, bias);
     link.say(&Answer::Waiting).await?;
     let begun = Instant::now();
-    let mut elsewhere = pin!(executing(daemon, server, wanted, plan, !wanted.takes_known()));
+    let mut elsewhere = pin!(executing(daemon, server, asked, plan, !wanted.takes_known()));
     let turn = async {
         sleep(delay).await;
         let turn = daemon.racers.acquire().await;
@@ -99,6 +100,7 @@ pub(super) async fn run(
     };
 
     let earlier = here::before(link, plan, daemon).await?;
+    asked.course.enter(Phase::Here);
     let begun_here = SystemTime::now();
     let child = OnceLock::new();
     let answer = here::rehearsal(plan);
@@ -109,7 +111,8 @@ pub(super) async fn run(
         () = ready(()) => {}
     }
     let (seen, executed) = {
-        let mut here = pin!(here::watched(link, &answer, &child));
+        let limit = wanted.exec_timeout();
+        let mut here = pin!(here::watched(link, &answer, &child, limit));
         tokio::select! {
             seen = &mut here => (seen?, None),
             executed = &mut elsewhere => {

@@ -19,6 +19,7 @@ use super::links;
 use super::seat::Seat;
 use super::why::Why;
 use crate::service::FUNCTION;
+use crate::volume::{Inputs, Volume};
 
 /// Changes whenever the same command must not find results of an older daemon any more.
 pub(super) const SALT_VERSION: &str = "farrier client 1";
@@ -50,6 +51,8 @@ pub(crate) struct Built {
     pub(crate) executed_digest: ActionDigest,
     pub(crate) sources: Sources,
     pub(crate) elsewhere: Option<PathBuf>,
+    /// How much it reads.
+    pub(crate) volume: Volume,
 }
 
 /// What the command is, beside its inputs.
@@ -211,9 +214,17 @@ impl<'a> ActionBuilder<'a> {
             .tree
             .build(FUNCTION)
             .map_err(|error| Why::Action(error.to_string()))?;
+        let mut directories = 0;
         for directory in tree.blobs() {
             self.sources.add(directory);
+            directories += 1;
         }
+        let files = tree.file_digests();
+        let inputs = Inputs {
+            files: files.len() as u64,
+            directories,
+            bytes: files.iter().map(Digest::size_bytes).sum(),
+        };
         let salt = salt(&words.salt, &mut self.beside);
         let command = proto::Command {
             arguments: words.arguments,
@@ -264,6 +275,11 @@ impl<'a> ActionBuilder<'a> {
             executed_digest,
             sources: self.sources,
             elsewhere: self.elsewhere,
+            volume: Volume {
+                inputs,
+                command: Some(known.to_string()),
+                ..Volume::default()
+            },
         })
     }
 }

@@ -183,6 +183,7 @@ impl Question {
             executed_digest,
             sources,
             elsewhere,
+            volume,
         } = builder.build(
             self.words
                 .with(OBSERVED_MARK, &wanted.settings.salt, &facts(sights), names),
@@ -196,6 +197,7 @@ impl Question {
             executed_digest,
             sources,
             elsewhere,
+            volume,
             is_probe: false,
             keeps_failures: false,
             is_link: false,
@@ -276,6 +278,7 @@ impl Question {
             executed_digest: built.executed_digest,
             sources: built.sources,
             elsewhere: built.elsewhere,
+            volume: built.volume,
             is_probe: false,
             keeps_failures: false,
             is_link: false,

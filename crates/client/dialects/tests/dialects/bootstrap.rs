@@ -30,7 +30,7 @@ const LOGS: &str = "DIALECTS_TEST_LOGS";
 
 /// Prints its words and the variable `MARK`, and ends with 5 when the first is `fail`.
 struct Words {
-    ledger: Ledger,
+    ledger: Arc<Ledger>,
     is_down: Notify,
 }
 
@@ -87,7 +87,7 @@ async fn a_reproxy() {
     let logs = env::var(LOGS).unwrap();
     let log = LogFile::create(logs.as_ref(), Format::ReducedText, SystemTime::now()).unwrap();
     let daemon = Arc::new(Words {
-        ledger: Ledger::new(Some(log), 0, BTreeMap::new()),
+        ledger: Arc::new(Ledger::new(Some(log), 0, BTreeMap::new())),
         is_down: Notify::new(),
     });
     let stop = daemon.clone();

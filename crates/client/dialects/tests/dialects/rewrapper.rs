@@ -123,6 +123,7 @@ fn what_runs_here_runs_behind_the_local_wrapper() {
             program: "/bin/sh".into(),
             through: Vec::new(),
             more: vec!["one more".into()],
+            apart: false,
         },
         Answer::Alive,
     ]);
@@ -149,6 +150,42 @@ fn what_runs_here_runs_behind_the_local_wrapper() {
         (*end, output.as_deref()),
         (End::Exited(4), Some(&b"typed one more\n"[..]))
     );
+}
+
+#[test]
+fn what_the_daemon_says_of_a_run_counts() {
+    let place = Place::new();
+    let daemon = place.reproxy(vec![
+        Answer::Waiting,
+        Answer::TakeBack,
+        Answer::Run {
+            program: "/bin/sh".into(),
+            through: Vec::new(),
+            more: Vec::new(),
+            apart: true,
+        },
+        Answer::Alive,
+        Answer::ErrorOutput(b"too late".to_vec()),
+        Answer::Ended(End::Exited(142)),
+    ]);
+    // The fourth field is the parent, the fifth the group.
+    let words = [
+        "--",
+        "sh",
+        "-c",
+        "cut -d' ' -f4,5 /proc/self/stat; echo $$; kill $$",
+    ];
+    let mut rewrapper = place.command("rewrapper");
+    let output = rewrapper.arg(place.address()).args(words).output().unwrap();
+    assert_eq!(
+        (output.status.code(), text(&output.stderr)),
+        (Some(142), "too late".to_owned())
+    );
+    let printed = text(&output.stdout);
+    let numbers: Vec<_> = printed.split_whitespace().collect();
+    assert_eq!(numbers[1], numbers[2], "it leads its group: {printed}");
+    let reports = daemon.join().unwrap().reports;
+    assert_eq!(reports[0], Report::TakenBack);
 }
 
 #[test]

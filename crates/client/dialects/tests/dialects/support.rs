@@ -94,9 +94,10 @@ fn converse(mut stream: UnixStream, answers: Vec<Answer>) -> Seen {
         // What the other side says now, until it has said all of it.
         let is_heard = |report: &Report| match &answer {
             Answer::SendInput => *report == Report::Input(Vec::new()),
+            Answer::TakeBack => *report == Report::TakenBack,
             _ => matches!(report, Report::Ran { .. }),
         };
-        let mut is_over = !matches!(answer, Answer::SendInput | Answer::Run { .. });
+        let mut is_over = !matches!(answer, Answer::SendInput | Answer::TakeBack | Answer::Run { .. });
         while !is_over {
             let report = read_frame(&mut stream).unwrap().unwrap();
             is_over = is_heard(&report);

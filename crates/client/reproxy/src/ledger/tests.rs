@@ -15,7 +15,7 @@ fn commands_are_counted_kept_and_written() {
     let directory = tempfile::tempdir().unwrap();
     let log = LogFile::create(directory.path(), Format::Text, SystemTime::now()).unwrap();
     let flags = BTreeMap::from([("service".to_owned(), "s:1".to_owned())]);
-    let ledger = Ledger::new(Some(log), 2, flags);
+    let ledger = Arc::new(Ledger::new(Some(log), 2, flags));
     {
         let _one = ledger.begin();
         let _two = ledger.begin();
@@ -43,6 +43,8 @@ fn commands_are_counted_kept_and_written() {
 
     let event = TimeInterval::default();
     ledger.add_events(BTreeMap::from([("BootstrapStartup".to_owned(), event)]));
+    // Somebody asks for the sums, and then the daemon ends.
+    ledger.close();
     let stats = ledger.close();
     assert_eq!(stats.num_records, 3);
     let proxy = &stats.proxy_info[0];
@@ -60,7 +62,7 @@ fn commands_are_counted_kept_and_written() {
 
 #[test]
 fn speed_counts_while_something_runs() {
-    let ledger = Ledger::new(None, 0, BTreeMap::new());
+    let ledger = Arc::new(Ledger::new(None, 0, BTreeMap::new()));
     assert_eq!(ledger.summary().qps, 0);
     drop(ledger.begin());
     ledger.enter(record(CompletionStatus::StatusCacheHit));

@@ -40,6 +40,7 @@ const TOLD: &[(&str, Told)] = &[
     ("remote_disabled", Told::Switch("--remote-disabled")),
     ("ip_timeout", Told::Seconds("--input-timeout")),
     ("racing_bias", Told::Value("--racing-bias")),
+    ("local_resource_fraction", Told::Value("--local-fraction")),
 ];
 
 /// Options that are told whatever is said, or by more than one flag.
@@ -195,6 +196,10 @@ mod tests {
         check("-remote_disabled", "--idle 21600s --remote-disabled");
         check("-remote_disabled=false", "--idle 21600s");
         check("-log_keep_duration=1h30m", "--idle 21600s --log-keep 5400s");
+        check(
+            "-local_resource_fraction=0.5",
+            "--idle 21600s --local-fraction 0.5",
+        );
         check("-ip_timeout=-1s", "--idle 21600s --input-timeout 0s");
         check(
             "-cache_silo=x -version_cache_silo",

@@ -22,7 +22,7 @@ async fn scripted(mut stream: UnixStream, answers: Vec<Answer>) -> Vec<Report> {
     for answer in answers {
         say(&mut stream, &answer).await.unwrap();
         let wanted = match answer {
-            Answer::SendInput => 1,
+            Answer::SendInput | Answer::TakeBack => 1,
             Answer::Run { .. } | Answer::Rehearse { .. } => 2,
             _ => 0,
         };
@@ -69,6 +69,34 @@ async fn output_is_gathered() {
 }
 
 #[tokio::test]
+async fn what_the_daemon_says_of_a_run_counts() {
+    let request = request(Path::new("/"), &["sh", "-c", "echo out; kill $$"]);
+    let run = Answer::Run {
+        program: "/bin/sh".into(),
+        through: Vec::new(),
+        more: Vec::new(),
+        apart: true,
+    };
+    let answers = vec![
+        Answer::Waiting,
+        Answer::TakeBack,
+        run,
+        Answer::Alive,
+        Answer::ErrorOutput(b"too late\n".to_vec()),
+        Answer::Ended(End::Exited(142)),
+    ];
+    let (relayed, reports) = with(&request, &[], answers).await;
+    assert_eq!(reports[0], Report::TakenBack);
+    let expected = Relayed {
+        end: End::Exited(142),
+        output: b"out\n".to_vec(),
+        error_output: b"too late\n".to_vec(),
+        ran_here: true,
+    };
+    assert_eq!(relayed.unwrap(), expected);
+}
+
+#[tokio::test]
 async fn what_runs_here_has_the_request_s_surroundings() {
     let directory = tempfile::tempdir().unwrap();
     let place = std::fs::canonicalize(directory.path()).unwrap();
@@ -83,6 +111,7 @@ async fn what_runs_here_has_the_request_s_surroundings() {
                 program: program.clone(),
                 through: Vec::new(),
                 more: Vec::new(),
+                apart: false,
             },
             Answer::Alive,
         ],
@@ -148,6 +177,7 @@ async fn a_local_wrapper_comes_first_and_what_the_daemon_adds_last() {
         program: program.clone(),
         through: through.iter().map(OsString::from).collect(),
         more: more.clone(),
+        apart: false,
     };
     let (relayed, _) = with(&request, &wrapper, vec![run(&[]), Answer::Alive]).await;
     assert_eq!(relayed.unwrap().output, b"yes one more\n");
@@ -198,7 +228,7 @@ async fn a_caller_that_goes_takes_everything_along() {
     };
     let child = tokio::select! {
         relayed = relay(ours, &request, &[]) => panic!("{relayed:?}"),
-        reports = async { scripted(theirs, vec![Answer::Run { program, through: Vec::new(), more: Vec::new() }]).await } => panic!("{reports:?}"),
+        reports = async { scripted(theirs, vec![Answer::Run { program, through: Vec::new(), more: Vec::new(), apart: false }]).await } => panic!("{reports:?}"),
         child = child => child,
     };
     let is_alive = || {

@@ -6,10 +6,10 @@ pub struct Waiting {
     /// For people: what has to happen first.
     #[prost(string, tag = "1")]
     pub reason: ::prost::alloc::string::String,
-    /// Actions for the same platform and of the same size that come before this one.
+    /// Actions that come before this one: those that want the same workers, of whatever platform and size.
     #[prost(uint32, tag = "2")]
     pub ahead: u32,
-    /// There are more before it than `ahead`: only so many are counted.
+    /// There are more before it than `ahead`: only so many are counted, and none that could use only some of its workers.
     #[prost(bool, tag = "3")]
     pub more_ahead: bool,
     /// Which try it waits for, from 1.
@@ -840,7 +840,8 @@ pub struct StoreUsage {
     /// Writes refused because everything was promised.
     #[prost(uint64, tag = "10")]
     pub refused: u64,
-    /// Age of the oldest segment: for how long what nobody asks for is kept at present.
+    /// For how long what nobody asks for is kept at present: since when the segment that makes room next is there, or was
+    /// last counted as young because somebody had asked for what is in it.
     #[prost(message, optional, tag = "11")]
     pub retention: ::core::option::Option<::prost_types::Duration>,
     /// Bytes of the segment that makes room next, and its age.

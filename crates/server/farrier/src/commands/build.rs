@@ -18,10 +18,12 @@ mod stats;
 mod summary;
 mod token;
 mod tools;
+mod trace;
 mod why;
 
 pub(crate) use daemon::{DaemonCommand, daemon};
 pub(crate) use report::{ReportOptions, StepsOptions, status, steps};
 pub(crate) use run::{RunOptions, run};
 pub(crate) use stats::stats;
+pub(crate) use trace::{TraceOptions, trace};
 pub(crate) use why::{WhyOptions, why};

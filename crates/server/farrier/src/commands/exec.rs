@@ -186,7 +186,8 @@ async fn journey(options: &ExecOptions, operation: &OperationSlot) -> Result<Exi
         let is_said = String::from_utf8_lossy(&action_result.stderr_raw)
             .trim_end()
             .ends_with(&response.message);
-        if !is_said {
+        // A time-out's is said below.
+        if !is_said && end == result::End::Exited {
             progress.say(&response.message);
         }
         if end == result::End::Exited {

@@ -8,6 +8,7 @@ use worker_api::v1::ObservedInputs;
 
 use super::super::worker;
 use crate::attempt::{Fetched, remote};
+use crate::course::Phase;
 use crate::daemon::{Asked, Daemon};
 use crate::limits::CORRECTIONS_MAX;
 use crate::link::Link;
@@ -33,7 +34,7 @@ pub(super) async fn run(
     link: &mut Link,
 ) -> io::Result<Result<Ran, String>> {
     let service = &daemon.service;
-    let Some(server) = link.meanwhile(service.server(&asked.wanted.build)).await? else {
+    let Some(server) = link.meanwhile(service.server(&asked.wanted.caller())).await? else {
         return Ok(Err("the server is down".to_owned()));
     };
     if service.cannot_observe() {
@@ -41,6 +42,7 @@ pub(super) async fn run(
     }
     let mut prediction = expected.without_absent_files(&here);
     for _ in 0..=CORRECTIONS_MAX {
+        asked.course.enter(Phase::Planning);
         let planned = daemon.executed(asked, question, &prediction);
         let (given, known, plan) = match link.meanwhile(planned).await? {
             Ok(planned) => planned,
@@ -48,7 +50,7 @@ pub(super) async fn run(
         };
         prediction = given;
         let again = !asked.wanted.takes_known();
-        let executed = match worker(daemon, &server, &asked.wanted, &plan, again, link).await? {
+        let executed = match worker(daemon, &server, asked, &plan, again, link).await? {
             Ok(executed) => executed,
             Err(why) => return Ok(Err(why.to_string())),
         };
@@ -56,6 +58,7 @@ pub(super) async fn run(
             fetched,
             is_cached,
             upload: Ok(upload),
+            ..
         } = executed
         else {
             return Ok(Err("what a worker made cannot be kept".to_owned()));

@@ -66,11 +66,11 @@ pub const REPROXY: &[Flag] = &[
     Flag::idle("racing_tmp_dir", Path, "", DEAD),
     Flag::idle("use_unified_cas_ops", Bool, "false", DEAD),
     Flag::idle("shadow_header_detection", Bool, "false", DEAD),
-    Flag::idle(
+    Flag::new(
         "local_resource_fraction",
         Float,
         "1.0",
-        "how much runs here is the build's own choice, by its -j",
+        "how much of the processors commands take that run here instead of elsewhere",
     ),
     Flag::new(
         "cache_silo",

@@ -139,6 +139,7 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
     let token = options.token.source(&endpoint)?;
     let has_token = token.is_some();
     let reproxy = options.reproxy.open()?;
+    let ledger = reproxy.as_ref().map(Reproxy::ledger);
     let cache_dir = options
         .cache_dir
         .as_deref()
@@ -191,6 +192,10 @@ async fn start(options: StartOptions, state: State) -> Result<ExitCode> {
         _signal = signals.next() => {}
     }
     tasks.shut_down(GOODBYE).await;
+    // Whoever asks for the end by an RPC is told what is in the books; here they are closed for everybody else.
+    if let Some(ledger) = ledger {
+        ledger.close();
+    }
     // It lets running actions finish, which takes a while and blocks.
     let ended = tokio::task::spawn_blocking(move || drop(own_server));
     ended.await.context("ending the server")?;

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::ask::ask;
 use super::state::State;
+use super::trace::{chosen, events};
 use crate::commands::output::print;
 
 #[derive(Args, Debug)]
@@ -19,7 +20,7 @@ pub(crate) struct ReportOptions {
 
 #[derive(Args, Debug)]
 pub(crate) struct StepsOptions {
-    /// As a trace that Chrome's and Perfetto's viewers show.
+    /// As a trace that Chrome's and Perfetto's viewers show; the same as `farrier trace`.
     #[arg(long)]
     trace: bool,
     /// As JSON, for programs.
@@ -37,32 +38,59 @@ pub(crate) fn status(options: &ReportOptions) -> Result<ExitCode> {
         print(&format!("{status}\n"))?;
         return Ok(ExitCode::SUCCESS);
     }
+    print(&table(&status))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The daemon, its server, and what is under way, a line for each command.
+fn table(status: &Value) -> String {
     let server = match (status["is_up"].as_bool(), status["last_failure"].as_str()) {
         (Some(true), _) => "up".to_owned(),
         (_, Some(failure)) => format!("down: {failure}"),
         (_, None) => "down".to_owned(),
     };
-    print(&format!(
-        "daemon      process {}, version {}\nserver      {} ({server})\nunder way   {}\nfiles       {} known\n",
-        status["process"],
-        text(&status["version"]),
-        text(&status["endpoint"]),
-        status["under_way"],
-        status["files_known"],
-    ))?;
-    Ok(ExitCode::SUCCESS)
+    let mut lines = vec![
+        format!(
+            "daemon      process {}, version {}",
+            status["process"],
+            text(&status["version"])
+        ),
+        format!("server      {} ({server})", text(&status["endpoint"])),
+    ];
+    let workers = status["workers_failure"].as_str();
+    lines.extend(workers.map(|failure| format!("workers     not asked: {failure}")));
+    lines.push(format!("files       {} known", status["files_known"]));
+    lines.push(format!("under way   {}", status["under_way"]));
+    let running = status["running"].as_array().map_or(&[][..], Vec::as_slice);
+    lines.extend(running.iter().map(running_line));
+    let told = running.len() as u64;
+    let more = status["under_way"]
+        .as_u64()
+        .unwrap_or_default()
+        .saturating_sub(told);
+    if more > 0 && told > 0 {
+        lines.push(format!("and {more} more, which have begun later"));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// How long, where, what it waits for, and what it is.
+fn running_line(command: &Value) -> String {
+    let seconds = command["took_ms"].as_u64().unwrap_or_default() as f64 / 1e3;
+    format!(
+        "{seconds:>9.1} s   {:<6}  {:<9}  {}",
+        text(&command["where"]),
+        text(&command["phase"]),
+        text(&command["name"])
+    )
 }
 
 /// Runs `farrier steps`: those of the last build, in the order of their ends.
 pub(crate) fn steps(options: &StepsOptions) -> Result<ExitCode> {
     let steps = asked("steps", None)?;
-    let wanted = |step: &&Value| match &options.text {
-        Some(part) => text(&step["name"]).contains(part.as_str()),
-        None => true,
-    };
-    let steps: Vec<_> = steps.as_array().into_iter().flatten().filter(wanted).collect();
+    let steps = chosen(&steps, options.text.as_deref());
     let shown = match (options.trace, options.json) {
-        (true, _) => format!("{}\n", trace(&steps)),
+        (true, _) => format!("{}\n", events(&steps)),
         (_, true) => format!("{}\n", json!(steps)),
         _ => steps.iter().map(|step| line(step)).collect(),
     };
@@ -100,51 +128,44 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
-/// The format of Chrome's `about:tracing`: complete events, on as many rows as there were at once.
-fn trace(steps: &[&Value]) -> Value {
-    let time = |step: &Value, name: &str| step[name].as_u64().unwrap_or_default();
-    let mut steps = steps.to_vec();
-    steps.sort_by_key(|step| time(step, "begun_us"));
-    let mut rows: Vec<u64> = Vec::new();
-    let events = steps.iter().map(|step| {
-        let (begun, took) = (time(step, "begun_us"), time(step, "took_us"));
-        let free = rows.iter().position(|until| *until <= begun);
-        let row = free.unwrap_or_else(|| {
-            rows.push(0);
-            rows.len() - 1
-        });
-        rows[row] = begun + took;
-        json!({
-            "name": step["name"], "cat": step["how"], "ph": "X", "ts": begun, "dur": took, "pid": 1, "tid": row,
-            "args": { "why": step["why"], "fallback": step["fallback"], "action": step["action"] },
-        })
-    });
-    let events: Vec<_> = events.collect();
-    json!({ "traceEvents": events })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn steps_that_overlap_are_on_different_rows() {
-        let step =
-            |begun: u64, took: u64| json!({ "name": "x", "how": "hit", "begun_us": begun, "took_us": took });
-        let steps = [step(0, 10), step(5, 10), step(10, 1)];
-        let trace = trace(&steps.iter().collect::<Vec<_>>());
-        let rows: Vec<_> = trace["traceEvents"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|event| &event["tid"])
-            .collect();
-        assert_eq!(rows, [0, 1, 0]);
-    }
-
-    #[test]
     fn a_step_is_a_line() {
         let step = json!({ "name": "a.o", "how": "real tool", "why": "kind: Link", "took_us": 1500 });
         assert_eq!(line(&step), "      1.5 ms  real tool        a.o  (kind: Link)\n");
+    }
+
+    #[test]
+    fn what_is_under_way_is_told_line_by_line() {
+        let command = |name: &str, place: &str, phase: &str, took_ms: u64| json!({ "name": name, "where": place, "phase": phase, "took_ms": took_ms });
+        let mut status = json!({
+            "process": 7, "version": "1.0", "endpoint": "http://s:1", "is_up": true, "last_failure": "long ago",
+            "workers_failure": null, "files_known": 3, "under_way": 4,
+            "running": [command("a.o", "remote", "worker", 12_345), command("gcc -c b.c", "local", "planning", 1)],
+        });
+        assert_eq!(
+            table(&status),
+            "daemon      process 7, version 1.0\n\
+             server      http://s:1 (up)\n\
+             files       3 known\n\
+             under way   4\n     \
+             12.3 s   remote  worker     a.o\n      \
+             0.0 s   local   planning   gcc -c b.c\n\
+             and 2 more, which have begun later\n"
+        );
+        status["is_up"] = false.into();
+        status["workers_failure"] = "none is there".into();
+        status["running"] = json!([]);
+        assert_eq!(
+            table(&status),
+            "daemon      process 7, version 1.0\n\
+             server      http://s:1 (down: long ago)\n\
+             workers     not asked: none is there\n\
+             files       3 known\n\
+             under way   4\n"
+        );
     }
 }

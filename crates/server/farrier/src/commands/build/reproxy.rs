@@ -1,5 +1,7 @@
 //! The daemon in reproxy's place: reclient's services over it, and reclient's log of every command.
 
+mod known;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 use async_trait::async_trait;
 use clap::Args;
-use daemon::{Daemon, Finished, NotExecuted, Rules, Witness};
+use daemon::{Daemon, Finished, NotExecuted, Phase, Rules, Witness};
 use reclient::address::Address;
 use reclient::log_file::{Format, LogFile, remove_older};
 use reclient_api::log::verification::Mismatch;
@@ -60,6 +62,18 @@ pub(super) struct ReproxyOptions {
     /// 10, 0.75 if nobody says. Where this machine is usually sooner, or nobody knows yet, it runs here at once.
     #[arg(long, value_name = "NUMBER", value_parser = racing_bias)]
     racing_bias: Option<f64>,
+    /// How much of this machine's processors commands may take that run here though they were to be done elsewhere, 0 to 100: 0.5
+    /// has half as many of them at once as there are processors, and there is always one [default: 1]. Commands that are to be
+    /// done here are as many as the build wants.
+    #[arg(long, value_name = "NUMBER", value_parser = local_fraction)]
+    local_fraction: Option<f64>,
+}
+
+fn local_fraction(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(fraction) if (0.0..=100.0).contains(&fraction) => Ok(fraction),
+        _ => Err(format!("`{text}` is no number from 0 to 100")),
+    }
 }
 
 fn racing_bias(text: &str) -> Result<f64, String> {
@@ -88,6 +102,7 @@ impl ReproxyOptions {
             is_remote_disabled: self.remote_disabled,
             input_timeout: (!self.input_timeout.is_zero()).then_some(self.input_timeout),
             racing_bias: self.racing_bias,
+            local_fraction: self.local_fraction,
             writes_action_logs: self.has_books(),
         }
     }
@@ -125,16 +140,38 @@ impl ReproxyOptions {
     }
 }
 
+/// Enters every command.
+struct Bookkeeper {
+    ledger: Arc<Ledger>,
+    auxiliary: Option<Arc<Auxiliary>>,
+}
+
+impl Witness for Bookkeeper {
+    fn begins(&self) -> Box<dyn Send> {
+        Box::new(self.ledger.begin())
+    }
+
+    /// What became the real tool ends where nobody sees it.
+    fn finished(&self, finished: &Finished) {
+        if let Some(done) = done(finished, self.auxiliary.as_deref()) {
+            write_log_of(finished, &done.record);
+            self.ledger.enter(done.record);
+        }
+    }
+}
+
 impl Reproxy {
-    /// Enters every command whose end is known. What became the real tool ends where nobody sees it.
-    pub(super) fn witness(&self) -> Witness {
-        let (ledger, auxiliary) = (self.ledger.clone(), self.auxiliary.clone());
-        Arc::new(move |finished| {
-            if let Some(done) = done(finished, auxiliary.as_deref()) {
-                write_log_of(finished, &done.record);
-                ledger.enter(done.record);
-            }
+    /// Who enters every command.
+    pub(super) fn witness(&self) -> Arc<dyn Witness> {
+        Arc::new(Bookkeeper {
+            ledger: self.ledger.clone(),
+            auxiliary: self.auxiliary.clone(),
         })
+    }
+
+    /// The books, to be closed when the daemon ends, however it does.
+    pub(super) fn ledger(&self) -> Arc<Ledger> {
+        self.ledger.clone()
     }
 
     /// Serves reclient's services, as a task that ends with the others.
@@ -165,7 +202,6 @@ struct InReproxysPlace {
 #[async_trait]
 impl Sessions for InReproxysPlace {
     async fn serve(&self, stream: UnixStream) -> Option<Done> {
-        let _running = self.ledger.begin();
         match self.daemon.converse(stream).await {
             Ok(finished) => done(&finished?, self.auxiliary.as_deref()),
             Err(error) => {
@@ -225,8 +261,11 @@ fn log_record(finished: &Finished, ending: &Ending, auxiliary: Option<&Auxiliary
         cache_hit: finished.is_cache_hit,
         action_digest: finished.action.clone().unwrap_or_default(),
         auxiliary_metadata: auxiliary.map_or_else(BTreeMap::new, |known| known.entries(&finished.added)),
-        ..RemoteMetadata::default()
+        event_times: known::times_elsewhere(finished.begun, &finished.spans),
+        ..known::sizes(&finished.volume)
     });
+    // What took too long may have run here all the same.
+    let ran_here = finished.spans.iter().any(|span| span.phase == Phase::Here);
     record(Facts {
         request: &finished.request,
         // They were read before the command was done.
@@ -237,7 +276,8 @@ fn log_record(finished: &Finished, ending: &Ending, auxiliary: Option<&Auxiliary
         ended: finished.ended,
         remote,
         local: LocalMetadata {
-            executed_locally: !was_asked && finished.not_executed.is_none(),
+            executed_locally: !was_asked && (finished.not_executed.is_none() || ran_here),
+            event_times: known::times_here(finished.begun, &finished.spans),
             valid_cache_hit: finished.is_cache_hit,
             verification: finished
                 .different
@@ -273,11 +313,83 @@ fn parse_format(name: &str) -> Result<Format, String> {
 
 #[cfg(test)]
 mod tests {
+    use daemon::{Span, Volume};
     use prost::Message as _;
     use prost_types::field_descriptor_proto::{Label, Type};
     use prost_types::{Any, DescriptorProto, FieldDescriptorProto, FileDescriptorProto, FileDescriptorSet};
 
     use super::*;
+
+    fn by_a_worker() -> Finished {
+        Finished {
+            execution_id: "id".to_owned(),
+            request: Arc::new(daemon_api::Request {
+                arguments: vec!["gcc".into()],
+                directory: "/p".into(),
+                environment: Vec::new(),
+                settings: Vec::new(),
+                is_terminal: false,
+            }),
+            exit_code: Some(0),
+            is_cache_hit: false,
+            ran_remotely: true,
+            fallback: None,
+            not_executed: None,
+            added: Vec::new(),
+            volume: Volume {
+                uploaded_bytes: 1500,
+                ..Volume::default()
+            },
+            spans: Vec::new(),
+            different: None,
+            begun: SystemTime::UNIX_EPOCH,
+            ended: SystemTime::UNIX_EPOCH,
+            action: None,
+        }
+    }
+
+    #[test]
+    fn the_books_know_what_runs_and_how_much_it_was() -> Result<()> {
+        let reproxy = Reproxy {
+            ledger: Arc::new(Ledger::new(None, 0, BTreeMap::new())),
+            address: None,
+            auxiliary: None,
+        };
+        let (witness, ledger) = (reproxy.witness(), reproxy.ledger());
+        let running = witness.begins();
+        assert_eq!(ledger.summary().running_actions, 1);
+        witness.finished(&by_a_worker());
+        drop(running);
+        let summary = ledger.summary();
+        assert_eq!(summary.running_actions, 0);
+        assert_eq!(summary.completed_action_stats["STATUS_REMOTE_EXECUTION"], 1);
+        let line = reclient::stats::stats_line(&ledger.close());
+        assert_eq!(line, "RBE Stats: down 0 B, up 1.50 KB, 1 remote execution");
+        Ok(())
+    }
+
+    #[test]
+    fn what_was_ended_here_because_it_took_too_long_is_a_time_out_of_this_machine() -> Result<()> {
+        let here = Span {
+            phase: Phase::Here,
+            begun: Duration::ZERO,
+            took: Duration::from_secs(1),
+        };
+        let finished = Finished {
+            ran_remotely: false,
+            exit_code: Some(142),
+            not_executed: Some(NotExecuted::ExecTimeout),
+            spans: vec![here],
+            ..by_a_worker()
+        };
+        let record = done(&finished, None).context("it has ended")?.record;
+        assert_eq!(record.completion_status().as_str_name(), "STATUS_TIMEOUT");
+        let local = record.local_metadata.context("it ran here")?;
+        assert!(local.executed_locally && record.remote_metadata.is_none());
+        assert!(local.event_times.contains_key("LocalCommandExecution"));
+        assert_eq!(record.result.context("it has ended")?.exit_code, 142);
+        Ok(())
+    }
 
     #[test]
     fn what_servers_add_and_what_differs_is_in_the_record() -> Result<()> {
@@ -304,27 +416,12 @@ mod tests {
         std::fs::write(&path, FileDescriptorSet { file: vec![file] }.encode_to_vec())?;
         let known = Auxiliary::read(&path)?;
         let finished = Finished {
-            execution_id: "id".to_owned(),
-            request: Arc::new(daemon_api::Request {
-                arguments: vec!["gcc".into()],
-                directory: "/p".into(),
-                environment: Vec::new(),
-                settings: Vec::new(),
-                is_terminal: false,
-            }),
-            exit_code: Some(0),
-            is_cache_hit: false,
-            ran_remotely: true,
-            fallback: None,
-            not_executed: None,
             added: vec![Any {
                 type_url: "type.googleapis.com/w".to_owned(),
                 value: b"\x0a\x03big".to_vec(),
             }],
             different: Some(vec!["a.o".to_owned()]),
-            begun: SystemTime::UNIX_EPOCH,
-            ended: SystemTime::UNIX_EPOCH,
-            action: None,
+            ..by_a_worker()
         };
         let added = |known: Option<&Auxiliary>| {
             let record = done(&finished, known).context("it has ended")?.record;

@@ -9,6 +9,19 @@ use serde_json::Value;
 /// Reasons that are told, the most frequent first.
 const REASONS_TOLD_MAX: usize = 6;
 
+/// What is told of where the time went: words, and the daemon's names for what is in it.
+const SPENT: [(&str, &[&str]); 7] = [
+    ("planning", &["planning"]),
+    ("looking results up", &["look-up"]),
+    ("at workers", &["worker"]),
+    ("in the server's queue", &["queue"]),
+    ("in transfers", &["upload", "download"]),
+    ("waiting for a place here", &["slot"]),
+    ("here", &["here", "keeping", "writing"]),
+];
+/// What is less is not worth a word.
+const SPENT_SECONDS_MIN: f64 = 0.05;
+
 /// For the end of a build.
 pub(super) fn lines(counts: &Value, took: Duration) -> String {
     let count = |name: &str| counts[name].as_u64().unwrap_or_default();
@@ -35,6 +48,15 @@ pub(super) fn lines(counts: &Value, took: Duration) -> String {
     if spared >= 0.1 {
         let _ = writeln!(text, "farrier: what came from the cache had taken {spared:.1} s");
     }
+    if let Some(spent) = spent(&counts["phases_ms"]) {
+        let _ = writeln!(text, "farrier: steps took {spent}");
+    }
+    if let Some((scans, why)) = unsure(&counts["unsure"]) {
+        let _ = writeln!(
+            text,
+            "farrier: {scans} scans were unsure, and the compiler was asked: {why}"
+        );
+    }
     for (what, reasons) in [
         ("not kept", &counts["reasons"]),
         ("not by a worker", &counts["fallbacks"]),
@@ -56,6 +78,14 @@ pub(super) fn lines(counts: &Value, took: Duration) -> String {
     }
     if let Some(failure) = counts["server_failure"].as_str() {
         let _ = writeln!(text, "farrier: the server is down: {failure}");
+    }
+    for (what, failure) in [
+        ("workers are not asked", &counts["workers_failure"]),
+        ("the server keeps no results", &counts["keeping_failure"]),
+    ] {
+        if let Some(failure) = failure.as_str() {
+            let _ = writeln!(text, "farrier: {what}: {failure}");
+        }
     }
     let left = count("uploads_left");
     if left > 0 {
@@ -87,6 +117,23 @@ fn dated(steps: &Value) -> Option<String> {
         names.join(", "),
         variables.join(", ")
     ))
+}
+
+/// Where the time of all steps went, one beside the other: what came to little is left out.
+fn spent(phases: &Value) -> Option<String> {
+    let told = SPENT.iter().filter_map(|(what, names)| {
+        let seconds = names.iter().filter_map(|name| phases[name].as_f64()).sum::<f64>() / 1e3;
+        (seconds >= SPENT_SECONDS_MIN).then(|| format!("{seconds:.1} s {what}"))
+    });
+    let told: Vec<_> = told.collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
+/// How many scans were unsure, and why.
+fn unsure(reasons: &Value) -> Option<(u64, String)> {
+    let counts = reasons.as_object()?.values();
+    let count = counts.filter_map(Value::as_u64).sum();
+    Some((count, told(reasons)?))
 }
 
 /// `None` if there is nothing to tell.
@@ -134,6 +181,21 @@ mod tests {
             json!({ "hits": 1, "spared_ms": 2345.6 }),
             "farrier: 1 steps in 1.2 s: 1 from the cache (100 %), 0 by workers, 0 here\n\
              farrier: what came from the cache had taken 2.3 s\n",
+        );
+        check(
+            json!({ "local": 1, "phases_ms": {
+                "planning": 120.0, "look-up": 49.0, "worker": 3400.0, "upload": 40.0, "download": 60.0, "here": 900.0,
+                "keeping": 60.0, "writing": 10.0, "slot": 0.0,
+            }, "unsure": { "a macro": 2, "an include": 1 } }),
+            "farrier: 1 steps in 1.2 s: 0 from the cache (0 %), 0 by workers, 1 here\n\
+             farrier: steps took 0.1 s planning, 3.4 s at workers, 0.1 s in transfers, 1.0 s here\n\
+             farrier: 3 scans were unsure, and the compiler was asked: 2 (a macro), 1 (an include)\n",
+        );
+        check(
+            json!({ "workers_failure": "none", "keeping_failure": "read only" }),
+            "farrier: 0 steps in 1.2 s: 0 from the cache, 0 by workers, 0 here\n\
+             farrier: workers are not asked: none\n\
+             farrier: the server keeps no results: read only\n",
         );
         check(
             json!({ "local": 2, "compared": 2, "different": { "a.o": 1 } }),

@@ -60,7 +60,7 @@ fn usage_lines(usage: &StoreUsage) -> String {
         ),
     };
     let mut text = format!(
-        "{:<8} {} entries, {}{of} in {} segments, the oldest {} old; {} of memory for the index\n",
+        "{:<8} {} entries, {}{of} in {} segments, what goes next is {} old; {} of memory for the index\n",
         usage.name,
         usage.entries,
         ByteSize(usage.bytes),
@@ -233,7 +233,7 @@ mod tests {
         let text = usage_lines(&usage);
         assert!(
             text.starts_with(
-                "blobs    3 entries, 512 MiB of 1 GiB (50 %) in 2 segments, the oldest 3 h old;"
+                "blobs    3 entries, 512 MiB of 1 GiB (50 %) in 2 segments, what goes next is 3 h old;"
             ),
             "{text}"
         );

@@ -88,6 +88,7 @@ fn describe_waiting(waiting: &Waiting) -> String {
     let text = match (ahead, more_ahead) {
         (0, false) => reason.clone(),
         (ahead, false) => format!("{reason}; {ahead} before it"),
+        (0, true) => format!("{reason}; others before it"),
         (ahead, true) => format!("{reason}; more than {ahead} before it"),
     };
     match estimate {
@@ -155,6 +156,10 @@ mod tests {
         assert_eq!(
             described(Some(waiting(100, true))),
             "queued: waits for a worker; more than 100 before it"
+        );
+        assert_eq!(
+            described(Some(waiting(0, true))),
+            "queued: waits for a worker; others before it"
         );
         let soon = Waiting {
             estimate: Some(prost_types::Duration {
