@@ -63,6 +63,7 @@ pub(crate) async fn command(
     let Some(program) = tool::find(&request) else {
         return Ok(None);
     };
+    daemon.slots.asks_anew(link.process());
     let course = Course::begin(first_words(&request));
     let _under_way = daemon.running.begin(&course);
     let _witnessed = daemon.witness.as_ref().map(|witness| witness.begins());
@@ -267,7 +268,15 @@ async fn done(daemon: &Arc<Daemon>, asked: &Asked, plan: &Arc<Plan>, link: &mut 
         let why = "it was only to be named".to_owned();
         return Ok(Outcome::of(How::LocalOnly(why), Some(End::Exited(0))));
     }
-    let Some(server) = link.meanwhile(service.server(&wanted.caller())).await? else {
+    let needs = wanted.strategy == Strategy::Remote;
+    let caller = wanted.caller();
+    let server = async {
+        match needs {
+            true => service.needed_server(&caller).await,
+            false => service.server(&caller).await,
+        }
+    };
+    let Some(server) = link.meanwhile(server).await? else {
         let ended = real::run(daemon, asked, link, &subject.program).await?;
         return Ok(ended.into_outcome(How::Real("the server is down".to_owned())));
     };

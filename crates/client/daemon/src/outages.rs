@@ -32,6 +32,13 @@ pub(crate) fn is_outage(deed: Deed, error: &Error) -> bool {
     }
 }
 
+/// Whether nothing was heard, or only that nobody is there.
+pub(crate) fn is_silence(error: &Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<Elapsed>() || matches!(cause.downcast_ref(), Some(StoreError::Unavailable { .. }))
+    })
+}
+
 /// Whether a store has something against this very blob, and may well take the next one.
 pub(crate) fn is_of_one_blob(error: &Error) -> bool {
     error.chain().any(|cause| {
@@ -48,10 +55,6 @@ fn is_cause(deed: Deed, cause: &(dyn StdError + 'static)) -> bool {
     }
     if let Some(NotDone { code, .. }) = cause.downcast_ref() {
         return is_of_everybody(*code);
-    }
-    if let Some(NotRun { code, .. }) = cause.downcast_ref() {
-        // The others are about this action, or about what one worker made of it.
-        return *code == Code::Unavailable as i32;
     }
     match cause.downcast_ref() {
         Some(StoreError::Unavailable { .. }) => true,
@@ -160,7 +163,8 @@ mod tests {
             (Deed::Execute, not_done(Code::InvalidArgument), false),
             (Deed::Execute, not_done(Code::FailedPrecondition), false),
             (Deed::Execute, not_done(Code::NotFound), false),
-            (Deed::Execute, not_run(Code::Unavailable), true),
+            // One that kills its workers, or wants what none of them has.
+            (Deed::Execute, not_run(Code::Unavailable), false),
             (Deed::Execute, not_run(Code::Internal), false),
             (Deed::Execute, not_run(Code::ResourceExhausted), false),
             (Deed::Execute, anyhow!("an output is missing"), false),

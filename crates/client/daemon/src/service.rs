@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow};
 use blob::{Digest, DigestFunction, InstanceName};
 use cas_remote::{RemoteChannel, RemoteOptions, RemoteTls};
 use parking_lot::Mutex;
@@ -112,19 +112,43 @@ impl Service {
             return None;
         }
         let patience = self.patience_of(&caller.build)?;
+        self.server_within(caller, patience).await
+    }
+
+    /// The same for what nobody else can do, however long the build has waited already.
+    pub(crate) async fn needed_server(self: &Arc<Self>, caller: &Caller) -> Option<Server> {
+        if !self.is_up() {
+            return None;
+        }
+        self.server_within(caller, CONNECT_WITHIN).await
+    }
+
+    async fn server_within(self: &Arc<Self>, caller: &Caller, patience: Duration) -> Option<Server> {
         if let Some(server) = self.known(caller) {
             return Some(server);
         }
-        let token = match self.token.get().await {
+        let token = tokio::select! {
+            biased;
+            token = self.token.get() => token,
+            () = self.down() => return None,
+        };
+        let token = match token {
             Ok(token) => token,
             // It is not the server that is waited for.
             Err(error) => return self.noted(Deed::Connect, Err(error)).ok(),
         };
         let (begun, within) = (Instant::now(), CONNECT_WITHIN.min(patience));
-        let connected = timeout(within, self.connect(caller, token)).await;
-        let connected = connected.unwrap_or_else(|_elapsed| bail!("no connection within {within:?}"));
+        let connected = match timeout(within, self.connect(caller, token)).await {
+            Ok(connected) => connected,
+            // It was this build that had no time left.
+            Err(_elapsed) if within < CONNECT_WITHIN => {
+                self.lose(&caller.build, begun.elapsed());
+                return None;
+            }
+            Err(_elapsed) => Err(anyhow!("no connection within {within:?}")),
+        };
         let server = self
-            .noted_since(Deed::Connect, connected, &caller.build, begun)
+            .noted_since(Deed::Connect, connected, &caller.build, begun.elapsed())
             .ok()?;
         let mut servers = self.servers.lock();
         if servers.len() >= BUILDS_MAX {
@@ -145,14 +169,14 @@ impl Service {
         let build = &server.request_metadata.tool_invocation_id;
         let left = self.patience_of(build)?;
         let begun = Instant::now();
+        let (Within::All(limit) | Within::Still(limit)) = within;
+        let (is_cut, limit) = (left < limit, limit.min(left));
         let limited = async {
             match within {
-                Within::All(limit) => {
-                    let limit = limit.min(left);
-                    let answered = timeout(limit, asking).await;
-                    answered.with_context(|| format!("no answer within {limit:?}"))?
-                }
-                Within::Still(limit) => self.moves.down.while_moving(limit.min(left), asking).await?,
+                Within::All(_) => timeout(limit, asking)
+                    .await
+                    .with_context(|| format!("no answer within {limit:?}")),
+                Within::Still(_) => Ok(self.moves.down.while_moving(limit, asking).await?),
             }
         };
         let answered = tokio::select! {
@@ -160,7 +184,19 @@ impl Service {
             answered = limited => answered,
             () = self.down() => return None,
         };
-        let answered = self.noted_since(deed, answered, build, begun);
+        // What moved meanwhile was not waited for in vain.
+        let waited = match within {
+            Within::All(_) => begun.elapsed(),
+            Within::Still(_) => self.moves.down.still(begun),
+        };
+        let answered = match answered {
+            // Another build would have waited for longer: this says nothing of the server.
+            Err(error) if is_cut => {
+                self.lose(build, waited);
+                Err(error)
+            }
+            answered => self.noted_since(deed, answered.and_then(|answered| answered), build, waited),
+        };
         answered
             .inspect_err(|error| {
                 tracing::debug!(?deed, error = format!("{error:#}"), "nothing comes of a question")
@@ -180,10 +216,10 @@ impl Service {
         deed: Deed,
         outcome: Result<T>,
         build: &str,
-        begun: Instant,
+        waited: Duration,
     ) -> Result<T> {
         if self.goes_down(deed, &outcome) {
-            self.lose(build, begun.elapsed());
+            self.lose(build, waited);
         }
         outcome
     }

@@ -95,6 +95,13 @@ impl Slots {
         }
     }
 
+    /// A process asks anew: what it had a place for is over, though it lives on, as the shell of a recipe does. Whatever it
+    /// waits for now, it holds up nobody.
+    pub(crate) fn asks_anew(&self, process: Option<u32>) {
+        let mut state = self.state.lock();
+        state.holders.retain(|holder| Some(*holder) != process);
+    }
+
     fn without(self: &Arc<Self>) -> Slot {
         Slot {
             slots: self.clone(),
@@ -105,7 +112,12 @@ impl Slots {
 }
 
 impl Slot {
-    /// Keeps it until the wrapper's process has gone, which is about to become the command.
+    fn is_held(&self) -> bool {
+        let Some(holder) = self.holder else { return true };
+        self.slots.state.lock().holders.contains(&holder)
+    }
+
+    /// Keeps it until the wrapper's process has gone, which is about to become the command, or asks for another one.
     pub(crate) fn until_gone(self, process: Option<u32>) {
         let Some(process) = process.and_then(handle) else {
             return;
@@ -113,8 +125,8 @@ impl Slot {
         let tasks = self.slots.tasks.clone();
         let stopping = tasks.stopping();
         tasks.spawn("a place on this machine", async move {
-            let _slot = self;
-            while is_there(&process) && !stopping.is_cancelled() {
+            let slot = self;
+            while is_there(&process) && slot.is_held() && !stopping.is_cancelled() {
                 sleep(LOOK_EVERY).await;
             }
         });
@@ -218,7 +230,7 @@ mod tests {
         for (holders, process, expected) in [
             (&[][..], 3, false),
             (&[2], 3, true),
-            // A shell that does its recipes by itself has its place as long as it lives.
+            // It is the very one.
             (&[3], 3, true),
             (&[3], 4, false),
             (&[4, 1], 3, true),
@@ -280,7 +292,32 @@ mod tests {
         drop(child.stdin.take());
         drop(slots.slot(None).await);
         child.wait().unwrap();
-        // Of one that has gone already nobody can say when it goes.
+    }
+
+    #[tokio::test]
+    async fn a_process_that_asks_anew_has_given_its_place_back() {
+        let slots = slots(1);
+        let mut shell = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let process = Some(shell.id());
+        // As if this process had not started it: then it would need none.
+        let mut slot = slots.slot(None).await;
+        slot.holder = process;
+        slots.state.lock().holders.extend(process);
+        slot.until_gone(process);
+        assert!(slots.slot(None).now_or_never().is_none());
+        slots.asks_anew(Some(1));
+        assert!(slots.slot(None).now_or_never().is_none(), "somebody else");
+        slots.asks_anew(process);
+        drop(slots.slot(None).await);
+        drop(shell.stdin.take());
+        shell.wait().unwrap();
+    }
+
+    #[tokio::test]
+    async fn of_a_process_that_has_gone_nobody_can_say_when_it_goes() {
+        let slots = slots(1);
+        let mut child = Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
         slots.slot(None).await.until_gone(Some(child.id()));
         drop(slots.slot(None).await);
     }

@@ -2,6 +2,7 @@
 //! of a build.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use action::ActionDigest;
 use blob::{Blob, DigestSet};
@@ -13,7 +14,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use crate::attempt::{Whole, kept};
-use crate::limits::{FLUSH_WITHIN, PUTS_AT_ONCE, STORE_STALLS_FOR, WAITING_BYTES_MAX};
+use crate::limits::{
+    FETCH_BYTES_PER_SECOND_MIN, FLUSH_WITHIN, PUTS_AT_ONCE, STORE_STALLS_FOR, WAITING_BYTES_MAX,
+};
 use crate::local_cache::LocalCache;
 use crate::outages::is_of_one_blob;
 use crate::plan::Plan;
@@ -81,12 +84,12 @@ impl Uploads {
             }
             let Some(server) = server else { return };
             // It takes nothing, as far as anybody knows: one now and then finds out whether it does again.
-            let Ok(turn) = service.turn(Part::Keeping, false) else {
+            let Ok(mut turn) = service.turn(Part::Keeping, false) else {
                 return;
             };
             tokio::select! {
                 stored = upload.within(&service, &server) => match stored {
-                    Ok(()) => turn.did(),
+                    Ok(()) => turn.does(),
                     Err(error) if is_of_one_blob(&error) => {
                         tracing::debug!(error = format!("{error:#}"), "a result is not stored");
                     }
@@ -135,8 +138,12 @@ impl Upload {
 
     /// As long as the server takes something, whoever it is from.
     async fn within(self, service: &Service, server: &Server) -> anyhow::Result<()> {
+        // A blob that is in memory is tried again where it fails on the way, and so shows nothing before it is there.
+        let largest = self.blobs.iter().map(|blob| blob.digest().size_bytes()).max();
+        let of_largest = Duration::from_secs(largest.unwrap_or(0) / FETCH_BYTES_PER_SECOND_MIN);
         let up = &service.moves.up;
-        up.while_moving(STORE_STALLS_FOR, self.run(server)).await?
+        up.while_moving(STORE_STALLS_FOR + of_largest, self.run(server))
+            .await?
     }
 
     /// First what the result refers to, then the result.

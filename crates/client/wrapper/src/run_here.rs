@@ -1,7 +1,7 @@
 //! The real tool as a child: what it prints is shown at once and kept for the cache.
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{self, IsTerminal, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -63,6 +63,10 @@ pub(crate) fn run(
         // The daemon may end it, with all that it starts.
         Stage::Shown { input, apart: true } => {
             command.process_group(0);
+            if io::stdin().is_terminal() {
+                // A group in the background that reads from a terminal is stopped.
+                command.stdin(Stdio::null());
+            }
             spawn(command, input)?
         }
         Stage::Rehearsal => command.stdin(Stdio::null()).process_group(0).spawn()?,

@@ -60,6 +60,11 @@ impl Side {
         Ok(())
     }
 
+    /// Whether it is up, and known to have an older one, or none.
+    fn lacks(&self, action: &ActionDigest) -> bool {
+        self.health.is_up() && self.stale.lock().contains(action)
+    }
+
     fn missed(&self, action: &ActionDigest) {
         let mut stale = self.stale.lock();
         if stale.len() >= STALE_MAX
@@ -91,7 +96,8 @@ impl ActionCache for Mirrored {
             }
             match side.get(action).await {
                 Ok(Some(result)) => {
-                    if is_miss && let Err(error) = other.put(action, result.clone()).await {
+                    let is_wanted = is_miss || other.lacks(action);
+                    if is_wanted && let Err(error) = other.put(action, result.clone()).await {
                         tracing::debug!(%action, %error, "a result could not be copied to its mirror");
                     }
                     return Ok(Some(result));
@@ -232,8 +238,8 @@ mod tests {
                 Some(result(3)),
                 "not asked for it"
             );
-            if down == 0 {
-                let there = sides[0].get(&action(1)).await.unwrap();
+            {
+                let there = sides[down].get(&action(1)).await.unwrap();
                 assert_eq!(there, Some(result(3)), "given to the side that came back");
             }
         }

@@ -42,12 +42,12 @@ impl Sharded {
         &self,
         action: &ActionDigest,
     ) -> Result<(&dyn ActionCache, Vec<&dyn ActionCache>), StoreError> {
-        let places = self.shares.bidders(&action.digest()).into_iter();
+        let places = self.shares.asked(&action.digest(), OTHERS_ASKED_MAX).into_iter();
         let mut caches = places.map(|place| &*self.caches[place]);
         let home = caches.next().ok_or_else(|| StoreError::Unavailable {
             reason: "there are no shards".to_owned(),
         })?;
-        Ok((home, caches.take(OTHERS_ASKED_MAX).collect()))
+        Ok((home, caches.collect()))
     }
 }
 

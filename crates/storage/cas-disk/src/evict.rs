@@ -16,7 +16,7 @@ use crate::footer::{Footer, Row, TRAILER_BYTES, Trailer};
 use crate::index::{Slot, Stamp};
 use crate::leases::Alive;
 use crate::record::{ALIGNMENT, Kind};
-use crate::scan::{record_at, scan};
+use crate::scan::{record_at, scan, unless_unreadable};
 use crate::segment::Segment;
 use crate::store::now_ms;
 use crate::volume::VolumeFile;
@@ -196,17 +196,20 @@ impl Writer {
         let mut moves = Vec::new();
         for live in carried {
             let record_bytes = live.slot.length_bytes();
-            let header = record_at(&*file, live.slot.offset_bytes(), length, true).map_err(failed)?;
-            let header = match header {
-                Ok(header) => header,
+            let at = live.slot.offset_bytes();
+            let read = unless_unreadable(|| {
+                Ok(match record_at(&*file, at, length, true)? {
+                    Ok(header) => Ok((header, file.read_at(at, record_bytes as usize)?)),
+                    Err(damage) => Err(damage),
+                })
+            });
+            let (header, record) = match read.map_err(failed)? {
+                Ok(read) => read,
                 Err(damage) => {
                     self.drop_damaged_row(&live, &damage.0);
                     continue;
                 }
             };
-            let record = file
-                .read_at(live.slot.offset_bytes(), record_bytes as usize)
-                .map_err(failed)?;
             if !self
                 .active
                 .as_ref()

@@ -114,6 +114,24 @@ fn check_blocks(file: &dyn VolumeFile, record_at: u64, table: &Table) -> io::Res
     Ok(Ok(()))
 }
 
+/// What cannot be read, twice in a row, is lost: one sector that has gone bad must not hold up everything that comes after
+/// it. Any other failure is the disk's, and may pass.
+pub(crate) fn unless_unreadable<T>(
+    mut read: impl FnMut() -> io::Result<Result<T, Damage>>,
+) -> io::Result<Result<T, Damage>> {
+    let is_unreadable =
+        |error: &io::Error| error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error());
+    match read() {
+        Err(error) if is_unreadable(&error) => match read() {
+            Err(error) if is_unreadable(&error) => {
+                Ok(Err(Damage::new(format!("it cannot be read: {error}"))))
+            }
+            again => again,
+        },
+        first => first,
+    }
+}
+
 /// Hands the content of the record at `at` to `take`, piece by piece, checked against its checksums; `take` gets the
 /// header with each. What was taken before damage shows counts for nothing.
 pub(crate) fn read_record(
@@ -170,4 +188,27 @@ fn next_magic(file: &dyn VolumeFile, from: u64, length: u64) -> io::Result<Optio
         at += WINDOW_BYTES as u64;
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_fails_twice_is_lost_and_what_fails_otherwise_is_an_error() {
+        let unreadable = || io::Error::from(rustix::io::Errno::IO);
+        let full = || io::Error::from(rustix::io::Errno::NOSPC);
+        let after = |answers: Vec<io::Result<u8>>| {
+            let mut answers = answers.into_iter();
+            let read = unless_unreadable(|| answers.next().expect("twice at most").map(Ok));
+            read.map(|read| read.map_err(|damage| damage.0))
+                .map_err(|error| error.kind())
+        };
+        assert_eq!(after(vec![Ok(1)]), Ok(Ok(1)));
+        assert_eq!(after(vec![Err(unreadable()), Ok(1)]), Ok(Ok(1)));
+        let lost = after(vec![Err(unreadable()), Err(unreadable())]);
+        assert!(lost.is_ok_and(|read| read.is_err_and(|why| why.contains("cannot be read"))));
+        assert!(after(vec![Err(full())]).is_err());
+        assert!(after(vec![Err(unreadable()), Err(full())]).is_err());
+    }
 }

@@ -11,7 +11,7 @@ use crate::evict::read_footer;
 use crate::footer::Row;
 use crate::index::Slot;
 use crate::record::{Header, Kind};
-use crate::scan::{read_record, scan};
+use crate::scan::{read_record, scan, unless_unreadable};
 use crate::segment::Segment;
 use crate::tombstone::key_of;
 
@@ -98,10 +98,13 @@ async fn look(engine: &Arc<Engine>, segment: &Arc<Segment>, row: &Row) -> Result
             Err(error) => return Err(failed(error)),
         };
         let mut hasher = None;
-        let read = read_record(&*file, u64::from(row.offset) * 16, |header, content| {
-            let hasher = hasher
-                .get_or_insert_with(|| DigestHasher::new(header.digest.function(), header.content_bytes));
-            hasher.update(content);
+        let read = unless_unreadable(|| {
+            hasher = None;
+            read_record(&*file, u64::from(row.offset) * 16, |header, content| {
+                let hasher = hasher
+                    .get_or_insert_with(|| DigestHasher::new(header.digest.function(), header.content_bytes));
+                hasher.update(content);
+            })
         });
         Ok(match read.map_err(failed)? {
             Err(damage) => Looked {

@@ -37,9 +37,13 @@ impl Health {
         let mut state = self.state.lock();
         match result {
             Err(StoreError::Unavailable { .. } | StoreError::Io { .. }) => {
-                let rest = REST_MIN * 2u32.saturating_pow(state.failures.min(10));
-                state.failures += 1;
-                state.rests_until = Some(Instant::now() + rest.min(REST_MAX));
+                // Those that were under way together fail together.
+                let rests = state.rests_until.is_some_and(|until| Instant::now() < until);
+                if !rests {
+                    let rest = REST_MIN * 2u32.saturating_pow(state.failures.min(10));
+                    state.failures += 1;
+                    state.rests_until = Some(Instant::now() + rest.min(REST_MAX));
+                }
             }
             _ => *state = State::default(),
         }
@@ -59,6 +63,7 @@ mod tests {
             }));
         };
         for seconds in [1, 2, 4, 8, 16, 30, 30] {
+            fails();
             fails();
             tokio::time::advance(Duration::from_millis(seconds * 1000 - 1)).await;
             assert!(!health.is_up(), "{seconds}");

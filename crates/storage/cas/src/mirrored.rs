@@ -1,6 +1,7 @@
 //! Two stores that hold the same.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ const REPAIRS_AT_ONCE_MAX: usize = 256;
 /// Writes go to both in one pass and are acknowledged when both have them, or by the one that is up; what the other
 /// missed is remembered and copied by [`Mirrored::keep_repaired`]. Reads go to the first and, on a miss or a failure, to
 /// the second; a whole read from there repairs the first. A question is answered by what either has: present means on
-/// both sides, or remembered to be copied. Fails only when both sides do.
+/// both sides, or remembered to be copied, or that only one could be asked. Fails only when both sides do.
 pub fn mirrored(first: Arc<dyn BlobStore>, second: Arc<dyn BlobStore>) -> Arc<Mirrored> {
     Arc::new(Mirrored {
         sides: [Side::new(first), Side::new(second)],
@@ -40,6 +41,7 @@ struct Side {
     health: Health,
     /// What the other side has and this one should get.
     lacks: Mutex<BTreeSet<Digest>>,
+    last_due: Mutex<Option<Digest>>,
 }
 
 /// What a round of repairs came to.
@@ -59,6 +61,7 @@ impl Side {
             store,
             health: Health::default(),
             lacks: Mutex::default(),
+            last_due: Mutex::default(),
         }
     }
 
@@ -67,7 +70,25 @@ impl Side {
     }
 
     fn note<T>(&self, result: &Result<T, StoreError>) {
+        let was_up = self.health.is_up();
         self.health.note(result);
+        if was_up
+            && let Err(error) = result
+            && !self.health.is_up()
+        {
+            tracing::warn!(%error, "a side of a mirror fails; the other one stands in");
+        }
+    }
+
+    /// What is to be copied here next: those behind the ones that were due last, so that none holds up the others.
+    fn due(&self, blobs_max: usize) -> Vec<Digest> {
+        let lacks = self.lacks.lock();
+        let mut last = self.last_due.lock();
+        let behind = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let due = lacks.range((behind, Bound::Unbounded)).chain(lacks.iter());
+        let due: Vec<Digest> = due.take(blobs_max.min(lacks.len())).copied().collect();
+        *last = due.last().copied();
+        due
     }
 
     /// Remembers what to copy here; false if there is no room for more.
@@ -99,18 +120,22 @@ impl Mirrored {
     pub async fn repair(&self, blobs_max: usize) -> Repaired {
         let mut repaired = Repaired::default();
         for (side, other) in [(&self.sides[0], &self.sides[1]), (&self.sides[1], &self.sides[0])] {
-            let due: Vec<Digest> = side.lacks.lock().iter().take(blobs_max).copied().collect();
-            for digest in due {
+            for digest in side.due(blobs_max) {
                 if !side.is_up() || !other.is_up() {
                     break;
                 }
-                match copy(&*other.store, &*side.store, &digest).await {
+                match copy(other, side, &digest).await {
                     Ok(true) => repaired.copied += 1,
                     Ok(false) => repaired.gone += 1,
+                    // It never takes it.
+                    Err(error @ (StoreError::TooLarge { .. } | StoreError::Blob(_))) => {
+                        tracing::warn!(%digest, %error, "a blob cannot be copied to its mirror");
+                        repaired.gone += 1;
+                    }
+                    // The next ones first; its turn comes again.
                     Err(error) => {
                         tracing::debug!(%digest, %error, "a blob could not be copied to its mirror yet");
-                        side.note::<()>(&Err(error));
-                        break;
+                        continue;
                     }
                 }
                 side.lacks.lock().remove(&digest);
@@ -134,12 +159,16 @@ impl Mirrored {
     }
 }
 
-/// Whether it was there to be copied.
-async fn copy(from: &dyn BlobStore, to: &dyn BlobStore, digest: &Digest) -> Result<bool, StoreError> {
-    let Some(stream) = from.get(digest, ByteRange::FULL).await? else {
+/// Whether it was there to be copied. Each side answers for itself.
+async fn copy(from: &Side, to: &Side, digest: &Digest) -> Result<bool, StoreError> {
+    let got = from.store.get(digest, ByteRange::FULL).await;
+    from.note(&got);
+    let Some(stream) = got? else {
         return Ok(false);
     };
-    to.put(Blob::checked(*digest, stream)).await.map(|()| true)
+    let put = to.store.put(Blob::checked(*digest, stream)).await;
+    to.note(&put);
+    put.map(|()| true)
 }
 
 #[async_trait]
@@ -172,12 +201,25 @@ impl BlobStore for Mirrored {
         let up = [first, second].map(Side::is_up);
         if up[0] != up[1] {
             let (side, other) = if up[0] { (first, second) } else { (second, first) };
+            let again = blob.try_clone();
             let result = side.store.put(blob).await;
             side.note(&result);
-            if result.is_ok() {
-                other.lacks([digest]);
-            }
-            return result;
+            return match (result, again) {
+                (Ok(()), _) => {
+                    other.lacks([digest]);
+                    Ok(())
+                }
+                // It may have come back, and nobody else is left.
+                (Err(StoreError::Unavailable { .. } | StoreError::Io { .. }), Some(again)) => {
+                    let result = other.store.put(again).await;
+                    other.note(&result);
+                    if result.is_ok() {
+                        side.lacks([digest]);
+                    }
+                    result
+                }
+                (Err(error), _) => Err(error),
+            };
         }
         let (one, two) = put_both(blob, &*first.store, &*second.store).await;
         first.note(&one);
@@ -199,8 +241,9 @@ impl BlobStore for Mirrored {
     }
 
     async fn find_missing(&self, digests: &DigestSet) -> Result<DigestSet, StoreError> {
+        let nobody_is_up = !self.sides.iter().any(Side::is_up);
         let ask = async |side: &Side| {
-            if !side.is_up() {
+            if !side.is_up() && !nobody_is_up {
                 return Err(StoreError::Unavailable {
                     reason: "this side of the mirror failed a moment ago".to_owned(),
                 });
@@ -229,14 +272,8 @@ impl BlobStore for Mirrored {
                 }
                 Ok(missing)
             }
-            (Ok(missing), Err(_)) => {
-                second.lacks(digests.difference(&missing));
-                Ok(missing)
-            }
-            (Err(_), Ok(missing)) => {
-                first.lacks(digests.difference(&missing));
-                Ok(missing)
-            }
+            // Most of it the other one has; what it lacks shows when both are asked again.
+            (Ok(missing), Err(_)) | (Err(_), Ok(missing)) => Ok(missing),
             (Err(error), Err(_)) => Err(error),
         }
     }

@@ -42,6 +42,16 @@ impl Rendezvous {
     }
 }
 
+impl Rendezvous {
+    /// Whom to ask for `digest`, in this order: its home, `others_max` more, and whoever takes nothing new (weight 0), which
+    /// may have had everything before.
+    pub fn asked(&self, digest: &Digest, others_max: usize) -> Vec<usize> {
+        let bidders = self.bidders(digest).into_iter().enumerate();
+        let asked = bidders.filter(|(rank, place)| *rank <= others_max || self.members[*place].weight == 0);
+        asked.map(|(_, place)| place).collect()
+    }
+}
+
 impl Member {
     /// -weight / ln(u), where u is a number between 0 and 1 that depends on both.
     fn bid(&self, digest: &Digest) -> f64 {
@@ -103,6 +113,15 @@ mod tests {
         for n in 0..100u32 {
             let digest = Digest::of(DigestFunction::Sha256, &n.to_le_bytes());
             assert_eq!(idle.bidders(&digest)[2], 0);
+        }
+        // Last, and asked all the same, however many there are.
+        let many = members(&[1, 1, 0, 1, 1, 1, 0]);
+        for n in 0..100u32 {
+            let digest = Digest::of(DigestFunction::Sha256, &n.to_le_bytes());
+            let asked = many.asked(&digest, 2);
+            assert_eq!(asked.len(), 5);
+            assert_eq!(asked[..3], many.bidders(&digest)[..3]);
+            assert!(asked.contains(&2) && asked.contains(&6));
         }
     }
 }

@@ -59,9 +59,8 @@ pub struct Sharded {
 impl Sharded {
     /// The home of a digest and the next bidders.
     fn bidders(&self, digest: &Digest) -> Vec<&Arc<dyn BlobStore>> {
-        let places = self.shares.bidders(digest).into_iter();
-        let stores = places.map(|place| &self.stores[place]);
-        stores.take(1 + OTHERS_ASKED_MAX).collect()
+        let places = self.shares.asked(digest, OTHERS_ASKED_MAX).into_iter();
+        places.map(|place| &self.stores[place]).collect()
     }
 
     /// Copies home what of these blobs lies elsewhere; how many were copied. To be run with a list of what a store has
@@ -185,7 +184,7 @@ impl BlobStore for Sharded {
         }
         let not_at_home = self.missing_at(0, digests).await?;
         let mut missing = not_at_home.clone();
-        for place in 1..=OTHERS_ASKED_MAX.min(self.stores.len() - 1) {
+        for place in 1..self.stores.len() {
             if missing.is_empty() {
                 break;
             }

@@ -69,6 +69,11 @@ pub(super) fn first_blob(result: &ActionResult) -> Option<Digest> {
         .filter(|file| file.contents.is_empty())
         .map(|file| &file.digest);
     let trees = result.output_directories.iter().map(|made| &made.tree_digest);
-    let mut digests = files.chain(trees);
+    let printed = [
+        (&result.stdout_raw, &result.stdout_digest),
+        (&result.stderr_raw, &result.stderr_digest),
+    ];
+    let printed = printed.into_iter().filter(|(raw, _)| raw.is_empty());
+    let mut digests = files.chain(trees).chain(printed.map(|(_, digest)| digest));
     digests.find_map(|digest| Digest::required(FUNCTION, digest.as_ref(), "a blob").ok())
 }

@@ -58,7 +58,8 @@ pub(crate) async fn run(service: &Arc<Service>, server: &Server, wish: Wish<'_>)
     })?;
     let lost = async {
         match wish.needs {
-            true => service.down().await,
+            // Nobody else can do it: whether it can be done, the calls themselves find out.
+            true => std::future::pending().await,
             false => tokio::select! {
                 () = service.down() => {}
                 () = service.watch(server) => {}
@@ -95,8 +96,10 @@ async fn executed(service: &Arc<Service>, server: &Server, wish: &Wish<'_>, turn
         operation: OperationSlot::default(),
         service: service.clone(),
     };
+    let turn = Mutex::new(turn);
     let progress = Progress {
         course,
+        turn: &turn,
         patience: (!wish.needs).then_some(EXECUTE_FAILS_FOR),
         failing_since: Mutex::default(),
     };
@@ -112,12 +115,12 @@ async fn executed(service: &Arc<Service>, server: &Server, wish: &Wish<'_>, turn
     let response = response.and_then(|response| Ok((response.cached_result, result_of(response)?)));
     let (is_cached, result) = match response {
         Ok(response) => {
-            turn.did();
+            turn.lock().does();
             response
         }
         Err(error) => {
             if is_outage(Deed::Execute, &error) {
-                turn.failed(format!("{error:#}"));
+                turn.into_inner().failed(format!("{error:#}"));
             }
             return Err(error);
         }
@@ -158,6 +161,7 @@ async fn executed(service: &Arc<Service>, server: &Server, wish: &Wish<'_>, turn
 /// How an execution goes, and how long it may go wrong.
 struct Progress<'a> {
     course: &'a Course,
+    turn: &'a Mutex<Turn>,
     patience: Option<Duration>,
     failing_since: Mutex<Option<Instant>>,
 }
@@ -165,6 +169,8 @@ struct Progress<'a> {
 impl Observer for Progress<'_> {
     fn stage(&self, metadata: &ExecuteOperationMetadata) {
         *self.failing_since.lock() = None;
+        // How long it waits and runs is its own business.
+        self.turn.lock().does();
         self.course.enter(match metadata.stage() {
             Stage::Executing => Phase::Worker,
             Stage::Unknown | Stage::CacheCheck | Stage::Queued => Phase::Queue,
@@ -221,12 +227,16 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
+    use crate::service::tests::unreachable;
 
     #[tokio::test(start_paused = true)]
     async fn a_server_that_fails_to_execute_is_asked_again_only_for_a_while() {
         let course = Course::begin("a.o".to_owned());
+        let service = unreachable();
+        let turn = Mutex::new(service.turn(Part::Workers, false).unwrap());
         let progress = |patience| Progress {
             course: &course,
+            turn: &turn,
             patience,
             failing_since: Mutex::default(),
         };

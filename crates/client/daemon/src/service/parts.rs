@@ -104,18 +104,21 @@ impl Service {
 }
 
 impl Turn {
-    /// It was done.
-    pub(crate) fn did(mut self) {
+    /// It is done, or under way.
+    pub(crate) fn does(&mut self) {
         self.is_trial = false;
         let mut parts = self.service.parts.lock();
         parts.of(self.part).change(Event::Did(self.part.deed()));
     }
 
-    /// It would not have been done for anybody.
+    /// It would not have been done for anybody. Whoever has set out before others found that out says nothing new.
     pub(crate) fn failed(mut self, why: String) {
-        self.is_trial = false;
+        let is_trial = std::mem::take(&mut self.is_trial);
         let mut parts = self.service.parts.lock();
         let state = parts.of(self.part);
+        if !is_trial && !state.breaker.is_up() {
+            return;
+        }
         if state.breaker.is_up() {
             tracing::warn!(part = ?self.part, why, "the server is not asked for this for a while");
         }
@@ -156,7 +159,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(5)).await;
         assert!(!may(false), "it waits for twice as long");
         tokio::time::advance(Duration::from_secs(5)).await;
-        service.turn(Workers, false).unwrap().did();
+        service.turn(Workers, false).unwrap().does();
         assert!(may(false) && service.failure_of(Workers).is_none());
         assert!(service.is_up(), "it was asked for results all the time");
     }
@@ -166,7 +169,7 @@ mod tests {
         let service = unreachable();
         service.turn(Workers, true).unwrap().failed("none".to_owned());
         service.turn(Workers, true).unwrap().failed("none".to_owned());
-        service.turn(Workers, true).unwrap().did();
+        service.turn(Workers, true).unwrap().does();
         assert!(service.turn(Workers, false).is_ok());
     }
 

@@ -12,8 +12,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::{Caller, FUNCTION, Service};
 use crate::breaker::{Breaker, Deed, Event};
-use crate::limits::{CONNECT_WITHIN, FETCH_STALLS_FOR, LOOKUP_WITHIN, WATCH_EVERY};
-use crate::outages::is_outage;
+use crate::limits::{CONNECT_WITHIN, FETCH_STALLS_FOR, LOOKUP_WITHIN, PROBE_AFTER_MIN, WATCH_EVERY};
+use crate::outages::is_silence;
 
 /// In the place of a build.
 const PROBE: &str = "probe";
@@ -25,7 +25,9 @@ impl Service {
         loop {
             let (wait, deed) = match *self.breaker.borrow() {
                 down @ Breaker::Down(outage) => (down.wait().unwrap_or_default(), outage.deed),
-                Breaker::Up(_) | Breaker::Trial(_) => return,
+                Breaker::Up(_) => return,
+                // Ours, of which nothing came.
+                Breaker::Trial(outage) => (PROBE_AFTER_MIN, outage.deed),
             };
             tokio::select! {
                 () = stopping.cancelled() => return,
@@ -33,10 +35,13 @@ impl Service {
             }
             self.change(Event::Waited);
             match self.probe(deed).await {
+                // Unless somebody has found it down again meanwhile: then it goes on.
                 Ok(()) => {
-                    tracing::info!(endpoint = self.options.endpoint, "the server is back");
                     self.change(Event::Did(deed));
-                    return;
+                    if self.is_up() {
+                        tracing::info!(endpoint = self.options.endpoint, "the server is back");
+                        return;
+                    }
                 }
                 Err(error) => {
                     tracing::debug!(error = format!("{error:#}"), "the server is still down");
@@ -59,8 +64,8 @@ impl Service {
         let withheld = *self.withheld.lock();
         match withheld.filter(|_| deed == Deed::Fetch) {
             Some(digest) => match first_piece(&server, &digest).await {
-                // It may be gone, or not be what it was: that is an answer.
-                Err(error) if is_outage(deed, &error) => Err(error),
+                // It may be gone, or not be what it was, or be what the server cannot read: that is an answer.
+                Err(error) if is_silence(&error) => Err(error),
                 _ => Ok(()),
             },
             None => Ok(()),

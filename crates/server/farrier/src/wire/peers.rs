@@ -22,6 +22,11 @@ pub(crate) struct PeerArguments {
 }
 
 impl PeerArguments {
+    /// Whether anything is said.
+    pub(crate) fn is_given(&self) -> bool {
+        self.peer_tls_ca.is_some() || self.peer_token_file.is_some()
+    }
+
     /// For a server at `url`.
     pub(crate) fn options(&self, url: &str) -> Result<RemoteOptions> {
         Ok(RemoteOptions {

@@ -85,6 +85,11 @@ impl StorageArguments {
                 )));
             }
         }
+        if self.peers.is_given() && self.shards.is_empty() && self.upstream.is_none() {
+            return Err(BadOptions::message(
+                "--peer-tls-ca and --peer-token-file are for --upstream and --shard; name one of these",
+            ));
+        }
         if !self.shards.is_empty() && self.shards.iter().all(|shard| shard.weight == 0) {
             return Err(BadOptions::message(
                 "every --shard has the weight 0; one of them has to keep something",
@@ -190,6 +195,7 @@ mod tests {
             &["--shard=grpc://a:1=0"],
             &["--object-store=s3://b", "--object-store-keep=1h"],
             &["--object-store-without-conditions"],
+            &["--peer-token-file=t"],
         ] {
             assert!(parsed(wrong).is_err(), "{wrong:?}");
         }
