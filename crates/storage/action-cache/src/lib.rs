@@ -11,6 +11,8 @@ mod complete_only;
 #[cfg(any(test, doc, feature = "conformance"))]
 pub mod conformance;
 mod deadlined;
+#[cfg(test)]
+mod examples;
 mod memory;
 mod metered;
 mod mirrored;

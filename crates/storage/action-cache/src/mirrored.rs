@@ -148,11 +148,11 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
     use std::time::Duration;
 
-    use blob::{Digest, DigestFunction};
     use futures::executor::block_on;
 
     use super::*;
     use crate::conformance::{self, Fresh};
+    use crate::examples::{action, result};
     use crate::memory;
 
     /// Fails while it is told to.
@@ -193,17 +193,6 @@ mod tests {
         async fn put(&self, action: &ActionDigest, result: ActionResult) -> Result<(), StoreError> {
             self.answers()?;
             self.inner.put(action, result).await
-        }
-    }
-
-    fn action(number: u32) -> ActionDigest {
-        ActionDigest::new(Digest::of(DigestFunction::Sha256, &number.to_le_bytes()))
-    }
-
-    fn result(exit_code: i32) -> ActionResult {
-        ActionResult {
-            exit_code,
-            ..ActionResult::default()
         }
     }
 

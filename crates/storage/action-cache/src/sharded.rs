@@ -78,11 +78,11 @@ impl ActionCache for Sharded {
 
 #[cfg(test)]
 mod tests {
-    use blob::{Digest, DigestFunction};
     use futures::executor::block_on;
 
     use super::*;
     use crate::conformance::{self, Fresh};
+    use crate::examples::{action, result};
     use crate::{memory, read_only};
 
     fn shards(caches: &[Arc<dyn ActionCache>]) -> Arc<dyn ActionCache> {
@@ -92,17 +92,6 @@ mod tests {
             cache: cache.clone(),
         };
         sharded(caches.iter().enumerate().map(shard).collect())
-    }
-
-    fn action(number: u32) -> ActionDigest {
-        ActionDigest::new(Digest::of(DigestFunction::Sha256, &number.to_le_bytes()))
-    }
-
-    fn result(exit_code: i32) -> ActionResult {
-        ActionResult {
-            exit_code,
-            ..ActionResult::default()
-        }
     }
 
     #[test]

@@ -79,11 +79,16 @@ pub(crate) async fn serve(
     let joining = JoiningDoor::new(options.authority, &options.join_secret, options.certificates_last);
 
     let (health, health_service) = tonic_health::server::health_reporter();
-    set_status(&health, tonic_health::ServingStatus::Serving).await;
-    let stopping = group.stopping();
+    set_status(
+        &health,
+        options.runs_actions,
+        tonic_health::ServingStatus::Serving,
+    )
+    .await;
+    let (stopping, runs_actions) = (group.stopping(), options.runs_actions);
     group.spawn("health", async move {
         tokio::select! {
-            () = closing.cancelled() => set_status(&health, tonic_health::ServingStatus::NotServing).await,
+            () = closing.cancelled() => set_status(&health, runs_actions, tonic_health::ServingStatus::NotServing).await,
             () = stopping.cancelled() => {}
         }
     });
@@ -144,21 +149,25 @@ pub(crate) async fn serve(
     served
 }
 
-async fn set_status(health: &HealthReporter, status: tonic_health::ServingStatus) {
-    for service in SERVICES {
-        health.set_service_status(service, status).await;
+async fn set_status(health: &HealthReporter, runs_actions: bool, status: tonic_health::ServingStatus) {
+    let execution = EXECUTION_SERVICES.iter().filter(|_| runs_actions);
+    for service in SERVICES.iter().chain(execution) {
+        health.set_service_status(*service, status).await;
     }
 }
 
 /// What the health service answers for, beside the whole.
-const SERVICES: [&str; 8] = [
+const SERVICES: [&str; 6] = [
     "",
     "build.bazel.remote.execution.v2.Capabilities",
     "build.bazel.remote.execution.v2.ContentAddressableStorage",
     "build.bazel.remote.execution.v2.ActionCache",
-    "build.bazel.remote.execution.v2.Execution",
     "build.bazel.remote.logstream.v1.LogStreamService",
     "google.bytestream.ByteStream",
+];
+/// The same where actions are run.
+const EXECUTION_SERVICES: [&str; 2] = [
+    "build.bazel.remote.execution.v2.Execution",
     "google.longrunning.Operations",
 ];
 

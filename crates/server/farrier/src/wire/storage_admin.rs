@@ -48,7 +48,12 @@ impl StorageAdmin {
 #[tonic::async_trait]
 impl Storage for StorageAdmin {
     async fn get_usage(&self, _: Request<GetUsageRequest>) -> Result<Response<GetUsageResponse>, Status> {
-        Ok(Response::new(self.local.usage()))
+        let local = self.local.clone();
+        // It looks at every entry of the index to foretell what goes next.
+        let usage = tokio::task::spawn_blocking(move || local.usage()).await;
+        usage
+            .map(Response::new)
+            .map_err(|_gone| Status::unavailable("the server is stopping"))
     }
 
     async fn survey(&self, request: Request<SurveyRequest>) -> Result<Response<SurveyResponse>, Status> {
